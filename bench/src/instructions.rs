@@ -1,0 +1,231 @@
+//! `bench instructions`: the gateway under callgrind with a few calls and with many; the difference is the cost of a call.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use bench::{
+    callgrind::Profile,
+    echo::Era,
+    load::{Plan, run as load},
+    target::{Programs, Setting, Upstream},
+    wire::{Endpoint, Payload},
+};
+use clap::Args;
+
+/// How it is run.
+#[derive(Args)]
+pub struct Options {
+    /// The gateway with names and line tables: `cargo build --profile profiling -p bartizan`.
+    #[arg(long, default_value = "target/profiling/bartizan")]
+    bartizan: PathBuf,
+    /// Calls of the short run.
+    #[arg(long, default_value_t = 500)]
+    few: u32,
+    /// Calls of the long run.
+    #[arg(long, default_value_t = 1500)]
+    many: u32,
+    /// Bytes of text in each result; 0 for `echo` with 32 bytes.
+    #[arg(long, default_value_t = 0)]
+    bytes: usize,
+    /// Only the scenarios whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Lines of each list of functions.
+    #[arg(long, default_value_t = 25)]
+    top: usize,
+    /// Also shows who calls functions whose name contains this.
+    #[arg(long)]
+    callers: Option<String>,
+    /// Fails when a scenario costs 5 % more instructions than the baseline says, or is over the budget.
+    #[arg(long)]
+    check: bool,
+    /// Writes the baseline.
+    #[arg(long)]
+    update: bool,
+    /// The baseline.
+    #[arg(long, default_value = "bench/baseline.json")]
+    baseline: PathBuf,
+}
+
+const INSTRUCTIONS: f64 = 80_000.0;
+const ALLOCATIONS: f64 = 60.0;
+const TOLERANCE: f64 = 0.05;
+
+/// A client's era, a door, and what lies behind it.
+struct Scenario {
+    name: &'static str,
+    era: Era,
+    path: &'static str,
+    prefix: &'static str,
+    setting: Setting,
+    stdio: bool,
+}
+
+const OPEN: Setting = Setting { token: false, unsynced: false };
+const TOKEN: Setting = Setting { token: true, unsynced: false };
+
+const SCENARIOS: [Scenario; 6] = [
+    scenario("stateless, one server", Era::Stateless, "/mcp/echo", "", OPEN, false),
+    scenario("stateless, aggregate", Era::Stateless, "/mcp", "echo__", OPEN, false),
+    scenario("stateless, one server, token", Era::Stateless, "/mcp/echo", "", TOKEN, false),
+    scenario("stateless, stdio server", Era::Stateless, "/mcp/echo", "", OPEN, true),
+    scenario("handshake, one server", Era::Handshake, "/mcp/echo", "", OPEN, false),
+    scenario("handshake, aggregate", Era::Handshake, "/mcp", "echo__", OPEN, false),
+];
+
+const fn scenario(
+    name: &'static str,
+    era: Era,
+    path: &'static str,
+    prefix: &'static str,
+    setting: Setting,
+    stdio: bool,
+) -> Scenario {
+    Scenario { name, era, path, prefix, setting, stdio }
+}
+
+/// Runs every scenario that was asked for.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    ensure!(options.many > options.few, "--many must be more than --few");
+    let mut measured = BTreeMap::new();
+    for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(&options.only)) {
+        let few = profile(options, scenario, options.few).with_context(|| scenario.name)?;
+        let many = profile(options, scenario, options.many).with_context(|| scenario.name)?;
+        let call = many.per_call(&few, options.many - options.few);
+        report(options, scenario, &call);
+        measured.insert(scenario.name.to_owned(), (call.total(), call.allocations()));
+    }
+    println!("\n| tools/call | instructions | allocations |\n|---|---:|---:|");
+    for (name, (instructions, allocations)) in &measured {
+        println!("| {name} | {instructions:.0} | {allocations:.1} |");
+    }
+    println!("| budget | {INSTRUCTIONS:.0} | {ALLOCATIONS:.0} |");
+    if options.update {
+        let rounded: BTreeMap<_, _> =
+            measured.iter().map(|(name, (cost, _))| (name, cost.round())).collect();
+        fs::write(&options.baseline, serde_json::to_string_pretty(&rounded)? + "\n")?;
+    }
+    if options.check { check(options, &measured) } else { Ok(()) }
+}
+
+fn check(options: &Options, measured: &BTreeMap<String, (f64, f64)>) -> anyhow::Result<()> {
+    let stored = fs::read_to_string(&options.baseline)
+        .with_context(|| options.baseline.display().to_string())?;
+    let baseline: BTreeMap<String, f64> = serde_json::from_str(&stored)?;
+    let mut faults = Vec::new();
+    for (name, (instructions, _)) in measured {
+        let Some(expected) = baseline.get(name) else {
+            faults.push(format!("{name}: not in the baseline"));
+            continue;
+        };
+        let change = instructions / expected - 1.0;
+        if change > TOLERANCE {
+            faults
+                .push(format!("{name}: {instructions:.0} instructions, {:+.1} %", change * 100.0));
+        } else if change < -TOLERANCE {
+            println!("{name}: {:+.1} %: lower the baseline with --update", change * 100.0);
+        }
+    }
+    ensure!(faults.is_empty(), "{}", faults.join("\n"));
+    Ok(())
+}
+
+fn profile(options: &Options, scenario: &Scenario, calls: u32) -> anyhow::Result<Profile> {
+    let folder = tempfile::tempdir()?;
+    let output = folder.path().join("callgrind.out");
+    let mut programs = Programs::new(options.bartizan.clone())?;
+    programs.patience = Duration::from_secs(120);
+    programs.wrapper = valgrind(&output);
+    let upstream = programs.upstream("127.0.0.1:0", folder.path())?;
+    let behind =
+        if scenario.stdio { Upstream::Stdio } else { Upstream::Http(upstream.url.clone()) };
+    let gateway = programs.gateway(folder.path(), &behind, scenario.setting)?;
+    let plan = Plan {
+        endpoint: Endpoint {
+            authority: gateway.process()?.authority(),
+            path: scenario.path.into(),
+            prefix: scenario.prefix.into(),
+            token: gateway.token.clone(),
+            era: scenario.era,
+        },
+        payload: match options.bytes {
+            0 => Payload::Echo,
+            bytes => Payload::Size { bytes, sse: false },
+        },
+        concurrency: 1,
+        warm_up: 50,
+        duration: Duration::from_secs(300),
+        calls: calls.into(),
+        pids: Vec::new(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let figures = runtime.block_on(load(&plan))?;
+    ensure!(figures.calls == u64::from(calls), "only {} calls were made", figures.calls);
+    let mut running = gateway.running.context("the gateway is not running")?;
+    ensure!(running.end(Duration::from_secs(60)), "the gateway did not end on SIGTERM");
+    Profile::read(&output)
+}
+
+fn valgrind(output: &Path) -> Vec<std::ffi::OsString> {
+    let mut file = std::ffi::OsString::from("--callgrind-out-file=");
+    file.push(output);
+    let words = [
+        "valgrind",
+        "--tool=callgrind",
+        "--compress-strings=no",
+        "--compress-pos=no",
+        "--demangle=no",
+    ];
+    words.into_iter().map(Into::into).chain([file]).collect()
+}
+
+fn report(options: &Options, scenario: &Scenario, call: &Profile) {
+    let share = |cost: f64| 100.0 * cost / call.total();
+    println!(
+        "\n# {}: {:.0} instructions, {:.1} allocations",
+        scenario.name,
+        call.total(),
+        call.allocations()
+    );
+    println!("\n## Where the source stands");
+    for (origin, cost) in call.origins().iter().take_while(|(_, cost)| share(*cost) > 0.5) {
+        println!("{cost:>9.0} {:>5.1} %  {origin}", share(*cost));
+    }
+    println!("\n## Each crate with what it calls");
+    for (name, cost) in call.entered().iter().take_while(|(_, cost)| share(*cost) > 1.0) {
+        println!("{cost:>9.0} {:>5.1} %  {name}", share(*cost));
+    }
+    let lists = [("With what they call", call.inclusive()), ("On their own", call.own())];
+    for (title, functions) in lists {
+        println!("\n## {title}");
+        for (name, cost) in functions.iter().take(options.top) {
+            println!("{cost:>9.0} {:>5.1} %  {}", share(*cost), shortened(name));
+        }
+    }
+    println!("\n## Who allocates");
+    for (name, calls) in
+        call.allocators().iter().take(options.top).take_while(|(_, calls)| *calls > 0.05)
+    {
+        println!("{calls:>9.2}  {}", shortened(name));
+    }
+    if let Some(part) = &options.callers {
+        println!("\n## Who calls {part}");
+        for (caller, callee, calls, cost) in call.callers(part).iter().take(options.top) {
+            println!("{cost:>9.0} {calls:>7.2} ×  {} <- {}", shortened(callee), shortened(caller));
+        }
+    }
+}
+
+/// Generic names run over pages.
+fn shortened(name: &str) -> String {
+    const LONGEST: usize = 150;
+    match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}

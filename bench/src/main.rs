@@ -1,0 +1,95 @@
+//! `bench`: compares, in one run, the upstream alone, Bartizan in front of it and a peer in front of it;
+//! `bench instructions`: counts instructions and allocations of a call, on any machine.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+mod extras;
+mod instructions;
+mod matrix;
+mod table;
+
+#[derive(Parser)]
+#[command(name = "bench", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Verb>,
+    #[command(flatten)]
+    compare: Compare,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Counts instructions and allocations of a call under callgrind and shows where they go.
+    Instructions(instructions::Options),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Json,
+    Table,
+}
+
+/// The comparison by the clock.
+#[derive(Args)]
+struct Compare {
+    /// The gateway.
+    #[arg(long, default_value = "target/release/bartizan")]
+    bartizan: PathBuf,
+    /// Another gateway that stands in front of the same upstream; see `--upstream-listen`.
+    #[arg(long, requires_all = ["peer_config", "peer_url"])]
+    peer: Option<PathBuf>,
+    /// Its configuration, passed as `-f FILE` unless there is a `--peer-arg`.
+    #[arg(long)]
+    peer_config: Option<PathBuf>,
+    /// Its endpoint.
+    #[arg(long)]
+    peer_url: Option<String>,
+    /// Its arguments, one by one, instead of `-f FILE`.
+    #[arg(long, allow_hyphen_values = true)]
+    peer_arg: Vec<String>,
+    /// What it puts before a tool's name.
+    #[arg(long, default_value = "")]
+    peer_prefix: String,
+    /// Where the upstream listens: a fixed port when a peer's configuration names it.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    upstream_listen: String,
+    /// Gives the gateway or peer the first core for itself (`taskset`).
+    #[arg(long)]
+    pin: bool,
+    /// One minute instead of ten.
+    #[arg(long)]
+    quick: bool,
+    /// Without the gateway: the upstream alone (and a peer), to judge the tools themselves.
+    #[arg(long)]
+    direct_only: bool,
+    /// A table or JSON.
+    #[arg(long, default_value = "table")]
+    output: Output,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        Some(Verb::Instructions(options)) => instructions::run(&options),
+        None => {
+            // One thread: the load must leave the other core to what is measured.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(compare(&arguments.compare))
+        }
+    }
+}
+
+async fn compare(options: &Compare) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let rows = matrix::run(options, folder.path()).await?;
+    let extras =
+        if options.direct_only { Vec::new() } else { extras::run(options, folder.path()).await? };
+    match options.output {
+        Output::Json => println!("{}", serde_json::json!({ "rows": rows, "extras": extras })),
+        Output::Table => table::print(&rows, &extras),
+    }
+    Ok(())
+}

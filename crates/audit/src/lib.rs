@@ -1,0 +1,17 @@
+//! What happened?
+//!
+//! An append-only journal of JSON lines with group commit: callers hand in records, one
+//! thread writes what has gathered and syncs it once, then wakes all who wait.
+#![forbid(unsafe_code)]
+
+mod fault;
+mod files;
+mod journal;
+mod read;
+mod record;
+mod writer;
+
+pub use fault::AuditFault;
+pub use journal::{Append, Intended, Journal, Options, Recorded};
+pub use read::{Entries, Entry};
+pub use record::{Kind, Outcome, Payload, Record};

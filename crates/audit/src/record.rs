@@ -1,0 +1,308 @@
+//! What is recorded.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+/// What a record is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Someone tried to get in and could not.
+    Auth,
+    /// The journal's own: which intents have no outcome yet.
+    Checkpoint,
+    /// A configuration was applied or refused.
+    Config,
+    /// A definition changed.
+    Drift,
+    /// A call is about to be sent.
+    Intent,
+    /// What came of it.
+    Outcome,
+    /// A call was refused before it was sent.
+    Refusal,
+    /// A child process was started or ended.
+    Spawn,
+    /// The gateway started or stopped.
+    #[default]
+    System,
+}
+
+/// What came of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A JSON-RPC error.
+    Error,
+    /// The server asks something first.
+    InputRequired,
+    /// A result.
+    Ok,
+    /// Refused by Bartizan.
+    Refused,
+    /// A result with `isError`.
+    ToolError,
+    /// Nobody knows: the gateway stopped, or the caller left, before an answer came.
+    Unknown,
+}
+
+impl Kind {
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Auth => "auth",
+            Kind::Checkpoint => "checkpoint",
+            Kind::Config => "config",
+            Kind::Drift => "drift",
+            Kind::Intent => "intent",
+            Kind::Outcome => "outcome",
+            Kind::Refusal => "refusal",
+            Kind::Spawn => "spawn",
+            Kind::System => "system",
+        }
+    }
+}
+
+impl Outcome {
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Error => "error",
+            Outcome::InputRequired => "input_required",
+            Outcome::Ok => "ok",
+            Outcome::Refused => "refused",
+            Outcome::ToolError => "tool_error",
+            Outcome::Unknown => "unknown",
+        }
+    }
+}
+
+/// What a body was, without the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payload {
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
+    /// Its length.
+    pub bytes: u64,
+}
+impl Payload {
+    /// Hashes a body.
+    pub fn of(body: &[u8]) -> Payload {
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(digest(&SHA256, body).as_ref());
+        Payload { sha256, bytes: body.len() as u64 }
+    }
+}
+
+/// One line of the journal. Sequence number and time are added by the journal; what is empty
+/// or `None` is left out. Texts longer than 1 KiB are cut; control characters are escaped, so that a
+/// line can be shown in a terminal.
+///
+/// ```
+/// use audit::{Kind, Record};
+/// let record = Record { kind: Kind::Refusal, id: "c-17", refusal: "denied", ..Record::default() };
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Record<'a> {
+    /// What the record is about.
+    pub kind: Kind,
+    /// The call's id, the same in all its records.
+    pub id: &'a str,
+    /// Who called.
+    pub principal: &'a str,
+    /// What the client calls itself.
+    pub client: &'a str,
+    /// How the call came in: `http`, `sse`, `stdio`.
+    pub door: &'a str,
+    /// The client's protocol version.
+    pub era: &'a str,
+    /// The server's name.
+    pub server: &'a str,
+    /// The protocol's method.
+    pub method: &'a str,
+    /// The tool's or prompt's name, or the resource's URI.
+    pub name: &'a str,
+    /// The arguments.
+    pub arguments: Option<Payload>,
+    /// The rule that allowed or denied it.
+    pub rule: &'a str,
+    /// The digest of the definition that was called.
+    pub definition: Option<[u8; 32]>,
+    /// What came of it.
+    pub outcome: Option<Outcome>,
+    /// Bytes received from the client.
+    pub bytes_in: Option<u64>,
+    /// Bytes of the reply.
+    pub bytes_out: Option<u64>,
+    /// How long it took.
+    pub duration: Option<Duration>,
+    /// The refusal's code.
+    pub refusal: &'a str,
+    /// The trace id.
+    pub trace: &'a str,
+    /// For the operator.
+    pub detail: &'a str,
+}
+
+/// The longest text of a member, in bytes.
+const TEXT_LIMIT: usize = 1 << 10;
+
+impl Record<'_> {
+    /// Appends the members behind `kind`, each with a comma before it.
+    pub(crate) fn write(&self, line: &mut String) {
+        text(line, "id", self.id);
+        text(line, "principal", self.principal);
+        text(line, "client", self.client);
+        text(line, "door", self.door);
+        text(line, "era", self.era);
+        text(line, "server", self.server);
+        text(line, "method", self.method);
+        text(line, "name", self.name);
+        if let Some(Payload { sha256, bytes }) = self.arguments {
+            hex(line, "arguments_sha256", &sha256);
+            number(line, "arguments_bytes", bytes);
+        }
+        text(line, "rule", self.rule);
+        if let Some(digest) = &self.definition {
+            hex(line, "definition", digest);
+        }
+        text(line, "outcome", self.outcome.map_or("", Outcome::as_str));
+        optional(line, "bytes_in", self.bytes_in);
+        optional(line, "bytes_out", self.bytes_out);
+        optional(
+            line,
+            "duration_us",
+            self.duration.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+        );
+        text(line, "refusal", self.refusal);
+        text(line, "trace", self.trace);
+        text(line, "detail", self.detail);
+    }
+}
+
+fn member(line: &mut String, name: &str) {
+    line.push_str(",\"");
+    line.push_str(name);
+    line.push_str("\":");
+}
+
+fn number(line: &mut String, name: &str, value: u64) {
+    member(line, name);
+    // Writing to a String can't fail.
+    let _ = write!(line, "{value}");
+}
+
+fn optional(line: &mut String, name: &str, value: Option<u64>) {
+    if let Some(value) = value {
+        number(line, name, value);
+    }
+}
+
+fn hex(line: &mut String, name: &str, bytes: &[u8; 32]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    member(line, name);
+    line.push('"');
+    for byte in bytes {
+        line.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        line.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    line.push('"');
+}
+
+fn text(line: &mut String, name: &str, value: &str) {
+    if value.is_empty() {
+        return;
+    }
+    member(line, name);
+    let cut = &value[..value.floor_char_boundary(TEXT_LIMIT)];
+    line.push('"');
+    if cut.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+        line.push_str(cut);
+    } else {
+        cut.chars().for_each(|character| escape(line, character));
+    }
+    if cut.len() < value.len() {
+        line.push('\u{2026}');
+    }
+    line.push('"');
+}
+
+fn escape(line: &mut String, character: char) {
+    match character {
+        '"' | '\\' => {
+            line.push('\\');
+            line.push(character);
+        }
+        // Also what is no control character to JSON but turns lines or directions round.
+        '\u{7f}'..='\u{9f}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}'
+        | ..' ' => {
+            let _ = write!(line, "\\u{:04x}", u32::from(character));
+        }
+        _ => line.push(character),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(record: Record<'_>) -> serde_json::Value {
+        let mut line = String::from("{\"seq\":1");
+        record.write(&mut line);
+        line.push('}');
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    #[test]
+    fn every_member_is_written_and_empty_ones_are_not() {
+        assert_eq!(written(Record::default()), serde_json::json!({"seq": 1}));
+        let record = Record {
+            kind: Kind::Outcome,
+            id: "c-1",
+            principal: "token:ci",
+            client: "cli 1",
+            door: "http",
+            era: "2026-07-28",
+            server: "github",
+            method: "tools/call",
+            name: "get_issue",
+            arguments: Some(Payload::of(b"{}")),
+            rule: "role dev allow github/*",
+            definition: Some([0xab; 32]),
+            outcome: Some(Outcome::ToolError),
+            bytes_in: Some(1),
+            bytes_out: Some(2),
+            duration: Some(Duration::from_millis(3)),
+            refusal: "r",
+            trace: "t",
+            detail: "d",
+        };
+        let expected = serde_json::json!({
+            "seq": 1, "id": "c-1", "principal": "token:ci", "client": "cli 1", "door": "http", "era": "2026-07-28",
+            "server": "github", "method": "tools/call", "name": "get_issue",
+            "arguments_sha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+            "arguments_bytes": 2, "rule": "role dev allow github/*", "definition": "ab".repeat(32),
+            "outcome": "tool_error", "bytes_in": 1, "bytes_out": 2, "duration_us": 3000, "refusal": "r", "trace": "t",
+            "detail": "d",
+        });
+        assert_eq!(written(record), expected);
+    }
+
+    #[test]
+    fn hostile_text_is_escaped_and_cut() {
+        let name = "a\"\\\n\u{1b}[2J\u{9b}\u{202e}\u{2028}é\0";
+        let mut line = String::new();
+        Record { name, ..Record::default() }.write(&mut line);
+        assert_eq!(line, r#","name":"a\"\\\u000a\u001b[2J\u009b\u202e\u2028é\u0000""#);
+        assert_eq!(written(Record { name, ..Record::default() })["name"], name);
+
+        let long = "é".repeat(TEXT_LIMIT);
+        let value = written(Record { client: &long, ..Record::default() });
+        assert_eq!(value["client"].as_str().unwrap(), format!("{}…", "é".repeat(TEXT_LIMIT / 2)));
+    }
+}

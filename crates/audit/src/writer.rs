@@ -1,0 +1,292 @@
+//! Group commit: callers fill a batch, one thread writes it, syncs it, and wakes all who wait.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::files::{self, End};
+use crate::journal::{Options, Recorded};
+use crate::{AuditFault, Kind};
+
+/// What may wait to be written, in bytes. Outcomes may use all of it, everything else half,
+/// so that a call that was let in can be brought to its end.
+const QUEUE_BYTES: usize = 16 << 20;
+/// How much is read at most when the journal is opened after a crash, roughly.
+const CHECKPOINT_BYTES: u64 = 1 << 20;
+/// How long a record that nobody waits for may lie in memory.
+const LAZY: Duration = Duration::from_millis(50);
+
+type Waiter = oneshot::Sender<Result<Recorded, AuditFault>>;
+
+/// What the callers and the thread share.
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+    max_file_bytes: u64,
+}
+
+struct State {
+    batch: Batch,
+    next: u64,
+    /// Intents without an outcome; one for each call that is under way.
+    open: BTreeSet<u64>,
+    /// Length of the file that the batch's end goes to.
+    file_bytes: u64,
+    since_checkpoint: u64,
+    writer: Writer,
+    urgent: bool,
+    /// Set once, and then for good.
+    fault: Option<AuditFault>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    /// It writes, and looks again when it is done.
+    Busy,
+    /// It waits to be woken.
+    Parked,
+    /// It waits, at most for [`LAZY`].
+    Waiting,
+}
+
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    /// Where new files begin: offset and first sequence number.
+    cuts: Vec<(usize, u64)>,
+    waiters: Vec<(u64, Waiter)>,
+}
+
+/// A record on its way, without its sequence number.
+pub(crate) struct Line<'a> {
+    pub(crate) time: &'a str,
+    pub(crate) kind: Kind,
+    /// The intent that an outcome closes.
+    pub(crate) intent: Option<u64>,
+    /// The members behind these, each with a comma before it.
+    pub(crate) members: &'a str,
+}
+
+impl Queue {
+    pub(crate) fn new(end: &End, options: &Options) -> Queue {
+        let state = State {
+            batch: Batch::default(),
+            next: end.next,
+            open: end.open.clone(),
+            file_bytes: end.bytes,
+            since_checkpoint: CHECKPOINT_BYTES,
+            writer: Writer::Busy,
+            urgent: false,
+            fault: None,
+        };
+        Queue {
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+            max_file_bytes: options.max_file_bytes,
+        }
+    }
+
+    /// Takes a record and gives it its sequence number. With a waiter it is written at once.
+    pub(crate) fn push(&self, line: &Line<'_>, waiter: Option<Waiter>) -> Result<u64, AuditFault> {
+        let mut state = self.lock();
+        if let Some(fault) = &state.fault {
+            return Err(fault.clone());
+        }
+        let room = if line.kind == Kind::Outcome { QUEUE_BYTES } else { QUEUE_BYTES / 2 };
+        if state.batch.bytes.len() + line.members.len() > room {
+            return Err(AuditFault::Overloaded);
+        }
+        state.make_way(self.max_file_bytes, line.time);
+        let seq = state.append(line);
+        match (line.kind, line.intent) {
+            (Kind::Intent, _) => drop(state.open.insert(seq)),
+            (Kind::Outcome, Some(intent)) => drop(state.open.remove(&intent)),
+            _ => {}
+        }
+        state.urgent |= waiter.is_some();
+        state.batch.waiters.extend(waiter.map(|waiter| (seq, waiter)));
+        let wake = match state.writer {
+            Writer::Busy => false,
+            Writer::Parked => true,
+            Writer::Waiting => state.urgent,
+        };
+        drop(state);
+        if wake {
+            self.wake.notify_one();
+        }
+        Ok(seq)
+    }
+
+    /// Takes nothing more; the thread ends when it has written what is there.
+    pub(crate) fn close(&self, time: &str) {
+        let mut state = self.lock();
+        if state.fault.is_none() {
+            state.checkpoint(time);
+            state.fault = Some(AuditFault::Closed);
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn fault(&self) -> Option<AuditFault> {
+        self.lock().fault.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for something to write, and puts an empty batch in its place. The flag says
+    /// that it is the last.
+    fn take(&self, spare: Batch) -> (Batch, bool) {
+        let mut state = self.lock();
+        let mut idle = false;
+        while !state.urgent && state.fault.is_none() {
+            let empty = state.batch.bytes.is_empty();
+            if empty && idle {
+                state.writer = Writer::Parked;
+                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                idle = false;
+                continue;
+            }
+            // Not parked yet: while calls come, an intent need not wake the thread.
+            state.writer = Writer::Waiting;
+            let (back, waited) =
+                self.wake.wait_timeout(state, LAZY).unwrap_or_else(PoisonError::into_inner);
+            state = back;
+            if waited.timed_out() {
+                if !empty {
+                    break;
+                }
+                idle = state.batch.bytes.is_empty();
+            }
+        }
+        state.writer = Writer::Busy;
+        state.urgent = false;
+        let batch = std::mem::replace(&mut state.batch, spare);
+        (batch, state.fault.is_some())
+    }
+
+    /// Nothing can be written any more: all who wait learn it, and all who come.
+    fn fail(&self, fault: &AuditFault) {
+        let mut state = self.lock();
+        state.fault = Some(fault.clone());
+        let waiters = std::mem::take(&mut state.batch.waiters);
+        state.batch = Batch::default();
+        drop(state);
+        settle(waiters, Some(fault));
+    }
+}
+
+impl State {
+    /// Begins a new file when this one is full; a checkpoint stands at the head of each.
+    fn make_way(&mut self, max_file_bytes: u64, time: &str) {
+        if self.file_bytes >= max_file_bytes {
+            self.batch.cuts.push((self.batch.bytes.len(), self.next));
+            self.file_bytes = 0;
+            self.checkpoint(time);
+        } else if self.since_checkpoint >= CHECKPOINT_BYTES {
+            self.checkpoint(time);
+        }
+    }
+
+    fn checkpoint(&mut self, time: &str) {
+        let mut members = String::from(",\"open\":[");
+        for (at, seq) in self.open.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            let _ = write!(members, "{comma}{seq}");
+        }
+        members.push(']');
+        self.append(&Line { time, kind: Kind::Checkpoint, intent: None, members: &members });
+        self.since_checkpoint = 0;
+    }
+
+    fn append(&mut self, line: &Line<'_>) -> u64 {
+        let seq = self.next;
+        self.next += 1;
+        let bytes = &mut self.batch.bytes;
+        let before = bytes.len();
+        // Writing to a Vec can't fail.
+        let _ = write!(
+            bytes,
+            "{{\"seq\":{seq},\"time\":\"{}\",\"kind\":\"{}\"",
+            line.time,
+            line.kind.as_str()
+        );
+        if let Some(intent) = line.intent {
+            let _ = write!(bytes, ",\"intent\":{intent}");
+        }
+        bytes.extend_from_slice(line.members.as_bytes());
+        bytes.extend_from_slice(b"}\n");
+        let grown = (bytes.len() - before) as u64;
+        self.file_bytes += grown;
+        self.since_checkpoint += grown;
+        seq
+    }
+}
+
+/// The thread's own.
+pub(crate) struct Disk {
+    pub(crate) dir: PathBuf,
+    pub(crate) file: File,
+    pub(crate) fsync: bool,
+    /// Held as long as this writes.
+    pub(crate) _lock: File,
+}
+
+impl Disk {
+    /// Writes batches until the queue is closed or the disk fails.
+    pub(crate) fn run(mut self, queue: &Arc<Queue>) {
+        let mut spare = Batch::default();
+        loop {
+            let (mut batch, last) = queue.take(spare);
+            let written = self.commit(&batch).map_err(files::at(&self.dir));
+            if let Err(fault) = &written {
+                settle(std::mem::take(&mut batch.waiters), Some(fault));
+                return queue.fail(fault);
+            }
+            settle(std::mem::take(&mut batch.waiters), None);
+            if last {
+                return;
+            }
+            batch.bytes.clear();
+            batch.bytes.shrink_to(1 << 20);
+            batch.cuts.clear();
+            spare = batch;
+        }
+    }
+
+    fn commit(&mut self, batch: &Batch) -> io::Result<()> {
+        let mut from = 0;
+        for &(at, first) in &batch.cuts {
+            self.write(&batch.bytes[from..at])?;
+            self.file = files::create(&self.dir, first)?;
+            from = at;
+        }
+        self.write(&batch.bytes[from..])
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.file.write_all(bytes)?;
+        if self.fsync { self.file.sync_data() } else { Ok(()) }
+    }
+}
+
+fn settle(waiters: Vec<(u64, Waiter)>, fault: Option<&AuditFault>) {
+    for (seq, waiter) in waiters {
+        // Whoever no longer waits need not know.
+        let _ = waiter.send(match fault {
+            None => Ok(Recorded::new(seq)),
+            Some(fault) => Err(fault.clone()),
+        });
+    }
+}

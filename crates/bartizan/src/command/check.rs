@@ -1,0 +1,53 @@
+//! `check`
+
+use serde_json::json;
+
+use crate::{
+    cli::{Global, Output},
+    config::{self, Finding, LoadFault, Loaded, Search, Severity, fault},
+    outcome::{Mistake, Told},
+    print,
+};
+
+pub fn run(global: &Global) -> anyhow::Result<()> {
+    let Some(path) = config::find(global.config.as_deref(), Search::Here) else {
+        return Err(Mistake::new("there is no configuration to check", "name one with --config, or begin with `bartizan config example > bartizan.toml`").into());
+    };
+    match (config::read(&path), global.output) {
+        (Ok(loaded), Output::Table) => table(&loaded),
+        (Ok(loaded), Output::Json) => print::json(&report(&loaded.text, &loaded.warnings)),
+        (Err(LoadFault::Faulty(faulty)), Output::Json) => {
+            print::json(&report(&faulty.text, &faulty.findings))?;
+            Err(Told::mistake().into())
+        }
+        (Err(fault), _) => Err(fault.into()),
+    }
+}
+
+fn table(loaded: &Loaded) -> anyhow::Result<()> {
+    if let Some(warnings) = loaded.rendered_warnings(fault::coloured()) {
+        eprintln!("{warnings}\n");
+    }
+    let path = loaded.path.as_deref().unwrap_or_else(|| std::path::Path::new(config::FILE_NAME)).display();
+    let servers = count(loaded.file.servers.len(), "server");
+    match loaded.warnings.len() {
+        0 => print::line(&format!("{path}: ok, {servers}")),
+        warnings => print::line(&format!("{path}: ok, {servers}, {}", count(warnings, "warning"))),
+    }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn report(text: &str, findings: &[Finding]) -> serde_json::Value {
+    let ok = findings.iter().all(|finding| finding.severity == Severity::Warning);
+    let findings: Vec<_> = findings
+        .iter()
+        .map(|finding| {
+            let (line, column) = finding.position(text).unzip();
+            json!({"severity": finding.severity, "message": finding.title, "line": line, "column": column, "help": finding.mend})
+        })
+        .collect();
+    json!({"ok": ok, "findings": findings})
+}

@@ -1,0 +1,128 @@
+//! Changing the configuration file: comments, order and spacing stay as they are.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use toml_edit::{Array, DocumentMut, Formatted, InlineTable, Item, Table, Value, value};
+
+/// What `add` writes.
+#[derive(Clone, Debug)]
+pub enum NewServer {
+    /// A command that the gateway starts.
+    Command { command: String, args: Vec<String>, env: Vec<(String, String)> },
+    /// A remote server.
+    Url { url: String, allow_private: bool, credential: Option<(String, String)> },
+}
+
+/// The text with a section `[servers.NAME]` more. `None` when the name is taken, or `servers` is not a section.
+pub fn with_server(text: &str, name: &str, server: &NewServer) -> Result<Option<String>, toml_edit::TomlError> {
+    let mut document: DocumentMut = text.parse()?;
+    let servers = document.entry("servers").or_insert_with(|| {
+        let mut table = Table::new();
+        table.set_implicit(true);
+        Item::Table(table)
+    });
+    let Some(servers) = servers.as_table_like_mut() else { return Ok(None) };
+    if servers.contains_key(name) {
+        return Ok(None);
+    }
+    servers.insert(name, Item::Table(section(server)));
+    Ok(Some(document.to_string()))
+}
+
+fn section(server: &NewServer) -> Table {
+    let mut table = Table::new();
+    if let Some(prefix) = table.decor().prefix().is_none().then_some("\n") {
+        table.decor_mut().set_prefix(prefix);
+    }
+    match server {
+        NewServer::Command { command, args, env } => {
+            table.insert("command", value(command));
+            if !args.is_empty() {
+                table.insert("args", value(args.iter().collect::<Array>()));
+            }
+            if !env.is_empty() {
+                let pairs = env.iter().map(|(name, text)| (name.as_str(), Value::String(Formatted::new(text.clone()))));
+                table.insert("env", value(pairs.collect::<InlineTable>()));
+            }
+        }
+        NewServer::Url { url, allow_private, credential } => {
+            table.insert("url", value(url));
+            if *allow_private {
+                table.insert("allow-private", value(true));
+            }
+            if let Some((header, text)) = credential {
+                let mut credential = Table::new();
+                credential.insert("header", value(header));
+                credential.insert("value", value(text));
+                table.insert("credential", Item::Table(credential));
+            }
+        }
+    }
+    table
+}
+
+/// The text without the section `[servers.NAME]`. `None` when there is none.
+pub fn without_server(text: &str, name: &str) -> Result<Option<String>, toml_edit::TomlError> {
+    let mut document: DocumentMut = text.parse()?;
+    let removed = document.get_mut("servers").and_then(Item::as_table_like_mut).and_then(|servers| servers.remove(name));
+    Ok(removed.map(|_| document.to_string()))
+}
+
+/// Writes a whole file or nothing: beside the old one first, then in its place. The old one's permissions stay.
+pub fn write(path: &Path, text: &str) -> io::Result<()> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = super::folder_of(&path);
+    fs::create_dir_all(&folder)?;
+    let mut beside = path.clone().into_os_string();
+    beside.push(format!(".{}.new", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let outcome = write_beside(&beside, &path, text);
+    if outcome.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    outcome
+}
+
+fn write_beside(beside: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(beside)?;
+    file.write_all(text.as_bytes())?;
+    if let Ok(old) = fs::metadata(path) {
+        file.set_permissions(old.permissions())?;
+    }
+    file.sync_all()?;
+    fs::rename(beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "# mine\nlisten = \"127.0.0.1:1\" # why\n\n# the first\n[servers.a]\ncommand = \"a\"\n\n[limits]\ndepth = 9\n";
+
+    fn url() -> NewServer {
+        NewServer::Url { url: "https://x/mcp".into(), allow_private: false, credential: Some(("Authorization".into(), "Bearer ${env:X}".into())) }
+    }
+
+    #[test]
+    fn adding_and_removing_gives_the_old_text_back() {
+        let added = with_server(TEXT, "b", &url()).unwrap().unwrap();
+        assert!(added.contains("# mine\nlisten = \"127.0.0.1:1\" # why\n\n# the first\n[servers.a]"), "{added}");
+        assert!(added.contains("[servers.b]\nurl = \"https://x/mcp\"\n\n[servers.b.credential]\n"), "{added}");
+        assert_eq!(without_server(&added, "b").unwrap().unwrap(), TEXT);
+    }
+
+    #[test]
+    fn a_name_is_added_once_and_removed_once() {
+        assert_eq!(with_server(TEXT, "a", &url()).unwrap(), None);
+        assert_eq!(without_server(TEXT, "b").unwrap(), None);
+        assert_eq!(without_server("", "b").unwrap(), None);
+    }
+}

@@ -1,0 +1,275 @@
+//! The configuration as it is written: one struct for each section, a doc comment for each key.
+//! The JSON Schema, the commented example and the reference page are generated from these comments.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use toml::Spanned;
+
+use super::value::{Bounded, ByteSize, HeaderText, HostText, Joint, Listen, Member, OriginText, PatternText, Period, RoleKey, ServerKey, ServerUrl, Template};
+
+/// Where the gateway listens unless it is told otherwise.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8420);
+
+/// The configuration of Bartizan.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[schemars(title = "bartizan.toml")]
+pub struct File {
+    /// The address and port to listen on. The default can be reached from this machine only.
+    #[schemars(with = "Listen")]
+    pub listen: Spanned<Listen>,
+    /// What joins a server's name and a tool's name where all servers are offered together: `github__get_issue`.
+    pub separator: Joint,
+    /// Values of the `Host` header that are accepted besides the address that is listened on: the names by which clients reach this gateway.
+    /// Any other is refused, which is what stops DNS rebinding.
+    #[schemars(extend("examples" = [json!(["mcp.example.com"])]))]
+    pub hosts: Vec<HostText>,
+    /// Browser origins that may talk to this gateway. A request without an `Origin` does not come from a web page and is not concerned.
+    #[schemars(extend("examples" = [json!(["https://chat.example.com"])]))]
+    pub origins: Vec<OriginText>,
+    /// Encryption of what clients send. Without this section the gateway speaks plain HTTP.
+    pub tls: Option<Tls>,
+    /// INCOMING authentication: how clients show who they are.
+    pub identity: Identity,
+    /// Who may call what. Each section is a role: its members and the tools it allows.
+    /// What no role of a caller allows is denied, and is not listed either. The role `all` is built in and allows everything: the owner of the state folder
+    /// always has it, a token when it was minted with it, and `loopback` callers while no role is configured.
+    #[schemars(with = "BTreeMap<RoleKey, Role>")]
+    pub roles: BTreeMap<RoleKey, Spanned<Role>>,
+    /// The MCP servers behind this gateway, by name. A server is either remote (`url`) or a command that the gateway starts (`command`).
+    /// The name is 1 to 32 of a-z, 0-9 and single `-`, a letter first.
+    #[schemars(with = "BTreeMap<ServerKey, Server>")]
+    pub servers: BTreeMap<ServerKey, Spanned<Server>>,
+    /// What one message, one session and one caller may use.
+    pub limits: Limits,
+    /// The record of every call.
+    pub audit: Audit,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        File {
+            listen: Spanned::new(0..0, Listen(DEFAULT_LISTEN)),
+            separator: Joint::default(),
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            tls: None,
+            identity: Identity::default(),
+            roles: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            limits: Limits::default(),
+            audit: Audit::default(),
+        }
+    }
+}
+
+/// Encryption of what clients send.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate chain in PEM form. A relative path begins at this file's folder. A changed file is taken up without a restart.
+    #[schemars(with = "PathBuf", extend("examples" = ["/etc/bartizan/cert.pem"]))]
+    pub cert: Spanned<PathBuf>,
+    /// The certificate's private key in PEM form.
+    #[schemars(with = "PathBuf", extend("examples" = ["/etc/bartizan/key.pem"]))]
+    pub key: Spanned<PathBuf>,
+}
+
+/// INCOMING authentication: how clients show who they are.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Identity {
+    /// What a client on this machine needs.
+    #[schemars(with = "Loopback")]
+    pub loopback: Loopback,
+}
+
+/// What a client on this machine needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loopback {
+    /// A token (`bartizan token mint NAME`), as everybody else.
+    #[default]
+    Token,
+    /// Nothing: any program and any user on this machine may call. A loosening that `bartizan posture` reports.
+    Open,
+}
+
+/// One role: its members and what they may call.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Role {
+    /// Who has this role: `token:NAME` (a minted token), `loopback` (callers that `[identity] loopback = "open"` lets in) or `owner`.
+    /// A token minted with `--role` has its roles without being listed here.
+    #[schemars(with = "Vec<Member>", extend("examples" = [json!(["token:ci"])]))]
+    pub members: Vec<Spanned<Member>>,
+    /// What the role may see and use, as `server/name`; `*` stands for any text. It covers tools, prompts and resources (by their URI);
+    /// `tool:`, `prompt:` or `resource:` in front narrows it to that kind.
+    #[schemars(with = "Vec<PatternText>", extend("examples" = [json!(["github/get_*", "tool:files/*"])]))]
+    pub allow: Vec<Spanned<PatternText>>,
+    /// What it may not, even where `allow` or another of the caller's roles says otherwise.
+    #[schemars(with = "Vec<PatternText>", extend("examples" = [json!(["files/write_*"])]))]
+    pub deny: Vec<Spanned<PatternText>>,
+}
+
+/// One MCP server behind the gateway.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Server {
+    /// The URL of a remote server.
+    #[schemars(with = "Option<ServerUrl>", extend("x-kind" = "url", "examples" = ["https://mcp.example.com/mcp"]))]
+    pub url: Option<Spanned<ServerUrl>>,
+    /// Lets `url` lead to a private address: this machine, a local network, a cloud's metadata service. Otherwise such an address is refused when it is connected to, whatever the name resolved to before.
+    #[schemars(extend("x-kind" = "url"))]
+    pub allow_private: bool,
+    /// OUTGOING authentication: the credential that the gateway adds to each request to `url`. What the client sent never gets there.
+    #[schemars(with = "Option<Credential>", extend("x-kind" = "url"))]
+    pub credential: Option<Spanned<Credential>>,
+    /// The program to start, found in PATH or by its path. It speaks MCP on standard input and output.
+    #[schemars(with = "Option<String>", extend("x-kind" = "command", "examples" = ["npx"]))]
+    pub command: Option<Spanned<String>>,
+    /// The program's arguments, each as it is: no shell reads them.
+    #[schemars(with = "Vec<String>", extend("x-kind" = "command", "examples" = [json!(["-y", "@modelcontextprotocol/server-filesystem", "/srv/docs"])]))]
+    pub args: Vec<Spanned<String>>,
+    /// Environment variables for the program. Besides these it gets PATH, HOME, LANG and a few more that are harmless, and nothing else of the gateway's own environment.
+    /// `${env:NAME}` and `${file:PATH}` stand for a value that is read when the program starts; `$$` is a dollar sign.
+    #[schemars(with = "BTreeMap<String, Template>", extend("x-kind" = "command", "examples" = [json!({"API_TOKEN": "${env:API_TOKEN}"})]))]
+    pub env: BTreeMap<String, Spanned<Template>>,
+    /// The folder that the program starts in. A relative path begins at this file's folder.
+    #[schemars(with = "Option<PathBuf>", extend("x-kind" = "command", "examples" = ["/srv/docs"]))]
+    pub cwd: Option<Spanned<PathBuf>>,
+    /// `false` keeps the entry and leaves the server out.
+    pub enabled: bool,
+    /// How the server speaks.
+    #[schemars(with = "Era")]
+    pub era: Era,
+    /// Lets all callers share one process or session. By default each caller has its own, since many servers keep what a caller did in memory.
+    pub shared: bool,
+    /// How long one call may take.
+    pub timeout: Period,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Server {
+            url: None,
+            allow_private: false,
+            credential: None,
+            command: None,
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            cwd: None,
+            enabled: true,
+            era: Era::Auto,
+            shared: false,
+            timeout: Period(Duration::from_secs(60)),
+        }
+    }
+}
+
+/// How a server speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Era {
+    /// Found out by asking, and remembered.
+    #[default]
+    Auto,
+    /// Revisions up to 2025-11-25: `initialize` and sessions.
+    Handshake,
+    /// Revision 2026-07-28: each request stands alone.
+    Stateless,
+}
+
+impl Era {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Era::Auto => "auto",
+            Era::Handshake => "handshake",
+            Era::Stateless => "stateless",
+        }
+    }
+}
+
+/// OUTGOING authentication towards one server.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Credential {
+    /// The header that carries the credential.
+    #[serde(default = "authorization")]
+    pub header: HeaderText,
+    /// The header's value. `${env:NAME}` and `${file:PATH}` stand for a value that is read when it is used, so that no secret has to be in this file; `$$` is a dollar sign.
+    /// A file must not be readable by every user (chmod 600).
+    #[schemars(with = "Template", extend("examples" = ["Bearer ${env:GITHUB_TOKEN}"]))]
+    pub value: Spanned<Template>,
+}
+
+fn authorization() -> HeaderText {
+    HeaderText("Authorization".to_owned())
+}
+
+/// What one message, one session and one caller may use.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Limits {
+    /// The longest message, in either direction.
+    pub body: ByteSize,
+    /// The longest header of an HTTP request, all its fields together.
+    pub header: ByteSize,
+    /// How deep the arrays and objects of a message may nest.
+    pub depth: Bounded<8, 512>,
+    /// The longest arguments of one call.
+    pub arguments: ByteSize,
+    /// How many connections may be open at once.
+    pub connections: Bounded<1, 1_000_000>,
+    /// How many sessions may exist at once. Clients of the older revisions have one each; revision 2026-07-28 has none.
+    pub sessions: Bounded<1, 1_000_000>,
+    /// How many of them one caller may have.
+    pub sessions_per_principal: Bounded<1, 1_000_000>,
+    /// How long a session may be silent before it ends.
+    pub session_idle: Period,
+    /// How many requests one caller may have under way, open streams included.
+    pub in_flight_per_principal: Bounded<1, 1_000_000>,
+    /// How long a list of everything waits for its slowest server; after that it comes without that server, and with a warning.
+    pub list_deadline: Period,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            body: ByteSize(10 << 20),
+            header: ByteSize(32 << 10),
+            depth: Bounded(64),
+            arguments: ByteSize(1 << 20),
+            connections: Bounded(4096),
+            sessions: Bounded(10_000),
+            sessions_per_principal: Bounded(2_500),
+            session_idle: Period(Duration::from_secs(30 * 60)),
+            in_flight_per_principal: Bounded(256),
+            list_deadline: Period(Duration::from_secs(10)),
+        }
+    }
+}
+
+/// The record of every call.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Audit {
+    /// Forwards a call only after the intent to do so is on the disk. By default only the reply waits for its record.
+    pub strict: bool,
+    /// Waits until the disk has confirmed each group of records. `false` is quicker and may lose the last records when the machine (not the gateway) fails.
+    pub sync: bool,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Audit { strict: false, sync: true }
+    }
+}

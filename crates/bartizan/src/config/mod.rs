@@ -1,0 +1,125 @@
+//! The configuration: found, read, checked, described, edited.
+
+mod check;
+pub mod edit;
+pub mod fault;
+pub mod file;
+pub mod reference;
+mod secrets;
+pub mod value;
+
+use std::path::{Path, PathBuf};
+
+pub use check::{find_program, is_private, is_this_machine};
+pub use fault::{Faulty, Finding, Severity};
+pub use file::File;
+
+/// The file's usual name.
+pub const FILE_NAME: &str = "bartizan.toml";
+
+/// A configuration that can be used.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// Where it was read; `None` when there is no file and the defaults serve.
+    pub path: Option<PathBuf>,
+    /// Its text.
+    pub text: String,
+    /// What it says.
+    pub file: File,
+    /// What is probably not meant.
+    pub warnings: Vec<Finding>,
+}
+
+impl Loaded {
+    /// What serves where there is no file.
+    pub fn none() -> Self {
+        Loaded { path: None, text: String::new(), file: File::default(), warnings: Vec::new() }
+    }
+
+    /// The folder that relative paths begin at.
+    pub fn folder(&self) -> PathBuf {
+        match &self.path {
+            Some(path) => folder_of(path),
+            None => PathBuf::from("."),
+        }
+    }
+
+    /// The warnings, each at its place.
+    pub fn rendered_warnings(&self, coloured: bool) -> Option<String> {
+        match &self.path {
+            Some(path) if !self.warnings.is_empty() => Some(fault::render(path, &self.text, &self.warnings, coloured)),
+            _ => None,
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Why there is no configuration to work with.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadFault {
+    /// It has errors.
+    #[error(transparent)]
+    Faulty(Box<Faulty>),
+    /// It is not there or not readable.
+    #[error("{}: {error}", path.display())]
+    Unreadable { path: PathBuf, error: std::io::Error },
+}
+
+/// Where the configuration is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Search {
+    /// In the current folder, then in the user's configuration folder.
+    Here,
+    /// In the user's configuration folder only: for what other programs start in a folder of their choice,
+    /// whose `bartizan.toml` nobody has vouched for.
+    UserOnly,
+}
+
+/// The file that serves: the one that was named, or the first that exists.
+pub fn find(named: Option<&Path>, search: Search) -> Option<PathBuf> {
+    if let Some(path) = named {
+        return Some(path.to_owned());
+    }
+    let here = (search == Search::Here).then(|| PathBuf::from(FILE_NAME));
+    here.into_iter().chain(user_file()).find(|path| path.exists())
+}
+
+/// The user's own file: `$XDG_CONFIG_HOME/bartizan/bartizan.toml`.
+pub fn user_file() -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = base.or_else(|| std::env::home_dir().map(|home| home.join(".config")))?;
+    Some(base.join("bartizan").join(FILE_NAME))
+}
+
+/// Finds, reads and checks. Without a file the defaults serve.
+pub fn load(named: Option<&Path>, search: Search) -> Result<Loaded, LoadFault> {
+    match find(named, search) {
+        Some(path) => read(&path),
+        None => Ok(Loaded::none()),
+    }
+}
+
+/// Reads and checks one file.
+pub fn read(path: &Path) -> Result<Loaded, LoadFault> {
+    let text = std::fs::read_to_string(path).map_err(|error| LoadFault::Unreadable { path: path.to_owned(), error })?;
+    parse(path, text).map_err(|faulty| LoadFault::Faulty(Box::new(faulty)))
+}
+
+/// Checks a text as if it stood in the file at `path`.
+pub fn parse(path: &Path, text: String) -> Result<Loaded, Faulty> {
+    let file: File = match toml::from_str(&text) {
+        Ok(file) => file,
+        Err(error) => return Err(Faulty { path: path.to_owned(), findings: vec![Finding::of(&error)], text }),
+    };
+    let findings = check::check(&file, &folder_of(path));
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        return Err(Faulty { path: path.to_owned(), findings, text });
+    }
+    Ok(Loaded { path: Some(path.to_owned()), text, file, warnings: findings })
+}

@@ -1,0 +1,37 @@
+//! The typed values of the configuration: each is parsed once, where it is read, so its error points at it.
+
+mod access;
+mod address;
+mod name;
+mod quantity;
+
+use std::fmt;
+
+pub use access::{HeaderText, Member, PatternText, Template};
+pub use address::{HostText, Listen, OriginText, ServerUrl};
+pub use name::{Joint, RoleKey, ServerKey};
+pub use quantity::{Bounded, ByteSize, Period};
+
+/// Why a value was refused, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValueFault {
+    what: String,
+    mend: String,
+}
+
+/// What stands between the two halves of a [`ValueFault`] on its way through serde, which carries one string.
+pub const MEND: &str = "\nmend: ";
+
+impl ValueFault {
+    pub fn new(what: impl Into<String>, mend: impl Into<String>) -> Self {
+        ValueFault { what: what.into(), mend: mend.into() }
+    }
+}
+
+impl fmt::Display for ValueFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{MEND}{}", self.what, self.mend)
+    }
+}
+
+impl std::error::Error for ValueFault {}

@@ -1,0 +1,27 @@
+//! Bartizan: a security gateway for the Model Context Protocol. The command line.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod command;
+mod config;
+mod demo_server;
+mod outcome;
+mod print;
+mod state;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Whoever makes a TLS configuration afterwards finds this provider. It can be installed only once, and this is the first time.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let cli = cli::Cli::parse();
+    match command::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => outcome::report(&error),
+    }
+}

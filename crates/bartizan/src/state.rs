@@ -1,0 +1,35 @@
+//! The state folder.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::outcome::Mistake;
+
+/// Tokens and digests, in the state folder.
+pub const STORE: &str = "bartizan.db";
+/// The record of calls, in the state folder.
+pub const JOURNAL: &str = "audit";
+
+/// The folder that was named, or the user's own: `$XDG_STATE_HOME/bartizan`, `~/.local/state/bartizan`.
+pub fn folder(named: Option<PathBuf>) -> Result<PathBuf, Mistake> {
+    if let Some(path) = named {
+        return std::path::absolute(&path).map_err(|_| Mistake::new("the state folder's name is empty", "name a folder with --state-dir"));
+    }
+    let base = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = base.or_else(|| std::env::home_dir().map(|home| home.join(".local/state")));
+    match base {
+        Some(base) => Ok(base.join("bartizan")),
+        None => Err(Mistake::new("this user has no home folder", "name a state folder with --state-dir")),
+    }
+}
+
+/// Makes it for its owner alone.
+pub fn make(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}

@@ -1,0 +1,333 @@
+//! What a server offers, as last listed: the one source for showing and for calling (law 9).
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use mcp::{HeaderParam, Json, JsonBuf, Patch, header_params, quote};
+use trust::Approved;
+use upstream::{ClientFacts, Outgoing};
+
+use crate::{Gateway, refusal::Refusal, served::Served};
+
+/// The two kinds of definition that are called by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// `prompts/list`.
+    Prompts,
+    /// `tools/list`.
+    Tools,
+}
+
+impl Listed {
+    /// The list method.
+    pub fn method(self) -> &'static str {
+        match self {
+            Listed::Prompts => "prompts/list",
+            Listed::Tools => "tools/list",
+        }
+    }
+
+    /// The result's member that holds the items.
+    pub fn member(self) -> &'static str {
+        match self {
+            Listed::Prompts => "prompts",
+            Listed::Tools => "tools",
+        }
+    }
+
+    fn definition(self) -> trust::Kind {
+        match self {
+            Listed::Prompts => trust::Kind::Prompt,
+            Listed::Tools => trust::Kind::Tool,
+        }
+    }
+}
+
+/// One definition.
+#[derive(Debug)]
+pub struct Item {
+    /// Its own name.
+    pub name: Box<str>,
+    /// Byte for byte as listed.
+    pub raw: JsonBuf,
+    /// That it is the recorded one.
+    pub approved: Approved,
+    /// Arguments mirrored in headers.
+    pub header_params: Vec<HeaderParam>,
+}
+
+/// A server's whole list of one kind.
+#[derive(Debug)]
+pub struct Listing {
+    /// In the server's order.
+    pub items: Vec<Item>,
+    by_name: HashMap<Box<str>, usize>,
+    /// The first page's result without its items and cursor.
+    pub rest: JsonBuf,
+    /// For how long it is fresh.
+    pub ttl: Duration,
+    fetched: Instant,
+}
+
+impl Listing {
+    /// The definition with this name.
+    pub fn find(&self, name: &str) -> Option<&Item> {
+        self.by_name.get(name).map(|at| &self.items[*at])
+    }
+}
+
+/// A server's lists.
+#[derive(Default)]
+pub struct Catalogue {
+    tools: Slot,
+    prompts: Slot,
+}
+
+#[derive(Default)]
+struct Slot {
+    held: ArcSwapOption<Listing>,
+    fetching: tokio::sync::Mutex<()>,
+}
+
+/// A call uses a listing up to this old; a list asks the server unless its time to live says otherwise.
+const CALL_AGE: Duration = Duration::from_secs(300);
+/// Bounds on what one server may list.
+const PAGES: usize = 100;
+const ITEMS: usize = 10_000;
+
+impl Catalogue {
+    fn slot(&self, listed: Listed) -> &Slot {
+        match listed {
+            Listed::Prompts => &self.prompts,
+            Listed::Tools => &self.tools,
+        }
+    }
+
+    /// Forgets a list, as after the server said that it changed.
+    pub fn forget(&self, listed: Listed) {
+        self.slot(listed).held.store(None);
+    }
+
+    /// What is known, however old.
+    pub fn held(&self, listed: Listed) -> Option<Arc<Listing>> {
+        self.slot(listed).held.load_full()
+    }
+
+    /// For a call: what is known, unless it is very old.
+    pub fn for_call(&self, listed: Listed) -> Option<Arc<Listing>> {
+        self.held(listed).filter(|listing| listing.fetched.elapsed() < CALL_AGE)
+    }
+
+    /// For a list: what is known, if the server said that it is still fresh.
+    pub fn for_list(&self, listed: Listed) -> Option<Arc<Listing>> {
+        self.held(listed).filter(|listing| listing.fetched.elapsed() < listing.ttl)
+    }
+}
+
+impl Gateway {
+    /// The server's list, asked for now. Concurrent askers share one asking.
+    pub(crate) async fn fetch_listing(
+        &self,
+        served: &Served,
+        listed: Listed,
+        caller: &identity::Verified,
+        client: &ClientFacts,
+    ) -> Result<Arc<Listing>, Refusal> {
+        let slot = served.catalogue.slot(listed);
+        let asked = Instant::now();
+        let _fetching = slot.fetching.lock().await;
+        if let Some(held) = served.catalogue.held(listed)
+            && held.fetched >= asked
+        {
+            return Ok(held);
+        }
+        let fetched = Instant::now();
+        let pages = pages(served, listed, caller, client).await?;
+        let listing = Arc::new(self.record(served, listed, pages, fetched).await?);
+        slot.held.store(Some(listing.clone()));
+        Ok(listing)
+    }
+
+    /// Reads the definitions, records their digests, reports what changed.
+    async fn record(
+        &self,
+        served: &Served,
+        listed: Listed,
+        pages: Vec<JsonBuf>,
+        fetched: Instant,
+    ) -> Result<Listing, Refusal> {
+        let kind = listed.definition();
+        let mut found = Vec::new();
+        for page in &pages {
+            let items = page.json().get(listed.member()).unwrap_or(Json::EMPTY);
+            for item in items.items().take(ITEMS - found.len()) {
+                if let Some(read) = read_item(served, listed, kind, page, item) {
+                    found.push(read);
+                }
+            }
+        }
+        let approvals = self.recorded(served, kind, &found).await?;
+        let mut by_name = HashMap::with_capacity(found.len());
+        let mut items: Vec<Item> = Vec::with_capacity(found.len());
+        for ((definition, raw, header_params), approved) in found.into_iter().zip(approvals) {
+            let name: Box<str> = definition.name.into();
+            // Two definitions of one name: neither shadows the other by its place, the first stays.
+            if by_name.contains_key(&name) {
+                tracing::warn!(server = %served.name(), name = %name, "listed twice, kept once");
+                continue;
+            }
+            by_name.insert(name.clone(), items.len());
+            items.push(Item { name, raw, approved, header_params });
+        }
+        let first = pages.first().map(JsonBuf::json).unwrap_or(Json::EMPTY);
+        let ttl = first.get("ttlMs").and_then(Json::integer).unwrap_or_default();
+        let rest = Patch::of(first).remove(listed.member()).remove("nextCursor").build();
+        let ttl = Duration::from_millis(ttl.clamp(0, 3_600_000) as u64);
+        Ok(Listing { items, by_name, rest, ttl, fetched })
+    }
+
+    async fn recorded(
+        &self,
+        served: &Served,
+        kind: trust::Kind,
+        found: &[(trust::Definition, JsonBuf, Vec<HeaderParam>)],
+    ) -> Result<Vec<Approved>, Refusal> {
+        let server = served.name().as_str();
+        let seen: Vec<_> = found
+            .iter()
+            .map(|(definition, ..)| store::SeenDefinition {
+                kind: kind.as_str(),
+                name: &definition.name,
+                digest: *definition.digest.as_bytes(),
+            })
+            .collect();
+        let answers = self
+            .store
+            .definitions_record(server, &seen, crate::now())
+            .await
+            .map_err(|fault| Refusal::StoreUnavailable(fault.to_string()))?;
+        let mut approvals = Vec::with_capacity(found.len());
+        for ((definition, ..), answer) in found.iter().zip(answers) {
+            let previous = match answer {
+                store::Seen::Changed { previous } => Some(trust::Digest::from_bytes(previous)),
+                store::Seen::New => None,
+                store::Seen::Same => Some(definition.digest),
+            };
+            let approval = trust::approve(previous.as_ref(), &definition.digest);
+            if let Some(drift) = approval.drift {
+                self.report_drift(server, kind, &definition.name, &drift).await?;
+            }
+            approvals.push(approval.approved);
+        }
+        Ok(approvals)
+    }
+
+    async fn report_drift(
+        &self,
+        server: &str,
+        kind: trust::Kind,
+        name: &str,
+        drift: &trust::Drift,
+    ) -> Result<(), Refusal> {
+        tracing::warn!(server, kind = kind.as_str(), name, "a definition changed");
+        let detail = format!("{} was {}", kind.as_str(), drift.previous);
+        let record = audit::Record {
+            kind: audit::Kind::Drift,
+            server,
+            name,
+            definition: Some(*drift.current.as_bytes()),
+            detail: &detail,
+            ..audit::Record::default()
+        };
+        self.append(&record).await
+    }
+}
+
+type Read = (trust::Definition, JsonBuf, Vec<HeaderParam>);
+
+/// One definition, or nothing when it can't be used: without a name, or (for an HTTP server) with
+/// `x-mcp-header` annotations against the specification, which says to drop the whole tool.
+fn read_item(
+    served: &Served,
+    listed: Listed,
+    kind: trust::Kind,
+    page: &JsonBuf,
+    item: Json<'_>,
+) -> Option<Read> {
+    let server = served.name();
+    let definition = match trust::Definition::read(kind, item) {
+        Ok(definition) => definition,
+        Err(fault) => {
+            tracing::warn!(%server, %fault, "a definition was left out");
+            return None;
+        }
+    };
+    if let Err(fault) = mcp::ToolName::new(&definition.name) {
+        tracing::warn!(%server, %fault, "a definition was left out");
+        return None;
+    }
+    let schema = item.get("inputSchema").filter(|_| listed == Listed::Tools);
+    match schema.map_or(Ok(Vec::new()), header_params) {
+        Ok(params) => Some((definition, page.share(item), params)),
+        Err(fault) => {
+            tracing::warn!(%server, tool = definition.name, %fault, "a tool was left out");
+            None
+        }
+    }
+}
+
+async fn pages(
+    served: &Served,
+    listed: Listed,
+    caller: &identity::Verified,
+    client: &ClientFacts,
+) -> Result<Vec<JsonBuf>, Refusal> {
+    let deadline = Instant::now() + served.entry.timeout;
+    let partition = served.partition(caller);
+    let mut pages: Vec<JsonBuf> = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let params = match &cursor {
+            None => "{}".to_owned(),
+            Some(cursor) => format!("{{\"cursor\":{}}}", quote(cursor)),
+        };
+        let params = crate::made(params);
+        let mut credential = http::HeaderMap::new();
+        served.credential()?.inject(&mut credential);
+        let outgoing = Outgoing {
+            partition: &partition,
+            method: listed.method(),
+            params: params.json(),
+            client,
+            param_headers: Vec::new(),
+            credential,
+            deadline,
+        };
+        let (events, _) = tokio::sync::mpsc::channel(1);
+        let answer = served.link().send(outgoing, &events).await;
+        let page = match answer.map_err(|fault| served.fault(fault))?.outcome {
+            Ok(page) => page,
+            // A server without this kind at all has an empty list of it.
+            Err(error) if is_method_not_found(&error) => return Ok(pages),
+            Err(error) => {
+                let text = error.json().text().chars().take(200).collect();
+                return Err(served.fault(upstream::LinkFault::Garbage(text)));
+            }
+        };
+        let next = page.json().get("nextCursor").and_then(Json::string).map(|c| c.into_owned());
+        pages.push(page);
+        if next.is_none() || next == cursor || pages.len() >= PAGES {
+            return Ok(pages);
+        }
+        cursor = next;
+    }
+}
+
+fn is_method_not_found(error: &JsonBuf) -> bool {
+    let code = error.json().get("code").and_then(Json::integer);
+    code == Some(mcp::Code::MethodNotFound as i64)
+}

@@ -1,0 +1,77 @@
+//! Host and Origin, each checked on its own on every request: what keeps a web page in the user's
+//! browser, and a name that was rebound to this address, out.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, Uri, header};
+
+use crate::{config::Config, refusal::Refusal};
+
+/// Checks both.
+pub fn check(config: &Config, headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
+    let host = host(headers, uri)?;
+    if !host_accepted(config, host) {
+        return Err(Refusal::Host(shorten(host)));
+    }
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let Some(origin) = origins.next() else { return Ok(()) };
+    let text = origin.to_str().unwrap_or_default();
+    if origins.next().is_some() || !origin_accepted(config, text, host) {
+        return Err(Refusal::Origin(shorten(text)));
+    }
+    Ok(())
+}
+
+/// The one authority that the request is for: from the request line, or the only `Host`.
+fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Result<&'a str, Refusal> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let header = hosts.next().map(|value| value.to_str().unwrap_or_default());
+    let several = hosts.next().is_some();
+    let line = uri.authority().map(|authority| authority.as_str());
+    match (line, header) {
+        _ if several => Err(Refusal::Host("several".into())),
+        (Some(line), Some(header)) if !line.eq_ignore_ascii_case(header) => {
+            Err(Refusal::Host(shorten(header)))
+        }
+        (Some(host), _) | (None, Some(host)) => Ok(host),
+        (None, None) => Err(Refusal::Host(String::new())),
+    }
+}
+
+/// Names are what rebinding needs: an address, `localhost` or a configured name is none of its making.
+fn host_accepted(config: &Config, host: &str) -> bool {
+    if host.contains('@') {
+        return false;
+    }
+    let name = without_port(host);
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    bare.parse::<IpAddr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
+        || config.hosts.iter().any(|held| {
+            held.eq_ignore_ascii_case(host) || held.eq_ignore_ascii_case(name)
+        })
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// The page must have come from this very address, or from a configured origin.
+fn origin_accepted(config: &Config, origin: &str, host: &str) -> bool {
+    let own = origin
+        .strip_prefix(if config.tls.is_some() { "https://" } else { "http://" })
+        .is_some_and(|from| from.eq_ignore_ascii_case(host));
+    own || listed(config, origin)
+}
+
+/// Whether the configuration names this origin.
+pub fn listed(config: &Config, origin: &str) -> bool {
+    config.origins.iter().any(|held| held.eq_ignore_ascii_case(origin))
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(128).collect()
+}

@@ -1,0 +1,310 @@
+//! The door of the handshake era (up to 2025-11-25): `initialize`, sessions, and questions to the
+//! client in the middle of a call.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::try_join_all;
+use identity::Verified;
+use mcp::{
+    Era, Id, Json, JsonBuf, Kind, Method, Notification, Patch, Request, Version, meta, quote,
+};
+use tokio::sync::mpsc;
+use upstream::{ClientFacts, Events, LogWish};
+
+use super::{
+    exchange::{Answered, Exchange},
+    session::Session,
+    stateless::EVENTS,
+};
+use crate::{
+    Gateway,
+    call::{Call, Door, Reply, Scope},
+    refusal::Refusal,
+};
+
+/// Rounds of questions that one call may take; as many as other implementations allow.
+const ROUNDS: usize = 10;
+/// How long a person may take to answer one question.
+const ANSWER: Duration = Duration::from_secs(600);
+
+/// What `initialize` agreed on.
+pub struct Initialized {
+    /// The revision.
+    pub version: Version,
+    /// The client's capabilities, in the form that every call carries.
+    pub capabilities: JsonBuf,
+    /// `clientInfo`.
+    pub info: Option<JsonBuf>,
+    /// The reply's result.
+    pub result: JsonBuf,
+}
+
+/// Answers `initialize`.
+pub async fn initialize(
+    gateway: &Gateway,
+    caller: &Verified,
+    scope: &Scope,
+    door: Door,
+    message: &JsonBuf,
+    request: &Request<'_>,
+) -> Result<Initialized, Refusal> {
+    let params = request.params;
+    let asked = params.get("protocolVersion").and_then(Json::string);
+    let asked = asked.ok_or(Refusal::NameMissing("protocolVersion"))?;
+    let version = Version::parse(&asked)
+        .filter(|version| version.era() == Era::Handshake)
+        .unwrap_or(Version::LAST_HANDSHAKE);
+    let capabilities = declared(params.get("capabilities").unwrap_or(Json::EMPTY));
+    let info = params.get("clientInfo").map(|info| message.share(info));
+    let client = ClientFacts {
+        capabilities: capabilities.clone(),
+        info: info.clone(),
+        log: LogWish::Default,
+    };
+    let call = Call {
+        scope: scope.clone(),
+        method: Method::Initialize,
+        method_name: "initialize".into(),
+        params: message.share(params),
+        client,
+        version,
+        door,
+        param_headers: None,
+    };
+    let said = gateway.introduce(caller, &call).await?;
+    let mut text = format!(
+        "{{\"protocolVersion\":{},\"capabilities\":{},\"serverInfo\":{}",
+        quote(version.as_str()),
+        without_tasks(crate::made(said.capabilities).json()),
+        said.info
+    );
+    if let Some(instructions) = &said.instructions {
+        text.push_str(",\"instructions\":");
+        text.push_str(&quote(instructions));
+    }
+    text.push('}');
+    Ok(Initialized { version, capabilities, info, result: crate::made(text) })
+}
+
+/// Tasks mean different things in the two eras and are not translated: neither side is told of them.
+fn without_tasks(capabilities: Json<'_>) -> String {
+    let mut patch = Patch::of(capabilities).remove("tasks");
+    if let Some(extensions) = capabilities.get("extensions") {
+        let extensions = Patch::of(extensions).remove("io.modelcontextprotocol/tasks").text();
+        patch = patch.set("extensions", extensions);
+    }
+    patch.text()
+}
+
+fn declared(capabilities: Json<'_>) -> JsonBuf {
+    if capabilities.kind() != Kind::Object {
+        return Json::EMPTY.into();
+    }
+    crate::made(without_tasks(capabilities))
+}
+
+/// Takes a notification. Those that Bartizan has no use for are accepted, as the protocol asks.
+pub fn notified(session: &Session, notification: &Notification<'_>) {
+    if notification.method == "notifications/cancelled"
+        && let Some(id) = notification.params.get("requestId").and_then(Id::of)
+    {
+        session.cancel(id.raw());
+    }
+}
+
+/// Starts one request of a session.
+pub fn start(
+    gateway: Arc<Gateway>,
+    caller: Verified,
+    session: Arc<Session>,
+    door: Door,
+    message: &JsonBuf,
+    request: &Request<'_>,
+) -> Exchange {
+    let (events, received) = mpsc::channel(EVENTS);
+    let (questions, asked) = mpsc::channel(EVENTS);
+    let id: Box<str> = request.id.raw().into();
+    let call = Call {
+        scope: session.scope.clone(),
+        method: Method::of(&request.method),
+        method_name: request.method.as_ref().into(),
+        params: message.share(request.params),
+        client: session.client(),
+        version: session.version,
+        door,
+        param_headers: None,
+    };
+    let run = async move {
+        let running = session.run(&id);
+        let turn = Turn { gateway: &gateway, caller: &caller, session: &session, questions };
+        let answer = tokio::select! {
+            answer = turn.answer(call, &events) => answer,
+            () = running.cancelled() => Err(Refusal::Cancelled),
+        };
+        match answer {
+            Ok(outcome) => Answered::new(&id, outcome),
+            Err(refusal) => Answered::refused(&id, &refusal),
+        }
+    };
+    Exchange::new(run, received).asking(asked)
+}
+
+struct Turn<'a> {
+    gateway: &'a Gateway,
+    caller: &'a Verified,
+    session: &'a Arc<Session>,
+    questions: mpsc::Sender<String>,
+}
+
+impl Turn<'_> {
+    async fn answer(
+        &self,
+        call: Call,
+        events: &Events,
+    ) -> Result<Result<JsonBuf, JsonBuf>, Refusal> {
+        let done = || Ok(Ok(Json::EMPTY.into()));
+        let text = |member| {
+            let text = call.params.json().get(member).and_then(Json::string);
+            text.map(|text| text.into_owned()).ok_or(Refusal::NameMissing(member))
+        };
+        match call.method {
+            Method::Ping => done(),
+            Method::LoggingSetLevel => {
+                self.session.set_level(level(text("level")?)?);
+                done()
+            }
+            Method::ResourcesSubscribe => {
+                let uri = text("uri")?;
+                if !self.gateway.may_subscribe(self.caller, &call, &uri) {
+                    let refusal = Refusal::UnknownResource { uri, rule: None };
+                    return Err(self.gateway.refuse(Some(self.caller), refusal).await);
+                }
+                self.session.subscribe(uri)?;
+                done()
+            }
+            Method::ResourcesUnsubscribe => {
+                self.session.unsubscribe(&text("uri")?);
+                done()
+            }
+            Method::ServerDiscover
+            | Method::SubscriptionsListen
+            | Method::TasksCancel
+            | Method::TasksGet
+            | Method::TasksUpdate => Err(Refusal::MethodNotFound(call.method_name.to_string())),
+            _ => self.rounds(call, events).await,
+        }
+    }
+
+    /// Runs the call; when the server asks something, asks the client and runs it again.
+    async fn rounds(
+        &self,
+        mut call: Call,
+        events: &Events,
+    ) -> Result<Result<JsonBuf, JsonBuf>, Refusal> {
+        let original = call.params.clone();
+        for _ in 0..ROUNDS {
+            let reply = self.gateway.run(self.caller, &call, events).await?;
+            let Some(wanted) = input_required(&reply) else {
+                return Ok(handshake_form(call.method, reply));
+            };
+            let json = wanted.json();
+            let responses = self.ask(json.get("inputRequests").unwrap_or(Json::EMPTY)).await?;
+            let mut patch = Patch::of(original.json()).set("inputResponses", responses);
+            if let Some(state) = json.get("requestState") {
+                patch = patch.set("requestState", state.text());
+            }
+            call.params = patch.build();
+        }
+        Err(Refusal::InputUnsupported("the server asks without end"))
+    }
+
+    /// Puts all questions to the client and waits for all answers.
+    async fn ask(&self, questions: Json<'_>) -> Result<String, Refusal> {
+        let asked = questions.members().map(|(key, question)| async move {
+            let response = self.ask_one(question).await?;
+            Ok::<_, Refusal>(format!("{}:{}", quote(&key), response.json().text()))
+        });
+        Ok(format!("{{{}}}", try_join_all(asked).await?.join(",")))
+    }
+
+    async fn ask_one(&self, question: Json<'_>) -> Result<JsonBuf, Refusal> {
+        let method = question.get("method").and_then(Json::string).unwrap_or_default();
+        let params = question.get("params").unwrap_or(Json::EMPTY);
+        let elicits = method == "elicitation/create";
+        let by_url = params.get("mode").is_some_and(|mode| mode.text() == "\"url\"");
+        let mut patch = Patch::of(params);
+        if elicits && by_url {
+            if self.session.version < Version::V2025_11_25 {
+                return Err(Refusal::InputUnsupported("it must open a link, which this client's protocol version does not know"));
+            }
+            if params.get("elicitationId").is_none() {
+                let id = crate::seal::random_id().map_err(|_| Refusal::RequestState)?;
+                patch = patch.set("elicitationId", quote(&id));
+            }
+        }
+        let (id, answer) = self.session.ask()?;
+        let params = patch.text();
+        let message = mcp::request(&id.to_string(), &method, &params);
+        let gone = || Refusal::InputUnsupported("it is gone");
+        self.questions.send(message).await.map_err(|_| gone())?;
+        match tokio::time::timeout(ANSWER, answer).await {
+            Ok(Ok(Ok(result))) if result.json().kind() == Kind::Object => Ok(result),
+            Ok(Ok(_)) if elicits => Ok(crate::made("{\"action\":\"cancel\"}".into())),
+            Ok(Ok(_)) => Err(Refusal::InputUnsupported("it refused the question")),
+            Ok(Err(_)) => Err(gone()),
+            Err(_) => Err(Refusal::InputUnsupported("nobody answered in time")),
+        }
+    }
+}
+
+fn level(level: String) -> Result<String, Refusal> {
+    const LEVELS: [&str; 8] =
+        ["alert", "critical", "debug", "emergency", "error", "info", "notice", "warning"];
+    if LEVELS.contains(&level.as_str()) { Ok(level) } else { Err(Refusal::NameMissing("level")) }
+}
+
+fn input_required(reply: &Reply) -> Option<JsonBuf> {
+    let result = reply.outcome.as_ref().ok()?;
+    let kind = result.json().get("resultType")?;
+    (kind.text() == "\"input_required\"").then(|| result.clone())
+}
+
+/// The reply as this era knows it: without what only the stateless era has.
+pub fn handshake_form(method: Method, reply: Reply) -> Result<JsonBuf, JsonBuf> {
+    let result = match reply.outcome {
+        Ok(result) => result,
+        Err(error) => return Err(handshake_error(method, error)),
+    };
+    if reply.era == Era::Handshake {
+        return Ok(result);
+    }
+    let json = result.json();
+    let mut patch = Patch::of(json);
+    for member in ["resultType", "ttlMs", "cacheScope"] {
+        if json.get(member).is_some() {
+            patch = patch.remove(member);
+        }
+    }
+    if json.get("structuredContent").is_some_and(|content| content.kind() != Kind::Object) {
+        patch = patch.remove("structuredContent");
+    }
+    if let Some(held) = json.get(meta::META)
+        && held.get(meta::SERVER_INFO).is_some()
+    {
+        let rest = Patch::of(held).remove(meta::SERVER_INFO).text();
+        patch = if rest.trim() == "{}" { patch.remove(meta::META) } else { patch.set(meta::META, rest) };
+    }
+    if patch.is_empty() { Ok(result) } else { Ok(patch.build()) }
+}
+
+/// Codes that only the stateless era has become ones that this era knows.
+fn handshake_error(method: Method, error: JsonBuf) -> JsonBuf {
+    let json = error.json();
+    let code = json.get("code").and_then(Json::integer).unwrap_or_default();
+    let known = match code {
+        -32099..=-32020 => mcp::Code::InvalidRequest,
+        -32602 if method == Method::ResourcesRead => mcp::Code::LegacyResourceNotFound,
+        _ => return error,
+    };
+    Patch::of(json).set("code", (known as i32).to_string()).build()
+}

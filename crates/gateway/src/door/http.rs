@@ -1,0 +1,206 @@
+//! One HTTP request: checked, authenticated, read within bounds, handed to its door.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use mcp::{JsonBuf, ServerName};
+
+use super::{
+    exchange::Body,
+    guard, sse_pair,
+    streamable::{self, refused, status},
+};
+use crate::{Gateway, call::Scope, refusal::Refusal};
+
+/// A body that takes longer than this to arrive is given up.
+const BODY: Duration = Duration::from_secs(30);
+
+/// Answers one request.
+pub async fn handle(
+    gateway: Arc<Gateway>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let current = gateway.current();
+    if let Err(refusal) = guard::check(&current.config, &head.headers, &head.uri) {
+        return refused(None, &gateway.refuse(None, refusal).await);
+    }
+    let cors = head
+        .headers
+        .get(header::ORIGIN)
+        .filter(|origin| origin.to_str().is_ok_and(|text| guard::listed(&current.config, text)))
+        .cloned();
+    if let (Some(origin), &Method::OPTIONS) = (&cors, &head.method) {
+        return with_cors(status(StatusCode::NO_CONTENT), origin);
+    }
+    let response = match route(head.uri.path()) {
+        Some(Route::Health) => health(&gateway),
+        Some(route) => match enter(&gateway, peer, &head.headers, &route).await {
+            Ok(caller) => served(gateway, caller, route, &head, body).await,
+            Err(refusal) => refused(None, &refusal),
+        },
+        None => status(StatusCode::NOT_FOUND),
+    };
+    match &cors {
+        Some(origin) => with_cors(response, origin),
+        None => response,
+    }
+}
+
+enum Route {
+    Health,
+    /// `/mcp`, `/mcp/{server}`
+    Mcp(Scope),
+    /// `/sse`, `/sse/{server}`: the 2024-11-05 pair's stream.
+    Sse(Scope),
+    /// `/messages`: the 2024-11-05 pair's other half.
+    Messages,
+}
+
+fn route(path: &str) -> Option<Route> {
+    match path {
+        "/healthz" => return Some(Route::Health),
+        "/messages" => return Some(Route::Messages),
+        _ => {}
+    }
+    let (door, rest) = if let Some(rest) = path.strip_prefix("/mcp") {
+        (Route::Mcp as fn(Scope) -> Route, rest)
+    } else {
+        (Route::Sse as fn(Scope) -> Route, path.strip_prefix("/sse")?)
+    };
+    match rest {
+        "" | "/" => Some(door(Scope::All)),
+        _ => Some(door(Scope::One(ServerName::new(rest.strip_prefix('/')?).ok()?))),
+    }
+}
+
+/// Authentication, and that the server exists.
+async fn enter(
+    gateway: &Gateway,
+    peer: SocketAddr,
+    headers: &HeaderMap,
+    route: &Route,
+) -> Result<identity::Verified, Refusal> {
+    let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+    let authorization = shown.next().map(HeaderValue::as_bytes);
+    if shown.next().is_some() {
+        let refusal = Refusal::Authentication(identity::AuthFault::Malformed);
+        return Err(gateway.refuse(None, refusal).await);
+    }
+    let loopback = peer.ip().to_canonical().is_loopback();
+    let caller = match gateway.authenticate(authorization, loopback).await {
+        Ok(caller) => caller,
+        Err(refusal) => return Err(gateway.refuse(None, refusal).await),
+    };
+    if let Route::Mcp(Scope::One(name)) | Route::Sse(Scope::One(name)) = route
+        && gateway.served(name.as_str()).is_none()
+    {
+        let refusal = Refusal::UnknownServer(name.to_string());
+        return Err(gateway.refuse(Some(&caller), refusal).await);
+    }
+    Ok(caller)
+}
+
+async fn served(
+    gateway: Arc<Gateway>,
+    caller: identity::Verified,
+    route: Route,
+    head: &http::request::Parts,
+    body: Incoming,
+) -> Response<Body> {
+    match (route, &head.method) {
+        (Route::Mcp(scope), &Method::POST) => match message(&gateway, head, body).await {
+            Ok(message) => streamable::post(gateway, caller, scope, &head.headers, message).await,
+            Err(refusal) => refused(None, &gateway.refuse(Some(&caller), refusal).await),
+        },
+        (Route::Mcp(scope), &Method::GET) => {
+            streamable::get(gateway, caller, scope, &head.headers).await
+        }
+        (Route::Mcp(scope), &Method::DELETE) => {
+            streamable::delete(gateway, caller, scope, &head.headers).await
+        }
+        (Route::Sse(scope), &Method::GET) => sse_pair::open(gateway, caller, scope),
+        (Route::Messages, &Method::POST) => match message(&gateway, head, body).await {
+            Ok(message) => sse_pair::post(&gateway, &caller, head.uri.query(), message),
+            Err(refusal) => refused(None, &gateway.refuse(Some(&caller), refusal).await),
+        },
+        (Route::Mcp(_), _) => not_allowed("GET, POST, DELETE"),
+        (Route::Sse(_) | Route::Health, _) => not_allowed("GET"),
+        (Route::Messages, _) => not_allowed("POST"),
+    }
+}
+
+fn not_allowed(allow: &'static str) -> Response<Body> {
+    let mut response = status(StatusCode::METHOD_NOT_ALLOWED);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+/// Reads the body as one strict JSON value.
+async fn message(
+    gateway: &Gateway,
+    head: &http::request::Parts,
+    body: Incoming,
+) -> Result<JsonBuf, Refusal> {
+    let limits = gateway.current().config.limits.json();
+    let media = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if !media.is_some_and(|media| media.to_ascii_lowercase().starts_with(b"application/json")) {
+        return Err(Refusal::MediaType);
+    }
+    let read = tokio::time::timeout(BODY, collect(body, limits.bytes));
+    let bytes = read.await.map_err(|_| Refusal::BodyLost)??;
+    JsonBuf::read(bytes, &limits).map_err(Refusal::Json)
+}
+
+/// The whole body. One chunk, the usual case, is not copied.
+async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+    let mut first: Option<Bytes> = None;
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Refusal::BodyLost)?;
+        let Ok(data) = frame.into_data() else { continue };
+        let held = first.as_ref().map_or(0, Bytes::len).max(rest.len());
+        if held + data.len() > limit {
+            return Err(Refusal::BodyTooLong { limit });
+        }
+        match first.take() {
+            None if rest.is_empty() => first = Some(data),
+            held => {
+                if let Some(held) = held {
+                    rest.extend_from_slice(&held);
+                }
+                rest.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| rest.freeze()))
+}
+
+fn health(gateway: &Gateway) -> Response<Body> {
+    let fault = gateway.journal.fault();
+    let text = if fault.is_some() { "the audit log can't be written\n" } else { "ok\n" };
+    let mut response = Response::new(Body::text(text));
+    if fault.is_some() {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
+}
+
+/// For pages of origins that the configuration names.
+fn with_cors(mut response: Response<Body>, origin: &HeaderValue) -> Response<Body> {
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, Last-Event-ID, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Mcp-Session-Id"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Mcp-Session-Id, WWW-Authenticate"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

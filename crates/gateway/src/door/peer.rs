@@ -1,0 +1,301 @@
+//! A client on one two-way channel: standard input and output, the owner's socket, or the 2024-11-05
+//! HTTP+SSE pair. Both eras, message by message.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use identity::Verified;
+use mcp::{Era, Id, JsonBuf, Message, Method, Notification, Request};
+use tokio::{
+    io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+};
+
+use super::{
+    era,
+    exchange::{Answered, Exchange, Step, notification_text},
+    handshake,
+    session::Session,
+    standalone, stateless,
+};
+use crate::{
+    Gateway,
+    call::{Door, Scope},
+    refusal::Refusal,
+};
+
+/// Messages that may wait for the client to read them.
+const WAITING: usize = 64;
+
+/// The client.
+pub struct Peer {
+    gateway: Arc<Gateway>,
+    caller: Verified,
+    scope: Scope,
+    door: Door,
+    out: mpsc::Sender<String>,
+    session: OnceLock<Arc<Session>>,
+    running: Arc<Mutex<HashMap<Box<str>, AbortHandle>>>,
+    /// Dropped with the peer: all that runs for it ends.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Peer {
+    /// A client, and what it must be told.
+    pub fn new(
+        gateway: Arc<Gateway>,
+        caller: Verified,
+        scope: Scope,
+        door: Door,
+    ) -> (Peer, mpsc::Receiver<String>) {
+        let (out, told) = mpsc::channel(WAITING);
+        let (running, tasks) = (Arc::default(), Mutex::new(JoinSet::new()));
+        let session = OnceLock::new();
+        (Peer { gateway, caller, scope, door, out, session, running, tasks }, told)
+    }
+
+    /// Who it is.
+    pub fn owner(&self) -> &str {
+        self.caller.principal().partition()
+    }
+
+    fn tasks(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<Box<str>, AbortHandle>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes one message; replies go out as they are ready.
+    pub fn take(&self, message: JsonBuf) {
+        let parsed = match Message::of(message.json()) {
+            Ok(parsed) => parsed,
+            Err(fault) => {
+                let id = message.json().get("id").and_then(Id::of).map(|id| id.raw().into());
+                return self.refuse(id, Refusal::Message(fault));
+            }
+        };
+        match (era::of_line(&parsed), parsed) {
+            (Era::Stateless, Message::Request(request)) => self.stateless(&message, &request),
+            (_, Message::Request(request)) => self.in_session(&message, &request),
+            (_, Message::Notification(notification)) => self.notified(&notification),
+            (_, Message::Response(response)) => {
+                if let (Some(session), Some(id)) = (self.session.get(), response.id) {
+                    let share = |json| message.share(json);
+                    session.answer(id.raw(), response.outcome.map(share).map_err(share));
+                }
+            }
+        }
+    }
+
+    /// Tells the client that a message was refused.
+    pub fn refuse(&self, id: Option<Box<str>>, refusal: Refusal) {
+        let (gateway, caller, out) = (self.gateway.clone(), self.caller.clone(), self.out.clone());
+        self.tasks().spawn(async move {
+            let refusal = gateway.refuse(Some(&caller), refusal).await;
+            let _ = out.send(mcp::error_reply(id.as_deref(), &refusal.error())).await;
+        });
+    }
+
+    fn stateless(&self, message: &JsonBuf, request: &Request<'_>) {
+        let id = request.id.raw();
+        match stateless::read(message, request, self.scope.clone(), self.door, None) {
+            Ok(call) => {
+                let tag = call.method == Method::SubscriptionsListen;
+                let (gateway, caller) = (self.gateway.clone(), self.caller.clone());
+                self.run(id, stateless::start(gateway, caller, call, id.into()), tag);
+            }
+            Err(refusal) => self.refuse(Some(id.into()), refusal),
+        }
+    }
+
+    fn in_session(&self, message: &JsonBuf, request: &Request<'_>) {
+        let id = request.id.raw();
+        // A ping is allowed before `initialize`.
+        let Some(session) = self.session.get().cloned() else {
+            let reply = match Method::of(&request.method) {
+                Method::Ping => Answered::new(id, Ok(mcp::Json::EMPTY.into())),
+                // A client that probes for the stateless era must not take this for an outage.
+                _ => Answered::refused(id, &Refusal::MetaMissing(mcp::meta::PROTOCOL_VERSION)),
+            };
+            let out = self.out.clone();
+            self.tasks().spawn(async move { drop(out.send(reply.text()).await) });
+            return;
+        };
+        let (gateway, caller) = (self.gateway.clone(), self.caller.clone());
+        let exchange =
+            handshake::start(gateway, caller, session, self.door, message, request);
+        self.run(id, exchange, false);
+    }
+
+    /// Drives an exchange, writing each step to the client.
+    fn run(&self, id: &str, mut exchange: Exchange, tag: bool) {
+        let (out, running, id) = (self.out.clone(), self.running.clone(), Box::<str>::from(id));
+        let key = id.clone();
+        let task = async move {
+            while let Some(step) = exchange.step().await {
+                let text = match step {
+                    Step::Event(event) if tag => stateless::tagged(&event, Some(&id)),
+                    Step::Event(event) => notification_text(&event),
+                    Step::Question(question) => question,
+                    Step::Answered(answered) => answered.text(),
+                };
+                if out.send(text).await.is_err() {
+                    break;
+                }
+            }
+            running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        };
+        let mut tasks = self.tasks();
+        while tasks.try_join_next().is_some() {}
+        // Held across the spawn, so that the task can't end before it is known.
+        let mut running = self.running();
+        running.insert(key, tasks.spawn(task));
+    }
+
+    fn notified(&self, notification: &Notification<'_>) {
+        if notification.method == "notifications/cancelled"
+            && let Some(id) = notification.params.get("requestId").and_then(Id::of)
+        {
+            match self.session.get() {
+                Some(session) => session.cancel(id.raw()),
+                None => {
+                    if let Some(running) = self.running().remove(id.raw()) {
+                        running.abort();
+                    }
+                }
+            }
+        }
+        if notification.method == "notifications/initialized"
+            && let Some(session) = self.session.get().cloned()
+        {
+            let exchange = standalone::open(
+                self.gateway.clone(),
+                self.caller.clone(),
+                session,
+                self.door,
+            );
+            self.watch(exchange);
+        }
+    }
+
+    /// What belongs to no call.
+    fn watch(&self, mut exchange: Exchange) {
+        let out = self.out.clone();
+        self.tasks().spawn(async move {
+            while let Some(step) = exchange.step().await {
+                if let Some(text) = standalone::visible(step)
+                    && out.send(text).await.is_err()
+                {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Answers `initialize` before anything after it is read.
+    pub async fn begin(&self, message: &JsonBuf) {
+        let Ok(Message::Request(request)) = Message::of(message.json()) else { return };
+        let id = request.id.raw();
+        let (gateway, caller) = (&self.gateway, &self.caller);
+        let begun =
+            handshake::initialize(gateway, caller, &self.scope, self.door, message, &request);
+        let reply = match begun.await {
+            Ok(agreed) => {
+                let session = Session::new(
+                    0,
+                    self.owner(),
+                    self.scope.clone(),
+                    agreed.version,
+                    agreed.capabilities,
+                    agreed.info,
+                );
+                // A second `initialize` on one channel changes nothing.
+                let _ = self.session.set(Arc::new(session));
+                Answered::new(id, Ok(agreed.result))
+            }
+            Err(refusal) => Answered::refused(id, &gateway.refuse(Some(caller), refusal).await),
+        };
+        let _ = self.out.send(reply.text()).await;
+    }
+}
+
+/// Whether a message is a handshake's first.
+pub fn is_initialize(message: &JsonBuf) -> bool {
+    matches!(
+        Message::of(message.json()),
+        Ok(parsed @ Message::Request(_))
+            if era::of_line(&parsed) == Era::Handshake
+                && matches!(&parsed, Message::Request(request) if request.method == "initialize")
+    )
+}
+
+impl Gateway {
+    /// Serves one client over lines of JSON, until it closes its side.
+    pub async fn serve_lines(
+        self: &Arc<Self>,
+        caller: Verified,
+        scope: Scope,
+        door: Door,
+        read: impl AsyncBufRead + Unpin + Send,
+        write: impl AsyncWrite + Unpin + Send + 'static,
+    ) {
+        let (peer, told) = Peer::new(self.clone(), caller, scope, door);
+        let writer = tokio::spawn(write_lines(told, write));
+        read_lines(self, &peer, read).await;
+        // What is still running gets to answer; a client that only closed its sending side hears it.
+        let mut tasks = std::mem::take(&mut *peer.tasks());
+        let running: Vec<_> = peer.running().keys().cloned().collect();
+        if running.is_empty() {
+            tasks.abort_all();
+        } else {
+            let all = async {
+                while !peer.running().is_empty() && tasks.join_next().await.is_some() {}
+            };
+            let _ = tokio::time::timeout(std::time::Duration::from_secs(2), all).await;
+        }
+        drop(tasks);
+        drop(peer);
+        let _ = writer.await;
+    }
+}
+
+async fn read_lines(gateway: &Gateway, peer: &Peer, read: impl AsyncBufRead + Unpin) {
+    let limits = gateway.current().config.limits.json();
+    let mut read = BufReader::new(read);
+    loop {
+        let mut line = Vec::new();
+        // One byte more than allowed tells a line that is too long from one that just fits.
+        let bound = limits.bytes as u64 + 1;
+        match (&mut read).take(bound).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) if line.len() > limits.bytes => {
+                return peer.refuse(None, Refusal::BodyTooLong { limit: limits.bytes });
+            }
+            Ok(_) if line.trim_ascii().is_empty() => continue,
+            Ok(_) => {}
+        }
+        match JsonBuf::read(line.into(), &limits) {
+            Ok(message) if is_initialize(&message) => peer.begin(&message).await,
+            Ok(message) => peer.take(message),
+            Err(fault) => peer.refuse(None, Refusal::Json(fault)),
+        }
+    }
+}
+
+async fn write_lines(mut told: mpsc::Receiver<String>, mut write: impl AsyncWrite + Unpin) {
+    while let Some(mut text) = told.recv().await {
+        // A strict reading allows line feeds between tokens; a line may hold none.
+        if text.contains(['\n', '\r']) {
+            text = text.replace(['\n', '\r'], " ");
+        }
+        text.push('\n');
+        if write.write_all(text.as_bytes()).await.is_err() || write.flush().await.is_err() {
+            return;
+        }
+    }
+}

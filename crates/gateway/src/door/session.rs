@@ -1,0 +1,331 @@
+//! Handshake sessions: bound to their principal, sealed, bounded, ended by idleness or DELETE.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use mcp::{JsonBuf, Version};
+use tokio::sync::{Notify, oneshot};
+use upstream::{ClientFacts, LogWish};
+
+use super::replay::Replay;
+use crate::{
+    call::Scope,
+    config::Limits,
+    refusal::Refusal,
+    seal::{Purpose, Sealer},
+};
+
+/// What a client's answer to one of our questions was: its result, or that it refused.
+pub type Response = Result<JsonBuf, JsonBuf>;
+
+/// One client's session.
+pub struct Session {
+    number: u64,
+    /// The principal that began it.
+    pub owner: Box<str>,
+    /// The servers it began with.
+    pub scope: Scope,
+    /// The negotiated revision.
+    pub version: Version,
+    capabilities: JsonBuf,
+    info: Option<JsonBuf>,
+    state: Mutex<State>,
+    /// Wakes the standalone stream when what it should carry changes.
+    pub changed: Notify,
+    next: AtomicU64,
+    used: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    log: Option<String>,
+    uris: BTreeSet<String>,
+    asked: HashMap<u64, oneshot::Sender<Response>>,
+    running: HashMap<Box<str>, Arc<Notify>>,
+    streams: Vec<(u64, Arc<Replay>)>,
+    ended: bool,
+}
+
+/// Bounds within one session, beside the per-principal ones.
+const STREAMS: usize = 32;
+const SUBSCRIPTIONS: usize = 1024;
+const ASKED: usize = 64;
+
+impl Session {
+    /// Whoever holds it alone: the stdio door has one session and no table.
+    pub fn new(
+        number: u64,
+        owner: &str,
+        scope: Scope,
+        version: Version,
+        capabilities: JsonBuf,
+        info: Option<JsonBuf>,
+    ) -> Session {
+        Session {
+            number,
+            owner: owner.into(),
+            scope,
+            version,
+            capabilities,
+            info,
+            state: Mutex::default(),
+            changed: Notify::new(),
+            next: AtomicU64::new(1),
+            used: AtomicU64::new(0),
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the client said of itself, in the form that every call carries.
+    pub fn client(&self) -> ClientFacts {
+        let log = match &self.state().log {
+            Some(level) => LogWish::Level(level.clone()),
+            None => LogWish::Default,
+        };
+        ClientFacts { capabilities: self.capabilities.clone(), info: self.info.clone(), log }
+    }
+
+    /// A capability that the client declared.
+    pub fn declares(&self, capability: &str) -> bool {
+        self.capabilities.json().get(capability).is_some()
+    }
+
+    /// `logging/setLevel`.
+    pub fn set_level(&self, level: String) {
+        self.state().log = Some(level);
+    }
+
+    /// The subscribed URIs.
+    pub fn uris(&self) -> Vec<String> {
+        self.state().uris.iter().cloned().collect()
+    }
+
+    /// `resources/subscribe`.
+    pub fn subscribe(&self, uri: String) -> Result<(), Refusal> {
+        let mut state = self.state();
+        if state.uris.len() >= SUBSCRIPTIONS {
+            return Err(Refusal::TooMany("subscriptions"));
+        }
+        if state.uris.insert(uri) {
+            self.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    /// `resources/unsubscribe`.
+    pub fn unsubscribe(&self, uri: &str) {
+        if self.state().uris.remove(uri) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Registers a question to the client; the answer arrives at the receiver.
+    pub fn ask(&self) -> Result<(u64, oneshot::Receiver<Response>), Refusal> {
+        let (sender, receiver) = oneshot::channel();
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.state();
+        state.asked.retain(|_, waiting| !waiting.is_closed());
+        if state.asked.len() >= ASKED {
+            return Err(Refusal::TooMany("questions to the client"));
+        }
+        state.asked.insert(id, sender);
+        Ok((id, receiver))
+    }
+
+    /// The client answered question `id`; whether it had been asked.
+    pub fn answer(&self, id: &str, response: Response) -> bool {
+        let asked = id.parse().ok().and_then(|id: u64| self.state().asked.remove(&id));
+        asked.is_some_and(|waiting| waiting.send(response).is_ok())
+    }
+
+    /// Marks a request as running until the guard is dropped, so that it can be cancelled by its id.
+    pub fn run(self: &Arc<Self>, id: &str) -> Running {
+        let cancelled = Arc::new(Notify::new());
+        self.state().running.insert(id.into(), cancelled.clone());
+        Running { session: self.clone(), id: id.into(), cancelled }
+    }
+
+    /// `notifications/cancelled`.
+    pub fn cancel(&self, id: &str) {
+        if let Some(cancelled) = self.state().running.get(id) {
+            cancelled.notify_one();
+        }
+    }
+
+    /// Keeps a stream for resumption; the oldest finished one makes room.
+    pub fn keep(&self, replay: &Arc<Replay>) -> Result<u64, Refusal> {
+        let mut state = self.state();
+        if state.streams.len() >= STREAMS {
+            let finished = state.streams.iter().position(|(_, replay)| replay.finished());
+            let Some(finished) = finished else { return Err(Refusal::TooMany("streams")) };
+            state.streams.remove(finished);
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        state.streams.push((number, replay.clone()));
+        Ok(number)
+    }
+
+    /// A kept stream.
+    pub fn stream(&self, number: u64) -> Option<Arc<Replay>> {
+        self.state().streams.iter().find(|(held, _)| *held == number).map(|(_, r)| r.clone())
+    }
+
+    /// Whether it was ended by DELETE or idleness.
+    pub fn ended(&self) -> bool {
+        self.state().ended
+    }
+
+    fn end(&self) {
+        let mut state = self.state();
+        state.ended = true;
+        for cancelled in state.running.values() {
+            cancelled.notify_one();
+        }
+        state.asked.clear();
+        state.streams.clear();
+        drop(state);
+        self.changed.notify_waiters();
+        self.changed.notify_one();
+    }
+
+    fn busy(&self) -> bool {
+        !self.state().running.is_empty()
+    }
+}
+
+/// A request of a session while it runs.
+pub struct Running {
+    session: Arc<Session>,
+    id: Box<str>,
+    cancelled: Arc<Notify>,
+}
+
+impl Running {
+    /// Resolves when the client cancels the request or ends the session.
+    pub async fn cancelled(&self) {
+        self.cancelled.notified().await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.session.state().running.remove(&self.id);
+    }
+}
+
+/// All sessions of this process.
+pub struct Sessions {
+    table: Mutex<HashMap<u64, Arc<Session>>>,
+    sealer: Sealer,
+    next: AtomicU64,
+}
+
+/// Sessions end with the process, long before this.
+const NEVER: u64 = u64::MAX;
+
+impl Sessions {
+    /// None yet. `sealer`'s key must end with the process: a restart answers 404.
+    pub fn new(sealer: Sealer) -> Sessions {
+        Sessions { table: Mutex::default(), sealer, next: AtomicU64::new(1) }
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Session>>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a session and gives its sealed id.
+    pub fn begin(
+        &self,
+        limits: &Limits,
+        now: u64,
+        make: impl FnOnce(u64) -> Session,
+    ) -> Result<(String, Arc<Session>), Refusal> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let session = Arc::new(make(number));
+        session.used.store(now, Ordering::Relaxed);
+        let mut table = self.table();
+        if table.len() >= limits.sessions {
+            sweep(&mut table, limits, now);
+        }
+        let own = || table.values().filter(|held| held.owner == session.owner).count();
+        if table.len() >= limits.sessions
+            || (table.len() >= limits.sessions_per_principal
+                && own() >= limits.sessions_per_principal)
+        {
+            return Err(Refusal::TooMany("sessions"));
+        }
+        table.insert(number, session.clone());
+        drop(table);
+        let id = self
+            .sealer
+            .seal(Purpose::Session, &session.owner, NEVER, &number.to_be_bytes())
+            .map_err(|_| Refusal::SessionUnknown)?;
+        Ok((id, session))
+    }
+
+    /// The live session behind `id`, if it is `owner`'s and began with this scope.
+    pub fn find(
+        &self,
+        id: &str,
+        owner: &str,
+        scope: &Scope,
+        limits: &Limits,
+        now: u64,
+    ) -> Result<Arc<Session>, Refusal> {
+        let number = self
+            .sealer
+            .open(Purpose::Session, owner, 0, id)
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(u64::from_be_bytes)
+            .ok_or(Refusal::SessionUnknown)?;
+        let session = self.table().get(&number).cloned().ok_or(Refusal::SessionUnknown)?;
+        let idle = now.saturating_sub(session.used.load(Ordering::Relaxed));
+        if session.scope != *scope || (idle > limits.session_idle.as_secs() && !session.busy()) {
+            return Err(Refusal::SessionUnknown);
+        }
+        session.used.store(now, Ordering::Relaxed);
+        Ok(session)
+    }
+
+    /// DELETE.
+    pub fn end(&self, session: &Session) {
+        if let Some(session) = self.table().remove(&session.number) {
+            session.end();
+        }
+    }
+
+    /// Ends what has been idle for too long; called on a timer.
+    pub fn sweep(&self, limits: &Limits, now: u64) {
+        sweep(&mut self.table(), limits, now);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.table().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.table().is_empty()
+    }
+}
+
+fn sweep(table: &mut HashMap<u64, Arc<Session>>, limits: &Limits, now: u64) {
+    table.retain(|_, session| {
+        let idle = now.saturating_sub(session.used.load(Ordering::Relaxed));
+        let keep = idle <= limits.session_idle.as_secs() || session.busy();
+        if !keep {
+            session.end();
+        }
+        keep
+    });
+}

@@ -1,0 +1,227 @@
+//! The door of the stateless era (2026-07-28): each POST says everything about itself.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use identity::Verified;
+use mcp::{
+    Era, HeaderFault, Json, JsonBuf, Method, Patch, Request, Version, decode_header, meta, quote,
+};
+use tokio::sync::mpsc;
+use upstream::{ClientFacts, LogWish};
+
+use super::exchange::{
+    Answered, Body, Exchange, Source, Step, event_stream, frame, notification_text,
+};
+use crate::{
+    Gateway,
+    call::{Call, Door, Reply, Scope},
+    refusal::Refusal,
+};
+
+/// Notifications of one call that may wait for a slow reader.
+pub const EVENTS: usize = 64;
+
+/// Answers one request over HTTP. `request` borrows from `message`.
+pub async fn post(
+    gateway: Arc<Gateway>,
+    caller: Verified,
+    scope: Scope,
+    headers: &HeaderMap,
+    message: &JsonBuf,
+    request: &Request<'_>,
+) -> Response<Body> {
+    let id = request.id.raw();
+    let call = mirrored(headers, request)
+        .and_then(|()| read(message, request, scope, Door::Http, Some(headers)));
+    let call = match call {
+        Ok(call) => call,
+        Err(refusal) => return Answered::refused(id, &gateway.refuse(Some(&caller), refusal).await).response(),
+    };
+    let listens = call.method == Method::SubscriptionsListen;
+    let mut exchange = start(gateway, caller, call, id.into());
+    match exchange.step().await {
+        Some(Step::Answered(answered)) => answered.response(),
+        Some(Step::Event(event)) => {
+            let first = tagged(&event, listens.then_some(id));
+            let subscription = listens.then(|| id.into());
+            event_stream(Replying { first: Some(frame(&first)), exchange, subscription })
+        }
+        Some(Step::Question(_)) | None => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }
+    }
+}
+
+/// Starts a call; whoever polls the exchange drives it.
+pub fn start(gateway: Arc<Gateway>, caller: Verified, call: Call, id: Box<str>) -> Exchange {
+    let (events, received) = mpsc::channel(EVENTS);
+    let run = async move {
+        match gateway.run(&caller, &call, &events).await {
+            Ok(reply) => Answered::new(&id, stateless_form(call.method, reply)),
+            Err(refusal) => Answered::refused(&id, &refusal),
+        }
+    };
+    Exchange::new(run, received)
+}
+
+struct Replying {
+    first: Option<String>,
+    exchange: Exchange,
+    subscription: Option<Box<str>>,
+}
+
+impl Source for Replying {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<String>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        self.exchange.poll_step(cx).map(|step| match step? {
+            Step::Event(event) => Some(frame(&tagged(&event, self.subscription.as_deref()))),
+            Step::Answered(mut answered) => {
+                if let (Some(id), Ok(result)) = (&self.subscription, &answered.outcome) {
+                    answered.outcome = Ok(tag(result.json(), id));
+                }
+                Some(frame(&answered.text()))
+            }
+            Step::Question(question) => Some(frame(&question)),
+        })
+    }
+}
+
+/// A notification; on a subscription's stream it carries the subscription's id.
+pub fn tagged(event: &upstream::Event, subscription: Option<&str>) -> String {
+    match subscription {
+        None => notification_text(event),
+        Some(id) => {
+            let params = tag(event.params.json(), id);
+            mcp::notification(&event.method, params.json().text())
+        }
+    }
+}
+
+fn tag(object: Json<'_>, subscription: &str) -> JsonBuf {
+    let held = object.get(meta::META).unwrap_or(Json::EMPTY);
+    let held = Patch::of(held).set(meta::SUBSCRIPTION_ID, subscription).text();
+    Patch::of(object).set(meta::META, held).build()
+}
+
+/// The mirrored headers must say what the body says (SEP-2243).
+fn mirrored(headers: &HeaderMap, request: &Request<'_>) -> Result<(), Refusal> {
+    match header(headers, "mcp-method") {
+        None => Err(Refusal::HeaderMismatch(HeaderFault::Missing("Mcp-Method".into()))),
+        Some(value) if value != request.method.as_bytes() => {
+            Err(Refusal::HeaderMismatch(HeaderFault::Mismatch("Mcp-Method".into())))
+        }
+        Some(_) => Ok(()),
+    }?;
+    let Some(member) = Method::of(&request.method).name_member() else { return Ok(()) };
+    let named = request.params.get(member).and_then(Json::string);
+    let named = named.ok_or(Refusal::NameMissing(member))?;
+    let Some(value) = header(headers, "mcp-name") else {
+        return Err(Refusal::HeaderMismatch(HeaderFault::Missing("Mcp-Name".into())));
+    };
+    if decode_header(value).map_err(Refusal::HeaderMismatch)? != named {
+        return Err(Refusal::HeaderMismatch(HeaderFault::Mismatch("Mcp-Name".into())));
+    }
+    Ok(())
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    headers.get(name).map(|value| value.as_bytes().trim_ascii())
+}
+
+/// Reads a stateless request: what it asks and what its `_meta` says of the client.
+pub fn read(
+    message: &JsonBuf,
+    request: &Request<'_>,
+    scope: Scope,
+    door: Door,
+    headers: Option<&HeaderMap>,
+) -> Result<Call, Refusal> {
+    let method = Method::of(&request.method);
+    let held = request.params.get(meta::META).unwrap_or(Json::EMPTY);
+    let text = |key| held.get(key).and_then(Json::string);
+    let version = text(meta::PROTOCOL_VERSION).ok_or(Refusal::MetaMissing(meta::PROTOCOL_VERSION))?;
+    let version = match Version::parse(&version) {
+        Some(version) if version.era() == Era::Stateless => version,
+        _ => return Err(Refusal::Version(version.into_owned())),
+    };
+    let capabilities = held
+        .get(meta::CLIENT_CAPABILITIES)
+        .filter(|value| value.kind() == mcp::Kind::Object)
+        .ok_or(Refusal::MetaMissing(meta::CLIENT_CAPABILITIES))?;
+    if matches!(
+        method,
+        Method::Initialize
+            | Method::Ping
+            | Method::LoggingSetLevel
+            | Method::ResourcesSubscribe
+            | Method::ResourcesUnsubscribe
+    ) {
+        return Err(Refusal::MethodNotFound(request.method.to_string()));
+    }
+    let client = ClientFacts {
+        capabilities: message.share(capabilities),
+        info: held.get(meta::CLIENT_INFO).map(|info| message.share(info)),
+        log: text(meta::LOG_LEVEL)
+            .map_or(LogWish::None, |level| LogWish::Level(level.into_owned())),
+    };
+    Ok(Call {
+        scope,
+        method,
+        method_name: request.method.as_ref().into(),
+        params: message.share(request.params),
+        client,
+        version,
+        door,
+        param_headers: headers.map(param_headers),
+    })
+}
+
+fn param_headers(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    let named = |name: &HeaderName| name.as_str().starts_with("mcp-param-");
+    headers
+        .iter()
+        .filter(|(name, _)| named(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// The result as this era wants it: with its type, and with cache hints where they are due.
+pub fn stateless_form(method: Method, reply: Reply) -> Result<JsonBuf, JsonBuf> {
+    let result = reply.outcome?;
+    let json = result.json();
+    let mut patch = Patch::of(json);
+    if json.get("resultType").is_none() {
+        patch = patch.set("resultType", "\"complete\"");
+    }
+    let complete = json.get("resultType").is_none_or(|kind| kind.text() == "\"complete\"");
+    if complete && cacheable(method) {
+        if json.get("ttlMs").is_none() {
+            patch = patch.set("ttlMs", "0");
+        }
+        // What policy filtered for one principal must not be shared with another.
+        if json.get("cacheScope").is_none_or(|scope| scope.text() != "\"private\"") {
+            patch = patch.set("cacheScope", quote("private"));
+        }
+    }
+    if patch.is_empty() { Ok(result) } else { Ok(patch.build()) }
+}
+
+fn cacheable(method: Method) -> bool {
+    matches!(
+        method,
+        Method::ServerDiscover
+            | Method::ToolsList
+            | Method::PromptsList
+            | Method::ResourcesList
+            | Method::ResourcesTemplatesList
+            | Method::ResourcesRead
+    )
+}

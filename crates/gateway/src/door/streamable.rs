@@ -1,0 +1,266 @@
+//! Streamable HTTP: one URL, all eras but the oldest.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use identity::Verified;
+use mcp::{Era, JsonBuf, Message, Method, Version};
+
+use super::{
+    era,
+    exchange::{Answered, Body, Exchange, Step, event_stream, notification_text},
+    handshake,
+    replay::{Reader, Replay, parse_event_id},
+    session::Session,
+    standalone::{self, Standalone},
+    stateless,
+};
+use crate::{
+    Gateway,
+    call::{Door, Scope},
+    refusal::Refusal,
+};
+
+const SESSION: &str = "mcp-session-id";
+
+/// One message from a client.
+pub async fn post(
+    gateway: Arc<Gateway>,
+    caller: Verified,
+    scope: Scope,
+    headers: &HeaderMap,
+    message: JsonBuf,
+) -> Response<Body> {
+    let parsed = match Message::of(message.json()) {
+        Ok(parsed) => parsed,
+        Err(fault) => {
+            let id = message.json().get("id").and_then(mcp::Id::of);
+            let refusal = gateway.refuse(Some(&caller), Refusal::Message(fault)).await;
+            return refused(id.map(mcp::Id::raw), &refusal);
+        }
+    };
+    let id = match &parsed {
+        Message::Request(request) => Some(request.id.raw()),
+        _ => None,
+    };
+    let era = match era::of_http(headers, &parsed) {
+        Ok(era) => era,
+        Err(refusal) => return refused(id, &gateway.refuse(Some(&caller), refusal).await),
+    };
+    match (era, &parsed) {
+        (Era::Stateless, Message::Request(request)) => {
+            stateless::post(gateway, caller, scope, headers, &message, request).await
+        }
+        // Closing the stream is what cancels here; other notifications have no meaning either.
+        (Era::Stateless, _) => accepted(),
+        (Era::Handshake, Message::Request(request))
+            if Method::of(&request.method) == Method::Initialize =>
+        {
+            initialize(gateway, caller, scope, &message, request).await
+        }
+        (Era::Handshake, _) => match find(&gateway, &caller, &scope, headers) {
+            Ok(session) => in_session(gateway, caller, session, &message, parsed).await,
+            Err(refusal) => refused(id, &gateway.refuse(Some(&caller), refusal).await),
+        },
+    }
+}
+
+async fn initialize(
+    gateway: Arc<Gateway>,
+    caller: Verified,
+    scope: Scope,
+    message: &JsonBuf,
+    request: &mcp::Request<'_>,
+) -> Response<Body> {
+    let id = request.id.raw();
+    let begun = async {
+        let agreed =
+            handshake::initialize(&gateway, &caller, &scope, Door::Http, message, request).await?;
+        let owner = caller.principal().partition();
+        let limits = &gateway.current().config.limits;
+        let make = |number| {
+            let (capabilities, info) = (agreed.capabilities.clone(), agreed.info.clone());
+            Session::new(number, owner, scope.clone(), agreed.version, capabilities, info)
+        };
+        let (session, _) = gateway.sessions.begin(limits, crate::now(), make)?;
+        Ok::<_, Refusal>((session, agreed.result))
+    };
+    match begun.await {
+        Ok((session, result)) => {
+            let mut response = Answered::new(id, Ok(result)).response();
+            if let Ok(session) = HeaderValue::from_str(&session) {
+                response.headers_mut().insert(SESSION, session);
+            }
+            response
+        }
+        Err(refusal) => refused(Some(id), &gateway.refuse(Some(&caller), refusal).await),
+    }
+}
+
+/// The session that the request names: this principal's, of this door.
+fn find(
+    gateway: &Gateway,
+    caller: &Verified,
+    scope: &Scope,
+    headers: &HeaderMap,
+) -> Result<Arc<Session>, Refusal> {
+    let id = headers.get(SESSION).ok_or(Refusal::SessionMissing)?;
+    let id = id.to_str().map_err(|_| Refusal::SessionUnknown)?;
+    let owner = caller.principal().partition();
+    let limits = &gateway.current().config.limits;
+    gateway.sessions.find(id, owner, scope, limits, crate::now())
+}
+
+async fn in_session(
+    gateway: Arc<Gateway>,
+    caller: Verified,
+    session: Arc<Session>,
+    message: &JsonBuf,
+    parsed: Message<'_>,
+) -> Response<Body> {
+    match parsed {
+        Message::Notification(notification) => {
+            handshake::notified(&session, &notification);
+            accepted()
+        }
+        Message::Response(response) => {
+            if let Some(id) = response.id {
+                let share = |json| message.share(json);
+                session.answer(id.raw(), response.outcome.map(share).map_err(share));
+            }
+            accepted()
+        }
+        Message::Request(request) => {
+            let id: Box<str> = request.id.raw().into();
+            let exchange = handshake::start(
+                gateway,
+                caller,
+                session.clone(),
+                Door::Http,
+                message,
+                &request,
+            );
+            reply(session, exchange, &id).await
+        }
+    }
+}
+
+/// JSON when the answer comes first, otherwise a stream that can be resumed. In this era a client
+/// that goes away has not cancelled: the call runs on.
+async fn reply(session: Arc<Session>, exchange: Exchange, id: &str) -> Response<Body> {
+    let mut unfinished = Unfinished(Some(exchange));
+    let Some(exchange) = &mut unfinished.0 else { return accepted() };
+    let first = match exchange.step().await {
+        Some(Step::Answered(answered)) => {
+            unfinished.0 = None;
+            return answered.response();
+        }
+        Some(step) => text(step),
+        None => return accepted(),
+    };
+    let replay = Arc::new(Replay::default());
+    let number = match session.keep(&replay) {
+        Ok(number) => number,
+        Err(refusal) => return Answered::refused(id, &refusal).response(),
+    };
+    replay.push(first);
+    if let Some(exchange) = unfinished.0.take() {
+        tokio::spawn(pump(exchange, replay.clone()));
+    }
+    let priming = session.version >= Version::V2025_11_25;
+    event_stream(Reader::new(replay, number, priming))
+}
+
+/// A call whose client has not been answered yet; dropped, it runs on by itself.
+struct Unfinished(Option<Exchange>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(mut exchange) = self.0.take() {
+            tokio::spawn(async move { while exchange.step().await.is_some() {} });
+        }
+    }
+}
+
+async fn pump(mut exchange: Exchange, replay: Arc<Replay>) {
+    while let Some(step) = exchange.step().await {
+        replay.push(text(step));
+        replay.room().await;
+    }
+    replay.finish();
+}
+
+fn text(step: Step) -> String {
+    match step {
+        Step::Event(event) => notification_text(&event),
+        Step::Question(question) => question,
+        Step::Answered(answered) => answered.text(),
+    }
+}
+
+/// GET: a stream for what belongs to no call, or the rest of one that was lost.
+pub async fn get(
+    gateway: Arc<Gateway>,
+    caller: Verified,
+    scope: Scope,
+    headers: &HeaderMap,
+) -> Response<Body> {
+    let session = match find(&gateway, &caller, &scope, headers) {
+        Ok(session) => session,
+        Err(refusal) => return refused(None, &gateway.refuse(Some(&caller), refusal).await),
+    };
+    if let Some(last) = headers.get("last-event-id") {
+        let event = last.to_str().ok().and_then(parse_event_id);
+        let kept = event.and_then(|(number, event)| {
+            session.stream(number).map(|replay| Reader::after(replay, number, event))
+        });
+        if let Some(reader) = kept {
+            return event_stream(reader);
+        }
+    }
+    event_stream(Standalone(standalone::open(gateway, caller, session, Door::Http)))
+}
+
+/// DELETE: the session ends.
+pub async fn delete(
+    gateway: Arc<Gateway>,
+    caller: Verified,
+    scope: Scope,
+    headers: &HeaderMap,
+) -> Response<Body> {
+    match find(&gateway, &caller, &scope, headers) {
+        Ok(session) => {
+            gateway.sessions.end(&session);
+            status(StatusCode::NO_CONTENT)
+        }
+        Err(refusal) => refused(None, &gateway.refuse(Some(&caller), refusal).await),
+    }
+}
+
+fn accepted() -> Response<Body> {
+    status(StatusCode::ACCEPTED)
+}
+
+/// An empty response.
+pub fn status(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// A refusal, under the request's id where it could be read.
+pub fn refused(id: Option<&str>, refusal: &Refusal) -> Response<Body> {
+    let text = mcp::error_reply(id, &refusal.error());
+    let mut response = Response::new(Body::text(text));
+    *response.status_mut() = refusal.status();
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Refusal::Authentication(fault) = refusal {
+        let challenge = HeaderValue::from_static(fault.challenge());
+        headers.insert(http::header::WWW_AUTHENTICATE, challenge);
+    }
+    if let Refusal::TooMany(_) = refusal {
+        headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}

@@ -1,0 +1,75 @@
+//! Certificates from PEM files, taken anew when the files change.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use arc_swap::ArcSwap;
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::Tls;
+
+/// The certificates in use.
+pub struct Certificates {
+    files: Tls,
+    seen: Mutex<Stamp>,
+    config: ArcSwap<ServerConfig>,
+}
+
+type Stamp = (Option<SystemTime>, Option<SystemTime>);
+
+impl Certificates {
+    /// Reads the files.
+    pub fn load(files: &Tls) -> Result<Certificates, String> {
+        let seen = stamp(files);
+        let config = ArcSwap::from_pointee(read(files)?);
+        Ok(Certificates { files: files.clone(), seen: Mutex::new(seen), config })
+    }
+
+    /// For the next connection.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.config.load_full())
+    }
+
+    /// Takes changed files; broken ones leave what is in use.
+    pub fn refresh(&self) -> Result<(), String> {
+        let now = stamp(&self.files);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if *seen == now {
+            return Ok(());
+        }
+        let config = read(&self.files)?;
+        *seen = now;
+        self.config.store(Arc::new(config));
+        tracing::info!("new certificates are in use");
+        Ok(())
+    }
+}
+
+fn stamp(files: &Tls) -> Stamp {
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    (changed(&files.cert), changed(&files.key))
+}
+
+fn read(files: &Tls) -> Result<ServerConfig, String> {
+    let fault = |path: &Path, fault: &dyn std::fmt::Display| format!("{}: {fault}", path.display());
+    let chain = CertificateDer::pem_file_iter(&files.cert)
+        .and_then(|chain| chain.collect::<Result<Vec<_>, _>>())
+        .map_err(|f| fault(&files.cert, &f))?;
+    if chain.is_empty() {
+        return Err(fault(&files.cert, &"holds no certificate"));
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|f| fault(&files.key, &f))?;
+    let mut config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|f| fault(&files.cert, &f))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}

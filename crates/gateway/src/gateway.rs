@@ -1,0 +1,411 @@
+//! What is shared by all requests: what is configured now, and the parts that outlive a change of it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::{ArcSwap, Guard};
+use audit::Journal;
+use identity::{AuthFault, Authenticator, Credentials, Step, TokenHash, TokenRecord, Verified};
+use policy::Policy;
+use store::Store;
+use tokio::sync::{broadcast, watch};
+use upstream::HttpClient;
+
+use crate::{
+    catalogue::Listed,
+    config::Config,
+    door::{Pairs, Sessions},
+    refusal::Refusal,
+    seal::Sealer,
+    served::Served,
+};
+
+/// What is configured now. Replaced as a whole when the configuration changes.
+pub struct Current {
+    /// As resolved.
+    pub config: Config,
+    /// The roles, compiled.
+    pub policy: Policy,
+    /// By name: the order in which lists show them.
+    pub servers: BTreeMap<Box<str>, Arc<Served>>,
+}
+
+/// The gateway.
+pub struct Gateway {
+    current: ArcSwap<Current>,
+    me: Weak<Gateway>,
+    pub(crate) journal: Journal,
+    pub(crate) store: Store,
+    pub(crate) sealer: Sealer,
+    pub(crate) sessions: Sessions,
+    pub(crate) pairs: Pairs,
+    pub(crate) in_flight: InFlight,
+    pub(crate) listening: InFlight,
+    noise: Noise,
+    pub(crate) changes: broadcast::Sender<Listed>,
+    pub(crate) ending: watch::Sender<bool>,
+    authenticator: ArcSwap<Authenticator>,
+    client: HttpClient,
+    boot: String,
+    calls: AtomicU64,
+}
+
+/// Why the gateway can't start, or can't take a new configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFault {
+    /// The log.
+    #[error("the audit log in {path} can't be opened: {fault}")]
+    Audit {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// Why.
+        fault: audit::AuditFault,
+    },
+    /// A server's credentials or environment.
+    #[error("server {server}: {fault}")]
+    Credential {
+        /// Which.
+        server: String,
+        /// Why.
+        fault: vault::VaultFault,
+    },
+    /// The address.
+    #[error("can't listen on {address}: {fault}")]
+    Listen {
+        /// Which.
+        address: std::net::SocketAddr,
+        /// Why.
+        fault: io::Error,
+    },
+    /// Roles.
+    #[error("{0}")]
+    Policy(#[from] policy::PolicyFault),
+    /// The state folder.
+    #[error("the state folder {path} can't be used: {fault}")]
+    State {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why.
+        fault: io::Error,
+    },
+    /// The store.
+    #[error("the store can't be opened: {0}")]
+    Store(#[from] store::StoreFault),
+    /// The outgoing HTTP client.
+    #[error("the HTTP client can't be made: {0}")]
+    Client(String),
+    /// Certificate and key.
+    #[error("TLS: {0}")]
+    Tls(String),
+}
+
+impl Gateway {
+    /// Opens the state folder and prepares the servers; nothing is started or contacted yet.
+    pub async fn open(config: Config) -> Result<Arc<Gateway>, StartFault> {
+        let path = config.state_dir.clone();
+        let state = |fault| StartFault::State { path: path.clone(), fault };
+        make_private(&config.state_dir).map_err(state)?;
+        let options = audit::Options {
+            fsync: config.audit.sync,
+            strict: config.audit.strict,
+            ..audit::Options::default()
+        };
+        let journal = Journal::open(&path.join("audit"), options)
+            .map_err(|fault| StartFault::Audit { path: path.join("audit"), fault })?;
+        let store = Store::open(&path.join("bartizan.db")).await?;
+        let sealer = Sealer::persistent(&path.join("seal.key")).map_err(state)?;
+        let sessions = Sessions::new(Sealer::ephemeral().map_err(state)?);
+        let boot = crate::seal::random_id().map_err(|f| state(io::Error::other(f)))?;
+        let client = HttpClient::new().map_err(|fault| StartFault::Client(fault.to_string()))?;
+        let current = assemble(config, None, &client)?;
+        let authenticator = Authenticator::new(current.config.loopback_open, None);
+        let gateway = Arc::new_cyclic(|me| Gateway {
+            current: ArcSwap::from_pointee(current),
+            me: me.clone(),
+            journal,
+            store,
+            sealer,
+            sessions,
+            pairs: Pairs::default(),
+            in_flight: InFlight::default(),
+            listening: InFlight::default(),
+            noise: Noise::default(),
+            changes: broadcast::channel(64).0,
+            ending: watch::channel(false).0,
+            authenticator: ArcSwap::from_pointee(authenticator),
+            client,
+            boot: boot[..8].to_owned(),
+            calls: AtomicU64::new(1),
+        });
+        let note = audit::Record {
+            kind: audit::Kind::System,
+            detail: "the gateway started",
+            ..audit::Record::default()
+        };
+        gateway
+            .journal
+            .append(&note)
+            .await
+            .map_err(|fault| StartFault::Audit { path: path.join("audit"), fault })?;
+        Ok(gateway)
+    }
+
+    /// Takes a new configuration: servers whose entry did not change keep their processes, sessions
+    /// and catalogues. The address, TLS and the state folder need a restart.
+    pub async fn apply(&self, config: Config) -> Result<(), StartFault> {
+        let old = self.current.load_full();
+        let current = assemble(config, Some(&old), &self.client)?;
+        let authenticator = Authenticator::new(current.config.loopback_open, None);
+        let current = Arc::new(current);
+        self.authenticator.store(Arc::new(authenticator));
+        self.current.store(current.clone());
+        for (name, served) in &old.servers {
+            let kept = current.servers.get(name).is_some_and(|now| Arc::ptr_eq(now, served));
+            if !kept {
+                served.shutdown().await;
+            }
+        }
+        self.changed(Listed::Tools);
+        self.changed(Listed::Prompts);
+        let note = audit::Record {
+            kind: audit::Kind::Config,
+            detail: "a configuration was applied",
+            ..audit::Record::default()
+        };
+        // The change holds already; a log that fails refuses the calls that follow.
+        if let Err(fault) = self.append(&note).await {
+            tracing::error!(%fault, "the change of configuration could not be recorded");
+        }
+        Ok(())
+    }
+
+    /// Ends streams, sessions and processes.
+    pub async fn shutdown(&self) {
+        self.ending.send_replace(true);
+        let current = self.current.load_full();
+        futures_util::future::join_all(current.servers.values().map(|served| served.shutdown()))
+            .await;
+        let note = audit::Record {
+            kind: audit::Kind::System,
+            detail: "the gateway stopped",
+            ..audit::Record::default()
+        };
+        let _ = self.append(&note).await;
+        let _ = self.journal.close();
+        self.store.close().await;
+    }
+
+    /// Proves who is calling.
+    pub async fn authenticate(
+        &self,
+        authorization: Option<&[u8]>,
+        peer_is_loopback: bool,
+    ) -> Result<Verified, Refusal> {
+        let authenticator = self.authenticator.load_full();
+        let credentials = Credentials { authorization, peer_is_loopback };
+        let now = crate::now();
+        let lookup = match authenticator.begin(credentials, now) {
+            Ok(Step::Verified(verified)) => return Ok(verified),
+            Ok(Step::Lookup(lookup)) => lookup,
+            Err(fault) => return Err(Refusal::Authentication(fault)),
+        };
+        let found = self
+            .store
+            .token_find(lookup.hash().as_bytes())
+            .await
+            .map_err(|fault| Refusal::StoreUnavailable(fault.to_string()))?;
+        let record = found.map(|token| TokenRecord {
+            name: token.name,
+            roles: token.roles,
+            hash: TokenHash::from_bytes(token.hash),
+            created: token.created,
+            expires: token.expires,
+            revoked: token.revoked,
+        });
+        authenticator
+            .finish(lookup, record.as_ref(), now)
+            .map_err(|fault: AuthFault| Refusal::Authentication(fault))
+    }
+
+    /// Records a refusal that no call's record holds, and gives it back; the reply may leave then.
+    /// A flood of requests that never got in is counted, not written line by line.
+    pub async fn refuse(&self, caller: Option<&Verified>, refusal: Refusal) -> Refusal {
+        let Some(unwritten) = self.noise.admit(caller.is_some(), crate::now()) else {
+            return refusal;
+        };
+        let mut detail = refusal.to_string();
+        if unwritten > 0 {
+            detail.push_str(&format!(" (and {unwritten} more refusals before it)"));
+        }
+        let kind = match &refusal {
+            Refusal::Authentication(_) => audit::Kind::Auth,
+            _ => audit::Kind::Refusal,
+        };
+        let record = audit::Record {
+            kind,
+            principal: caller.map(|caller| caller.principal().id()).unwrap_or_default(),
+            outcome: Some(audit::Outcome::Refused),
+            refusal: refusal.label(),
+            detail: &detail,
+            ..audit::Record::default()
+        };
+        match self.append(&record).await {
+            Ok(()) => refusal,
+            Err(fault) => fault,
+        }
+    }
+
+    /// Whether a handshake client may subscribe to a URI as its door shows it.
+    pub(crate) fn may_subscribe(
+        &self,
+        caller: &Verified,
+        call: &crate::call::Call,
+        uri: &str,
+    ) -> bool {
+        match &call.scope {
+            crate::call::Scope::One(server) => self.may_read(caller, server, uri),
+            crate::call::Scope::All => mcp::ServerName::unwrap_uri(uri).is_some_and(|(server, own)| {
+                self.served(server).is_some_and(|served| self.may_read(caller, served.name(), &own))
+            }),
+        }
+    }
+
+    /// What is configured now.
+    pub fn current(&self) -> Arc<Current> {
+        self.current.load_full()
+    }
+
+    /// The same, for a look that is over before the next `await`.
+    pub(crate) fn glance(&self) -> Guard<Arc<Current>> {
+        self.current.load()
+    }
+
+    /// A server by its name.
+    pub fn served(&self, name: &str) -> Option<Arc<Served>> {
+        self.glance().servers.get(name).cloned()
+    }
+
+    pub(crate) fn arc(&self) -> Option<Arc<Gateway>> {
+        self.me.upgrade()
+    }
+
+    pub(crate) fn next_call_id(&self) -> String {
+        format!("{}-{}", self.boot, self.calls.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Tells listeners that a list is not what it was.
+    pub(crate) fn changed(&self, listed: Listed) {
+        // No listener is no fault.
+        let _ = self.changes.send(listed);
+    }
+}
+
+fn assemble(
+    config: Config,
+    old: Option<&Current>,
+    client: &HttpClient,
+) -> Result<Current, StartFault> {
+    let policy = Policy::new(config.roles.clone())?;
+    let mut servers = BTreeMap::new();
+    for entry in &config.servers {
+        let name: Box<str> = entry.name.as_str().into();
+        let kept = old
+            .filter(|old| old.config.limits == config.limits)
+            .and_then(|old| old.servers.get(&name))
+            .filter(|served| served.entry == *entry)
+            .cloned();
+        let served = match kept {
+            Some(served) => served,
+            None => Arc::new(Served::new(entry.clone(), client, &config.limits).map_err(|fault| {
+                StartFault::Credential { server: name.to_string(), fault }
+            })?),
+        };
+        servers.insert(name, served);
+    }
+    Ok(Current { config, policy, servers })
+}
+
+/// The state folder belongs to its owner alone.
+fn make_private(path: &std::path::Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Bounds what callers who were not let in can make the log write.
+#[derive(Default)]
+struct Noise(Mutex<(u64, u32, u64)>);
+
+/// Lines a second for refusals before authentication.
+const NOISE: u32 = 50;
+
+impl Noise {
+    /// `None`: not to be written. Otherwise how many were left unwritten before this one.
+    fn admit(&self, known: bool, now: u64) -> Option<u64> {
+        if known {
+            return Some(0);
+        }
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (second, written, unwritten) = &mut *state;
+        if *second != now {
+            (*second, *written) = (now, 0);
+        }
+        if *written >= NOISE {
+            *unwritten += 1;
+            return None;
+        }
+        *written += 1;
+        Some(std::mem::take(unwritten))
+    }
+}
+
+/// Calls in flight, by principal.
+#[derive(Default)]
+pub(crate) struct InFlight {
+    counts: Arc<Mutex<HashMap<Box<str>, usize>>>,
+}
+
+/// One call in flight.
+pub(crate) struct Slot {
+    counts: Arc<Mutex<HashMap<Box<str>, usize>>>,
+    caller: Verified,
+}
+
+/// Principals whose count is kept although it is zero.
+const RESTING: usize = 1024;
+
+impl InFlight {
+    /// A slot, unless the caller has `limit` already.
+    pub fn enter(&self, caller: &Verified, limit: usize) -> Result<Slot, Refusal> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let owner = caller.principal().partition();
+        match counts.get_mut(owner) {
+            Some(count) if *count >= limit => return Err(Refusal::TooMany("calls in flight")),
+            Some(count) => *count += 1,
+            None => {
+                if counts.len() >= RESTING {
+                    counts.retain(|_, count| *count > 0);
+                }
+                counts.insert(owner.into(), 1);
+            }
+        }
+        Ok(Slot { counts: self.counts.clone(), caller: caller.clone() })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(self.caller.principal().partition()) {
+            *count -= 1;
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The doors and the pipeline: the one crate that knows all others.
+//!
+//! Read [`pipeline`] first: it is the sentence that every call goes through.
+#![forbid(unsafe_code)]
+
+pub mod call;
+mod catalogue;
+pub mod config;
+mod discover;
+pub mod door;
+mod gateway;
+mod list;
+mod listen;
+mod mrtr;
+pub mod pipeline;
+mod refusal;
+mod resolve;
+mod rewrite;
+pub mod seal;
+mod send;
+mod served;
+mod task;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+pub use gateway::{Current, Gateway, StartFault};
+use mcp::{Json, JsonBuf};
+pub use refusal::{Blame, Refusal};
+pub use served::Served;
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// JSON that the gateway itself put together. It is read back strictly, so that a mistake in putting
+/// it together can't reach a peer.
+pub(crate) fn made(text: String) -> JsonBuf {
+    let limits = mcp::Limits { bytes: usize::MAX, depth: 256, values: usize::MAX };
+    JsonBuf::read(Bytes::from(text), &limits).unwrap_or_else(|fault| {
+        tracing::error!(%fault, "the gateway made text that is not JSON");
+        Json::EMPTY.into()
+    })
+}

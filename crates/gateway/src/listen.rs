@@ -1,0 +1,308 @@
+//! `subscriptions/listen`: the servers' streams joined into one, filtered by what was asked for and
+//! by what the caller may read.
+
+use std::{sync::Arc, time::Duration};
+
+use identity::Verified;
+use mcp::{Json, JsonBuf, ServerName, quote};
+use policy::{Action, Kind};
+use tokio::{sync::mpsc, task::JoinSet};
+use upstream::{Event, Events, Wanted};
+
+use crate::{
+    Gateway,
+    call::{Call, Reply, Scope},
+    catalogue::Listed,
+    pipeline::Facts,
+    refusal::Refusal,
+    resolve::view,
+    rewrite,
+    served::Served,
+};
+
+/// How long the acknowledgement waits for servers to say what they honour. Later ones still join.
+const ACKNOWLEDGE: Duration = Duration::from_secs(2);
+
+/// What arrives from the servers' streams.
+enum Arrival {
+    /// The server said what it honours; `None` when it can't be listened to.
+    Honoured(Option<Wanted>),
+    Event(ServerName, Event),
+}
+
+impl Gateway {
+    pub(crate) async fn listen(
+        &self,
+        caller: &Verified,
+        call: &Call,
+        events: &Events,
+    ) -> Result<Reply, Refusal> {
+        let wanted = wanted(call.params.json());
+        let id = self.next_call_id();
+        let facts = Facts::of(caller, call, &id);
+        let record = audit::Record {
+            kind: audit::Kind::Outcome,
+            outcome: Some(audit::Outcome::Ok),
+            ..facts.record()
+        };
+        self.append(&record).await?;
+        let mut changes = self.changes.subscribe();
+        let mut ending = self.ending.subscribe();
+        let (sender, mut arrivals) = mpsc::channel(64);
+        // Dropped with this future: every stream to a server ends with the client's.
+        let mut streams = JoinSet::new();
+        let joined = self.join_streams(caller, call, &wanted, &sender, &mut streams);
+        drop(sender);
+        let (honoured, early) = acknowledged(&wanted, joined, &mut arrivals).await;
+        let notice = format!("{{\"notifications\":{}}}", notice(&honoured, &wanted));
+        let method = "notifications/subscriptions/acknowledged".to_owned();
+        let mut alive =
+            events.send(Event { method, params: crate::made(notice) }).await.is_ok();
+        for (server, event) in early {
+            alive = alive && self.forward(caller, call, &wanted, &server, event, events).await;
+        }
+        while alive {
+            tokio::select! {
+                Some(arrival) = arrivals.recv() => if let Arrival::Event(server, event) = arrival {
+                    alive = self.forward(caller, call, &wanted, &server, event, events).await;
+                },
+                Ok(listed) = changes.recv() => {
+                    let asked = match listed {
+                        Listed::Prompts => wanted.prompts_list_changed,
+                        Listed::Tools => wanted.tools_list_changed,
+                    };
+                    let method = format!("notifications/{}/list_changed", listed.member());
+                    let event = Event { method, params: Json::EMPTY.into() };
+                    alive = !asked || events.send(event).await.is_ok();
+                },
+                _ = events.closed() => alive = false,
+                _ = ending.changed() => break,
+            }
+        }
+        Ok(Reply::result(crate::made("{\"resultType\":\"complete\"}".to_owned())))
+    }
+
+    /// Starts a stream to each server that has something to say on what is wanted.
+    fn join_streams(
+        &self,
+        caller: &Verified,
+        call: &Call,
+        wanted: &Wanted,
+        sender: &mpsc::Sender<Arrival>,
+        streams: &mut JoinSet<()>,
+    ) -> usize {
+        let current = self.current();
+        let mut joined = 0;
+        for served in current.servers.values() {
+            if let Scope::One(only) = &call.scope
+                && only != served.name()
+            {
+                continue;
+            }
+            let Some(own) = self.own_wanted(caller, call, wanted, served) else { continue };
+            joined += 1;
+            let (caller, client) = (caller.clone(), call.client.clone());
+            let (served, sender) = (served.clone(), sender.clone());
+            streams.spawn(async move {
+                let credential = served.credential().map(|fetched| {
+                    let mut headers = http::HeaderMap::new();
+                    fetched.inject(&mut headers);
+                    headers
+                });
+                let listening = match credential {
+                    Ok(credential) => {
+                        let partition = served.partition(&caller);
+                        served.link().listen(&partition, &client, &credential, own).await.ok()
+                    }
+                    Err(_) => None,
+                };
+                let honoured = listening.as_ref().map(|listening| listening.honoured.clone());
+                let _ = sender.send(Arrival::Honoured(honoured)).await;
+                let Some(mut listening) = listening else { return };
+                while let Some(event) = listening.events.recv().await {
+                    let arrival = Arrival::Event(served.name().clone(), event);
+                    if sender.send(arrival).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        joined
+    }
+
+    /// What of `wanted` concerns this server, under its own names; `None` when nothing does.
+    fn own_wanted(
+        &self,
+        caller: &Verified,
+        call: &Call,
+        wanted: &Wanted,
+        served: &Arc<Served>,
+    ) -> Option<Wanted> {
+        let own_uri = |uri: &String| match call.scope {
+            Scope::One(_) => Some(uri.clone()),
+            Scope::All => {
+                let (server, own) = ServerName::unwrap_uri(uri)?;
+                (server == served.name().as_str()).then_some(own)
+            }
+        };
+        let own_task = |task: &String| {
+            let (server, own) = self.own_task(caller, task)?;
+            (server == served.name().as_str()).then_some(own)
+        };
+        let may = |uri: &String| self.may_read(caller, served.name(), uri);
+        let own = Wanted {
+            resource_uris: wanted.resource_uris.iter().filter_map(own_uri).filter(may).collect(),
+            task_ids: wanted.task_ids.iter().filter_map(own_task).collect(),
+            ..wanted.clone()
+        };
+        (own != Wanted::default()).then_some(own)
+    }
+
+    /// Whether the caller may read a server's resource.
+    pub(crate) fn may_read(&self, caller: &Verified, server: &ServerName, uri: &str) -> bool {
+        let action = Action { server: server.as_str(), kind: Kind::Resource, name: uri };
+        self.current().policy.decide(&view(caller), &action).is_ok()
+    }
+
+    /// Passes one event on if it was asked for; `false` when the client is gone.
+    async fn forward(
+        &self,
+        caller: &Verified,
+        call: &Call,
+        wanted: &Wanted,
+        server: &ServerName,
+        mut event: Event,
+        events: &Events,
+    ) -> bool {
+        let served = self.served(server.as_str());
+        let forget = |listed| {
+            if let Some(served) = &served {
+                served.catalogue.forget(listed);
+            }
+        };
+        let asked = match event.method.as_str() {
+            "notifications/tools/list_changed" => {
+                forget(Listed::Tools);
+                wanted.tools_list_changed
+            }
+            "notifications/prompts/list_changed" => {
+                forget(Listed::Prompts);
+                wanted.prompts_list_changed
+            }
+            "notifications/resources/list_changed" => wanted.resources_list_changed,
+            "notifications/resources/updated" => {
+                let uri = event.params.json().get("uri").and_then(Json::string);
+                let may = uri.is_some_and(|uri| self.may_read(caller, server, &uri));
+                if call.scope == Scope::All {
+                    event.params = rewrite::updated(server, event.params.json());
+                }
+                may
+            }
+            "notifications/tasks" => self.task_event(caller, wanted, server, &mut event),
+            _ => false,
+        };
+        !asked || events.send(event).await.is_ok()
+    }
+
+    /// A task's event under the id that the client knows.
+    fn task_event(
+        &self,
+        caller: &Verified,
+        wanted: &Wanted,
+        server: &ServerName,
+        event: &mut Event,
+    ) -> bool {
+        let json = event.params.json();
+        let Some(own) = json.get("taskId").and_then(Json::string) else { return false };
+        let known = wanted.task_ids.iter().find(|sealed| {
+            self.own_task(caller, sealed).is_some_and(|(s, t)| s == server.as_str() && t == own)
+        });
+        let Some(known) = known else { return false };
+        event.params = mcp::Patch::of(json).set("taskId", quote(known)).build();
+        true
+    }
+}
+
+/// Waits until every server has said what it honours, or long enough.
+async fn acknowledged(
+    wanted: &Wanted,
+    mut joined: usize,
+    arrivals: &mut mpsc::Receiver<Arrival>,
+) -> (Wanted, Vec<(ServerName, Event)>) {
+    let mut honoured = Wanted {
+        // The gateway itself tells when its lists change.
+        tools_list_changed: wanted.tools_list_changed,
+        prompts_list_changed: wanted.prompts_list_changed,
+        ..Wanted::default()
+    };
+    let mut early = Vec::new();
+    let gather = async {
+        while joined > 0 {
+            match arrivals.recv().await {
+                Some(Arrival::Honoured(said)) => {
+                    joined -= 1;
+                    let said = said.unwrap_or_default();
+                    honoured.resources_list_changed |= said.resources_list_changed;
+                    honoured.resource_uris.extend(said.resource_uris);
+                    honoured.task_ids.extend(said.task_ids);
+                }
+                Some(Arrival::Event(server, event)) => early.push((server, event)),
+                None => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(ACKNOWLEDGE, gather).await;
+    (honoured, early)
+}
+
+/// The honoured subset, in the client's own words.
+fn notice(honoured: &Wanted, wanted: &Wanted) -> String {
+    let mut members = Vec::new();
+    for (name, is) in [
+        ("toolsListChanged", honoured.tools_list_changed),
+        ("promptsListChanged", honoured.prompts_list_changed),
+        ("resourcesListChanged", honoured.resources_list_changed),
+    ] {
+        if is {
+            members.push(format!("\"{name}\":true"));
+        }
+    }
+    let quoted = |texts: &[String]| {
+        format!("[{}]", texts.iter().map(|text| quote(text)).collect::<Vec<_>>().join(","))
+    };
+    if !honoured.resource_uris.is_empty() {
+        members.push(format!("\"resourceSubscriptions\":{}", quoted(&wanted.resource_uris)));
+    }
+    if !honoured.task_ids.is_empty() {
+        members.push(format!("\"taskIds\":{}", quoted(&wanted.task_ids)));
+    }
+    format!("{{{}}}", members.join(","))
+}
+
+/// Bounds what one stream may name.
+const NAMED: usize = 1024;
+
+fn wanted(params: Json<'_>) -> Wanted {
+    let asked = params.get("notifications").unwrap_or(Json::EMPTY);
+    let is = |name| asked.get(name).and_then(Json::boolean) == Some(true);
+    let texts = |name| {
+        let items = asked.get(name).unwrap_or(Json::EMPTY).items();
+        items.filter_map(|item| Some(item.string()?.into_owned())).take(NAMED).collect()
+    };
+    Wanted {
+        tools_list_changed: is("toolsListChanged"),
+        prompts_list_changed: is("promptsListChanged"),
+        resources_list_changed: is("resourcesListChanged"),
+        resource_uris: texts("resourceSubscriptions"),
+        task_ids: texts("taskIds"),
+    }
+}
+
+/// The params of a `subscriptions/listen` made on behalf of a handshake session.
+pub(crate) fn listen_params(uris: &[String]) -> JsonBuf {
+    let uris: Vec<_> = uris.iter().map(|uri| quote(uri)).collect();
+    crate::made(format!(
+        "{{\"notifications\":{{\"toolsListChanged\":true,\"promptsListChanged\":true,\"resourcesListChanged\":true,\"resourceSubscriptions\":[{}]}}}}",
+        uris.join(",")
+    ))
+}

@@ -1,0 +1,152 @@
+//! Multi round-trip requests: a server's `requestState` travels through the client inside our own
+//! sealed one, bound to the principal, the server, and the request it belongs to.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use identity::Verified;
+use mcp::{Json, JsonBuf, Kind, Method, Patch, quote};
+
+use crate::{
+    call::{Call, Scope},
+    refusal::Refusal,
+    resolve::Target,
+    seal::{Purpose, Sealer},
+};
+
+/// How long a person may take to answer, in seconds.
+const TTL: u64 = 600;
+
+/// The state that goes to the server.
+pub(crate) enum State {
+    /// The client sent none.
+    Absent,
+    /// The client sent ours, the server had given none.
+    Dropped,
+    /// The server's own, byte for byte.
+    Server(String),
+}
+
+/// Opens what the client sent with a retry.
+pub(crate) fn open(
+    sealer: &Sealer,
+    caller: &Verified,
+    call: &Call,
+    target: &Target,
+) -> Result<State, Refusal> {
+    let params = call.params.json();
+    if let Some(responses) = params.get("inputResponses")
+        && (responses.kind() != Kind::Object
+            || responses.members().any(|(_, response)| response.kind() != Kind::Object))
+    {
+        return Err(Refusal::InputResponses);
+    }
+    let Some(sealed) = params.get("requestState") else { return Ok(State::Absent) };
+    let sealed = sealed.string().ok_or(Refusal::RequestState)?;
+    let owner = caller.principal().partition();
+    let plain = sealer
+        .open(Purpose::RequestState, owner, crate::now(), &sealed)
+        .map_err(|_| Refusal::RequestState)?;
+    let plain =
+        Json::read(&plain, &mcp::Limits::default()).map_err(|_| Refusal::RequestState)?;
+    let holds = |name, value: &str| plain.get(name).and_then(Json::string).as_deref() == Some(value);
+    if !holds("server", target.served.name().as_str()) || !holds("request", &digest(call, target)) {
+        return Err(Refusal::RequestState);
+    }
+    Ok(match plain.get("state").and_then(Json::string) {
+        Some(state) => State::Server(state.into_owned()),
+        None => State::Dropped,
+    })
+}
+
+/// Seals the state of an `input_required` result, and holds the questions in it against what the
+/// client declared. Other results pass as they are.
+pub(crate) fn seal(
+    sealer: &Sealer,
+    caller: &Verified,
+    call: &Call,
+    target: &Target,
+    result: JsonBuf,
+) -> Result<JsonBuf, Refusal> {
+    let json = result.json();
+    if json.get("resultType").is_none_or(|kind| kind.text() != "\"input_required\"") {
+        return Ok(result);
+    }
+    let questions = json.get("inputRequests").unwrap_or(Json::EMPTY);
+    if !matches!(call.method, Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead) {
+        return Err(asked(target, "an answer to a method that can't have one"));
+    }
+    for (_, question) in questions.members() {
+        let method = question.get("method").and_then(Json::string).unwrap_or_default();
+        if !declared(call, &method) {
+            return Err(asked(target, &method));
+        }
+    }
+    let mut plain = format!(
+        "{{\"server\":{},\"request\":{}",
+        quote(target.served.name().as_str()),
+        quote(&digest(call, target))
+    );
+    if let Some(state) = json.get("requestState") {
+        plain.push_str(",\"state\":");
+        plain.push_str(state.text());
+    }
+    plain.push('}');
+    let owner = caller.principal().partition();
+    let sealed = sealer
+        .seal(Purpose::RequestState, owner, crate::now() + TTL, plain.as_bytes())
+        .map_err(|_| Refusal::RequestState)?;
+    let mut patch = Patch::of(json).set("requestState", quote(&sealed));
+    if call.scope == Scope::All && questions.members().next().is_some() {
+        patch = patch.set("inputRequests", signed(target, questions));
+    }
+    Ok(patch.build())
+}
+
+fn asked(target: &Target, method: &str) -> Refusal {
+    Refusal::ServerAsked { server: target.served.name().clone(), method: method.to_owned() }
+}
+
+/// Whether this request's client said that it can answer `method`.
+fn declared(call: &Call, method: &str) -> bool {
+    let capability = match method {
+        "elicitation/create" => "elicitation",
+        "roots/list" => "roots",
+        "sampling/createMessage" => "sampling",
+        _ => return false,
+    };
+    call.client.capabilities.json().get(capability).is_some()
+}
+
+/// In the aggregate the person who is asked is told which server asks.
+fn signed(target: &Target, questions: Json<'_>) -> String {
+    let mut text = String::from("{");
+    for (key, question) in questions.members() {
+        let params = question.get("params").unwrap_or(Json::EMPTY);
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(&quote(&key));
+        text.push(':');
+        match params.get("message").and_then(Json::string) {
+            Some(message) => {
+                let message = quote(&format!("[{}] {message}", target.served.name()));
+                let params = Patch::of(params).set("message", message).text();
+                text.push_str(&Patch::of(question).set("params", params).text());
+            }
+            None => text.push_str(question.text()),
+        }
+    }
+    text.push('}');
+    text
+}
+
+/// What a retry must repeat: the method, the name, and the arguments.
+fn digest(call: &Call, target: &Target) -> String {
+    let arguments = call.params.json().get("arguments").unwrap_or(Json::EMPTY);
+    let mut context = Context::new(&SHA256);
+    for part in [&*call.method_name, &target.name, arguments.text()] {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    URL_SAFE_NO_PAD.encode(context.finish())
+}

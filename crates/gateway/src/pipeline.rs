@@ -1,0 +1,292 @@
+//! The sentence: what happens to every call, in this order, and by no other way.
+//!
+//! authenticate → resolve → require approved → inspect arguments → decide → record intent
+//!   → fetch credential → send → inspect result → record outcome → reply
+
+use std::time::Instant;
+
+use audit::{Intended, Outcome, Payload, Record};
+use identity::Verified;
+use mcp::{Json, JsonBuf, Method};
+use upstream::Events;
+
+use crate::{
+    Gateway,
+    call::{Call, Reply},
+    mrtr,
+    refusal::Refusal,
+    resolve::Target,
+    rewrite,
+    send::{Cleared, send},
+};
+
+impl Gateway {
+    /// Answers one request of a verified caller. Notifications go to `events` as they come; the
+    /// reply is returned only after its record is durable. Dropping the future cancels the call.
+    pub async fn run(
+        &self,
+        caller: &Verified,
+        call: &Call,
+        events: &Events,
+    ) -> Result<Reply, Refusal> {
+        let limits = &self.current().config.limits;
+        let _slot = match call.method {
+            Method::SubscriptionsListen => {
+                self.listening.enter(caller, limits.sessions_per_principal)?
+            }
+            _ => self.in_flight.enter(caller, limits.in_flight_per_principal)?,
+        };
+        match call.method {
+            Method::ServerDiscover => self.discover(caller, call).await,
+            Method::PromptsList
+            | Method::ResourcesList
+            | Method::ResourcesTemplatesList
+            | Method::ToolsList => self.list(caller, call).await,
+            Method::SubscriptionsListen => self.listen(caller, call, events).await,
+            Method::Initialize
+            | Method::LoggingSetLevel
+            | Method::Ping
+            | Method::ResourcesSubscribe
+            | Method::ResourcesUnsubscribe => {
+                Err(Refusal::MethodNotFound(call.method_name.to_string()))
+            }
+            Method::CompletionComplete
+            | Method::Other
+            | Method::PromptsGet
+            | Method::ResourcesRead
+            | Method::TasksCancel
+            | Method::TasksGet
+            | Method::TasksUpdate
+            | Method::ToolsCall => self.call(caller, call, events).await,
+        }
+    }
+
+    /// The sentence itself. Read it aloud.
+    async fn call(
+        &self,
+        caller: &Verified,
+        call: &Call,
+        events: &Events,
+    ) -> Result<Reply, Refusal> {
+        let began = Instant::now();
+        let id = self.next_call_id();
+        let mut facts = Facts::of(caller, call, &id);
+
+        let cleared = self.clear(caller, call, &mut facts).await;
+        let (target, cleared, intent) = match cleared {
+            Ok(cleared) => cleared,
+            Err(refusal) => return Err(self.record_refusal(&facts.record(), refusal).await),
+        };
+        let answer = send(cleared, call, &target, events).await;
+        let reply = answer.and_then(|reply| self.inspect_reply(caller, call, &target, reply));
+        self.record_outcome(intent, &facts, began, &reply).await?;
+        reply
+    }
+
+    /// Everything that must hold before a call may leave.
+    async fn clear<'a>(
+        &self,
+        caller: &'a Verified,
+        call: &'a Call,
+        facts: &mut Facts<'a>,
+    ) -> Result<(Target, Cleared<'a>, Intended), Refusal> {
+        let target = self.resolve(caller, call).await?;
+        facts.resolved(&target);
+        let approved = target.require_approved()?;
+        let arguments = self.inspect_arguments(call, &target)?;
+        let permit = self.decide(caller, &target)?;
+        facts.decided(permit.rule());
+        let state = mrtr::open(&self.sealer, caller, call, &target)?;
+        let intent = self.journal.intent(&facts.record()).await.map_err(unavailable)?;
+        let credential = match target.served.credential() {
+            Ok(credential) => credential,
+            Err(refusal) => {
+                let refused = Err(refusal.clone());
+                self.record_outcome(intent, facts, Instant::now(), &refused).await?;
+                return Err(refusal);
+            }
+        };
+        let cleared = Cleared::new(caller, approved, arguments, permit, credential, state);
+        Ok((target, cleared, intent))
+    }
+
+    fn inspect_arguments<'a>(
+        &self,
+        call: &'a Call,
+        target: &Target,
+    ) -> Result<inspect::Inspected<'a>, Refusal> {
+        let params = call.params.json();
+        let arguments = params.get("arguments").unwrap_or(Json::EMPTY);
+        if let (Some(headers), Some(item)) = (&call.param_headers, target.item()) {
+            for param in &item.header_params {
+                let shown = headers.iter().find(|(name, _)| *name == param.header);
+                let shown = shown.map(|(_, value)| value.as_bytes().trim_ascii());
+                param.verify(shown, arguments).map_err(Refusal::HeaderMismatch)?;
+            }
+        }
+        let limits = inspect::Limits {
+            bytes: self.current().config.limits.argument_bytes,
+            ..inspect::Limits::ARGUMENTS
+        };
+        inspect::inspect_arguments(params, &limits).map_err(|finding| Refusal::ArgumentsUnsafe {
+            rule: finding.rule,
+            detail: finding.message.into_owned(),
+        })
+    }
+
+    /// What a server answered, made fit for this client: inspected, opaque tokens sealed, names and
+    /// URIs of the aggregate put in.
+    fn inspect_reply(
+        &self,
+        caller: &Verified,
+        call: &Call,
+        target: &Target,
+        reply: Reply,
+    ) -> Result<Reply, Refusal> {
+        let limits = inspect::Limits {
+            bytes: self.current().config.limits.message_bytes,
+            ..inspect::Limits::RESULT
+        };
+        let unsafe_result = |finding: inspect::Finding| Refusal::ResultUnsafe {
+            rule: finding.rule,
+            detail: finding.message.into_owned(),
+        };
+        let (Ok(body) | Err(body)) = &reply.outcome;
+        inspect::inspect_result(body.json(), &limits).map_err(unsafe_result)?;
+        let Reply { outcome: Ok(result), era } = reply else { return Ok(reply) };
+        let result = mrtr::seal(&self.sealer, caller, call, target, result)?;
+        let result = self.seal_task(caller, call, target, result)?;
+        Ok(Reply { outcome: Ok(rewrite::result(call, target, result)), era })
+    }
+
+    pub(crate) async fn record_refusal(&self, record: &Record<'_>, refusal: Refusal) -> Refusal {
+        let detail = refusal.to_string();
+        let record = Record {
+            kind: audit::Kind::Refusal,
+            outcome: Some(Outcome::Refused),
+            refusal: refusal.label(),
+            detail: &detail,
+            ..*record
+        };
+        match self.append(&record).await {
+            Ok(()) => refusal,
+            Err(fault) => fault,
+        }
+    }
+
+    async fn record_outcome(
+        &self,
+        intent: Intended,
+        facts: &Facts<'_>,
+        began: Instant,
+        reply: &Result<Reply, Refusal>,
+    ) -> Result<(), Refusal> {
+        let detail = reply.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        let record = Record {
+            outcome: Some(outcome(reply)),
+            bytes_out: reply.as_ref().ok().map(|reply| {
+                let (Ok(body) | Err(body)) = &reply.outcome;
+                body.bytes().len() as u64
+            }),
+            duration: Some(began.elapsed()),
+            refusal: reply.as_ref().err().map(Refusal::label).unwrap_or_default(),
+            detail: &detail,
+            ..facts.record()
+        };
+        self.journal.outcome(intent, &record).await.map(drop).map_err(unavailable)
+    }
+
+    /// Records something that is not a call; resolves when it is durable.
+    pub(crate) async fn append(&self, record: &Record<'_>) -> Result<(), Refusal> {
+        self.journal.append(record).await.map(drop).map_err(unavailable)
+    }
+}
+
+fn unavailable(fault: audit::AuditFault) -> Refusal {
+    Refusal::AuditUnavailable(fault.to_string())
+}
+
+fn outcome(reply: &Result<Reply, Refusal>) -> Outcome {
+    match reply {
+        Err(_) => Outcome::Refused,
+        Ok(Reply { outcome: Err(_), .. }) => Outcome::Error,
+        Ok(Reply { outcome: Ok(result), .. }) => {
+            let result = result.json();
+            if result.get("resultType").is_some_and(|kind| kind.text() == "\"input_required\"") {
+                Outcome::InputRequired
+            } else if result.get("isError").and_then(Json::boolean) == Some(true) {
+                Outcome::ToolError
+            } else {
+                Outcome::Ok
+            }
+        }
+    }
+}
+
+/// What the records of one call say, gathered as it becomes known.
+pub(crate) struct Facts<'a> {
+    id: &'a str,
+    caller: &'a Verified,
+    call: &'a Call,
+    client: String,
+    trace: String,
+    server: String,
+    name: String,
+    rule: String,
+    definition: Option<[u8; 32]>,
+    arguments: Payload,
+}
+
+impl<'a> Facts<'a> {
+    pub(crate) fn of(caller: &'a Verified, call: &'a Call, id: &'a str) -> Facts<'a> {
+        let params = call.params.json();
+        let text = |json: Option<Json<'_>>| {
+            json.and_then(Json::string).map(|text| text.into_owned()).unwrap_or_default()
+        };
+        let info = call.client.info.as_ref().map(JsonBuf::json);
+        let traceparent = params.get(mcp::meta::META).and_then(|held| held.get("traceparent"));
+        let arguments = params.get("arguments").unwrap_or(params);
+        Facts {
+            id,
+            caller,
+            call,
+            client: text(info.and_then(|info| info.get("name"))),
+            trace: text(traceparent).get(3..35).unwrap_or_default().to_owned(),
+            server: String::new(),
+            name: call.method.name_member().map(|m| text(params.get(m))).unwrap_or_default(),
+            rule: String::new(),
+            definition: None,
+            arguments: Payload::of(arguments.text().as_bytes()),
+        }
+    }
+
+    fn resolved(&mut self, target: &Target) {
+        target.served.name().as_str().clone_into(&mut self.server);
+        self.name.clone_from(&target.name);
+        self.definition = target.item().map(|item| *item.approved.digest().as_bytes());
+    }
+
+    fn decided(&mut self, rule: &str) {
+        rule.clone_into(&mut self.rule);
+    }
+
+    pub(crate) fn record(&self) -> Record<'_> {
+        Record {
+            id: self.id,
+            principal: self.caller.principal().id(),
+            client: &self.client,
+            door: self.call.door.as_str(),
+            era: self.call.version.as_str(),
+            server: &self.server,
+            method: &self.call.method_name,
+            name: &self.name,
+            arguments: Some(self.arguments),
+            rule: &self.rule,
+            definition: self.definition,
+            bytes_in: Some(self.call.params.bytes().len() as u64),
+            trace: &self.trace,
+            ..Record::default()
+        }
+    }
+}
+

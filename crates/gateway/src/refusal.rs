@@ -1,0 +1,338 @@
+//! Every way a request can end other than with a reply from a server: one variant for each reason.
+
+use http::StatusCode;
+use mcp::{Code, HeaderFault, MessageFault, RpcError, ServerName, Version, quote};
+use upstream::LinkFault;
+
+/// A request that was not answered by a server. Knows what the client may see, what the operator
+/// sees, whose fault it was and whether a retry makes sense.
+#[derive(Clone, Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message says what it is")]
+pub enum Refusal {
+    #[error("arguments refused by rule {rule}: {detail}")]
+    ArgumentsUnsafe { rule: &'static str, detail: String },
+    #[error("the audit log can't be written: {0}")]
+    AuditUnavailable(String),
+    #[error("authentication failed: {0}")]
+    Authentication(identity::AuthFault),
+    #[error("the body did not arrive")]
+    BodyLost,
+    #[error("body is longer than {limit} bytes")]
+    BodyTooLong { limit: usize },
+    #[error("the client cancelled")]
+    Cancelled,
+    #[error("credential for {server} can't be had: {detail}")]
+    CredentialUnavailable { server: ServerName, detail: String },
+    #[error("cursor is not valid here")]
+    CursorInvalid,
+    #[error("host {0:?} is not accepted")]
+    Host(String),
+    #[error("header against body: {0}")]
+    HeaderMismatch(HeaderFault),
+    #[error("header MCP-Protocol-Version says {header:?}, the body {body:?}")]
+    EraMismatch { header: String, body: String },
+    #[error("inputResponses must be an object whose values are objects")]
+    InputResponses,
+    #[error("the client can't be asked: {0}")]
+    InputUnsupported(&'static str),
+    #[error("strict reading failed: {0}")]
+    Json(mcp::Fault),
+    #[error("the body's media type is not application/json")]
+    MediaType,
+    #[error("not a message: {0}")]
+    Message(MessageFault),
+    #[error("params._meta lacks {0}")]
+    MetaMissing(&'static str),
+    #[error("no method {0:?}")]
+    MethodNotFound(String),
+    #[error("params lack a text {0:?}")]
+    NameMissing(&'static str),
+    #[error("origin {0:?} is not accepted")]
+    Origin(String),
+    #[error("requestState is not valid here")]
+    RequestState,
+    #[error("result refused by rule {rule}: {detail}")]
+    ResultUnsafe { rule: &'static str, detail: String },
+    #[error("{server}: {fault}")]
+    Server { server: ServerName, fault: LinkFault },
+    #[error("{server} asked for {method}, which the client did not declare")]
+    ServerAsked { server: ServerName, method: String },
+    #[error("no session, or not this principal's")]
+    SessionUnknown,
+    #[error("MCP-Session-Id is required")]
+    SessionMissing,
+    #[error("the store failed: {0}")]
+    StoreUnavailable(String),
+    #[error("too many {0}")]
+    TooMany(&'static str),
+    #[error("unknown prompt {name:?}{}", by(rule))]
+    UnknownPrompt { name: String, rule: Option<String> },
+    #[error("unknown resource {uri:?}{}", by(rule))]
+    UnknownResource { uri: String, rule: Option<String> },
+    #[error("no server {0:?}")]
+    UnknownServer(String),
+    #[error("task is not valid here")]
+    UnknownTask,
+    #[error("unknown tool {name:?}{}", by(rule))]
+    UnknownTool { name: String, rule: Option<String> },
+    #[error("protocol version {0:?} is not supported")]
+    Version(String),
+}
+
+/// The operator is told which rule hid what the client is told does not exist.
+fn by(rule: &Option<String>) -> String {
+    rule.as_ref().map(|rule| format!(" (hidden by {rule})")).unwrap_or_default()
+}
+
+/// Whose fault it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The client's.
+    Client,
+    /// Ours.
+    Gateway,
+    /// The server's.
+    Server,
+}
+
+impl Refusal {
+    /// The label in the audit log and in metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::ArgumentsUnsafe { .. } => "arguments-unsafe",
+            Self::AuditUnavailable(_) => "audit-unavailable",
+            Self::Authentication(_) => "authentication",
+            Self::BodyLost => "body-lost",
+            Self::BodyTooLong { .. } => "body-too-long",
+            Self::Cancelled => "cancelled",
+            Self::CredentialUnavailable { .. } => "credential-unavailable",
+            Self::CursorInvalid => "cursor-invalid",
+            Self::EraMismatch { .. } => "era-mismatch",
+            Self::HeaderMismatch(_) => "header-mismatch",
+            Self::Host(_) => "host",
+            Self::InputResponses => "input-responses",
+            Self::InputUnsupported(_) => "input-unsupported",
+            Self::Json(_) => "json",
+            Self::MediaType => "media-type",
+            Self::Message(_) => "message",
+            Self::MetaMissing(_) => "meta-missing",
+            Self::MethodNotFound(_) => "method-not-found",
+            Self::NameMissing(_) => "name-missing",
+            Self::Origin(_) => "origin",
+            Self::RequestState => "request-state",
+            Self::ResultUnsafe { .. } => "result-unsafe",
+            Self::Server { .. } => "server",
+            Self::ServerAsked { .. } => "server-asked",
+            Self::SessionMissing => "session-missing",
+            Self::SessionUnknown => "session-unknown",
+            Self::StoreUnavailable(_) => "store-unavailable",
+            Self::TooMany(_) => "too-many",
+            Self::UnknownPrompt { .. } => "unknown-prompt",
+            Self::UnknownResource { .. } => "unknown-resource",
+            Self::UnknownServer(_) => "unknown-server",
+            Self::UnknownTask => "unknown-task",
+            Self::UnknownTool { .. } => "unknown-tool",
+            Self::Version(_) => "version",
+        }
+    }
+
+    /// Whose fault it was.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::AuditUnavailable(_)
+            | Self::CredentialUnavailable { .. }
+            | Self::StoreUnavailable(_) => Blame::Gateway,
+            Self::ResultUnsafe { .. } | Self::Server { .. } | Self::ServerAsked { .. } => {
+                Blame::Server
+            }
+            _ => Blame::Client,
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn retry(&self) -> bool {
+        match self {
+            Self::AuditUnavailable(_) | Self::StoreUnavailable(_) | Self::TooMany(_) => true,
+            Self::Server { fault, .. } => {
+                !matches!(fault, LinkFault::Forbidden(_) | LinkFault::Parked)
+            }
+            _ => false,
+        }
+    }
+
+    /// What the client is told: fixed text, and only what it said itself.
+    pub fn error(&self) -> RpcError {
+        match self {
+            Self::ArgumentsUnsafe { rule, .. } => {
+                RpcError::new(Code::Refused, format!("The arguments were refused by rule {rule}."))
+            }
+            Self::AuditUnavailable(_) => {
+                RpcError::new(Code::Internal, "Refused: the call can't be recorded right now.")
+            }
+            Self::Authentication(_) => RpcError::new(Code::Refused, "Authentication is required."),
+            Self::BodyLost => {
+                RpcError::new(Code::InvalidRequest, "The message did not arrive whole or in time.")
+            }
+            Self::BodyTooLong { limit } => RpcError::new(
+                Code::InvalidRequest,
+                format!("The message is longer than {limit} bytes."),
+            ),
+            Self::Cancelled => RpcError::new(Code::InvalidRequest, "The request was cancelled."),
+            Self::CredentialUnavailable { server, .. } => RpcError::new(
+                Code::Upstream,
+                format!("The credential for server {server:?} is not available."),
+            ),
+            Self::CursorInvalid => RpcError::new(Code::InvalidParams, "Invalid cursor."),
+            Self::EraMismatch { .. } => RpcError::new(
+                Code::HeaderMismatch,
+                "MCP-Protocol-Version does not match params._meta.",
+            ),
+            Self::HeaderMismatch(fault) => {
+                RpcError::new(Code::HeaderMismatch, format!("Header mismatch: {fault}."))
+            }
+            Self::Host(_) => RpcError::new(Code::Refused, "This Host is not served here."),
+            Self::InputResponses => RpcError::new(
+                Code::InvalidParams,
+                "inputResponses must be an object whose values are objects.",
+            ),
+            Self::InputUnsupported(why) => RpcError::new(
+                Code::Refused,
+                format!("The server needs an answer that this client can't give: {why}."),
+            ),
+            Self::Json(fault) => RpcError::new(Code::Parse, format!("Parse error: {fault}.")),
+            Self::MediaType => {
+                RpcError::new(Code::InvalidRequest, "Content-Type must be application/json.")
+            }
+            Self::Message(fault) => {
+                RpcError::new(Code::InvalidRequest, format!("Invalid request: {fault}."))
+            }
+            Self::MetaMissing(key) => RpcError::new(
+                Code::InvalidParams,
+                format!("Invalid params: params._meta lacks {key}."),
+            ),
+            Self::MethodNotFound(_) => RpcError::new(Code::MethodNotFound, "Method not found."),
+            Self::NameMissing(member) => RpcError::new(
+                Code::InvalidParams,
+                format!("Invalid params: {member:?} must be a text."),
+            ),
+            Self::Origin(_) => RpcError::new(Code::Refused, "This Origin is not accepted."),
+            Self::RequestState => {
+                RpcError::new(Code::InvalidParams, "requestState is not valid or has expired.")
+            }
+            Self::ResultUnsafe { rule, .. } => {
+                RpcError::new(Code::Refused, format!("The result was refused by rule {rule}."))
+            }
+            Self::Server { server, fault } => RpcError::new(
+                Code::Upstream,
+                format!("Server {:?} {}.", server.as_str(), server_fault(fault)),
+            ),
+            Self::ServerAsked { server, .. } => RpcError::new(
+                Code::Upstream,
+                format!("Server {:?} asked for what this client did not offer.", server.as_str()),
+            ),
+            Self::SessionMissing => {
+                RpcError::new(Code::InvalidRequest, "MCP-Session-Id is required.")
+            }
+            Self::SessionUnknown => {
+                RpcError::new(Code::InvalidRequest, "Session not found; initialize again.")
+            }
+            Self::StoreUnavailable(_) => {
+                RpcError::new(Code::Internal, "Refused: the store does not answer right now.")
+            }
+            Self::TooMany(what) => {
+                RpcError::new(Code::Limited, format!("Too many {what}; try again later."))
+            }
+            Self::UnknownPrompt { name, .. } => {
+                RpcError::new(Code::InvalidParams, format!("Unknown prompt: {name}"))
+            }
+            Self::UnknownResource { uri, .. } => {
+                RpcError::new(Code::InvalidParams, "Resource not found.")
+                    .with_data(format!("{{\"uri\":{}}}", quote(uri)))
+            }
+            Self::UnknownServer(_) => RpcError::new(Code::InvalidRequest, "No such server here."),
+            Self::UnknownTask => RpcError::new(Code::InvalidParams, "Unknown task."),
+            Self::UnknownTool { name, .. } => {
+                RpcError::new(Code::InvalidParams, format!("Unknown tool: {name}"))
+            }
+            Self::Version(requested) => {
+                RpcError::new(Code::UnsupportedVersion, "Unsupported protocol version.")
+                    .with_data(unsupported(requested))
+            }
+        }
+    }
+
+    /// The HTTP status, where the refusal is of the request itself. Refusals of what the request
+    /// asks for stay in band (200), as the specification has it.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Authentication(fault) => {
+                StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::UNAUTHORIZED)
+            }
+            Self::BodyLost => StatusCode::REQUEST_TIMEOUT,
+            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::EraMismatch { .. }
+            | Self::HeaderMismatch(_)
+            | Self::Json(_)
+            | Self::Message(_)
+            | Self::MetaMissing(_)
+            | Self::SessionMissing
+            | Self::Version(_) => StatusCode::BAD_REQUEST,
+            Self::Host(_) | Self::Origin(_) => StatusCode::FORBIDDEN,
+            Self::MethodNotFound(_) | Self::SessionUnknown | Self::UnknownServer(_) => {
+                StatusCode::NOT_FOUND
+            }
+            Self::AuditUnavailable(_) | Self::StoreUnavailable(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            _ => StatusCode::OK,
+        }
+    }
+}
+
+/// The status that a JSON-RPC error from a server must travel under (2026-07-28, error codes).
+pub fn status_of_code(code: i64) -> StatusCode {
+    const MISMATCH: i64 = Code::HeaderMismatch as i64;
+    const CAPABILITY: i64 = Code::MissingClientCapability as i64;
+    const VERSION: i64 = Code::UnsupportedVersion as i64;
+    const METHOD: i64 = Code::MethodNotFound as i64;
+    match code {
+        METHOD => StatusCode::NOT_FOUND,
+        MISMATCH | CAPABILITY | VERSION => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    }
+}
+
+/// What a client may know of a server's trouble: its kind, not its words.
+fn server_fault(fault: &LinkFault) -> &'static str {
+    match fault {
+        LinkFault::Deadline => "did not answer in time",
+        LinkFault::Forbidden(_) => "has an address that is not allowed",
+        LinkFault::Full => "has too many calls in flight",
+        LinkFault::Garbage(_) => "answered with something that is not the protocol",
+        LinkFault::Http { status: 401 | 403, .. } => "refused Bartizan's credential",
+        LinkFault::Http { .. } => "refused the request",
+        LinkFault::Lost(_) => "was lost while it worked on the call",
+        LinkFault::Parked => "no longer waits for this answer",
+        LinkFault::Start(_) => "could not be started",
+        LinkFault::Unreachable(_) => "could not be reached",
+    }
+}
+
+fn unsupported(requested: &str) -> String {
+    format!("{{\"supported\":{},\"requested\":{}}}", versions(), quote(requested))
+}
+
+/// The revisions spoken at the door, newest first, as a JSON array.
+pub fn versions() -> String {
+    let mut text = String::from("[");
+    for version in Version::ALL.into_iter().rev() {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(&quote(version.as_str()));
+    }
+    text.push(']');
+    text
+}

@@ -1,0 +1,93 @@
+//! The only way out: a call leaves with the proof of every step before it, or not at all.
+
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderValue};
+use identity::Verified;
+use inspect::Inspected;
+use mcp::{Json, Patch, encode_header, quote};
+use policy::Permit;
+use upstream::{Events, Outgoing};
+
+use crate::{
+    call::{Call, Reply},
+    mrtr::State,
+    refusal::Refusal,
+    resolve::{ApprovedTarget, Target},
+};
+
+/// The values that only the steps before can make; together they are what [`send`] asks for.
+pub(crate) struct Cleared<'a> {
+    caller: &'a Verified,
+    _approved: ApprovedTarget,
+    arguments: Inspected<'a>,
+    _permit: Permit,
+    credential: vault::Fetched,
+    state: State,
+}
+
+impl<'a> Cleared<'a> {
+    pub(crate) fn new(
+        caller: &'a Verified,
+        approved: ApprovedTarget,
+        arguments: Inspected<'a>,
+        permit: Permit,
+        credential: vault::Fetched,
+        state: State,
+    ) -> Cleared<'a> {
+        Cleared { caller, _approved: approved, arguments, _permit: permit, credential, state }
+    }
+}
+
+/// Sends a cleared call to its server.
+pub(crate) async fn send(
+    cleared: Cleared<'_>,
+    call: &Call,
+    target: &Target,
+    events: &Events,
+) -> Result<Reply, Refusal> {
+    let params = cleared.arguments.json();
+    let patch = own_names(params, target, &cleared.state);
+    let patched = (!patch.is_empty()).then(|| patch.build());
+    let mut credential = HeaderMap::new();
+    cleared.credential.inject(&mut credential);
+    let served = &target.served;
+    let outgoing = Outgoing {
+        partition: &served.partition(cleared.caller),
+        method: &call.method_name,
+        params: patched.as_ref().map_or(params, |patched| patched.json()),
+        client: &call.client,
+        param_headers: param_headers(params, target),
+        credential,
+        deadline: Instant::now() + served.entry.timeout,
+    };
+    let answer = served.link().send(outgoing, events).await;
+    let answer = answer.map_err(|fault| match fault {
+        upstream::LinkFault::Parked => Refusal::RequestState,
+        fault => served.fault(fault),
+    })?;
+    Ok(Reply { outcome: answer.outcome, era: answer.era })
+}
+
+/// The aggregate's names replaced by the server's own, the sealed state by the server's.
+fn own_names<'a>(params: Json<'a>, target: &'a Target, state: &'a State) -> Patch<'a> {
+    let mut patch = Patch::of(params);
+    if let Some((member, value)) = &target.renamed {
+        patch = patch.set(member, value.as_str());
+    }
+    match state {
+        State::Absent => patch,
+        State::Dropped => patch.remove("requestState"),
+        State::Server(state) => patch.set("requestState", quote(state)),
+    }
+}
+
+fn param_headers(params: Json<'_>, target: &Target) -> Vec<(http::HeaderName, HeaderValue)> {
+    let Some(item) = target.item() else { return Vec::new() };
+    let arguments = params.get("arguments").unwrap_or(Json::EMPTY);
+    let header = |param: &mcp::HeaderParam| {
+        let value = param.value(arguments)?;
+        Some((param.header.clone(), HeaderValue::from_str(&encode_header(&value)).ok()?))
+    };
+    item.header_params.iter().filter_map(header).collect()
+}

@@ -1,0 +1,229 @@
+//! From what a client showed to a verified caller.
+
+use crate::cache::Cache;
+use crate::{AuthFault, Bearer, TokenHash, TokenRecord, Verified};
+
+/// What a request showed.
+#[derive(Clone, Copy)]
+pub struct Credentials<'a> {
+    /// The `Authorization` header's value.
+    pub authorization: Option<&'a [u8]>,
+    /// Whether the connection comes from this machine's loopback.
+    pub peer_is_loopback: bool,
+}
+
+/// How far authentication came without the store.
+#[derive(Debug)]
+pub enum Step {
+    /// The record with [`Lookup::hash`] is needed; [`Authenticator::finish`] goes on from there.
+    Lookup(Lookup),
+    /// Done.
+    Verified(Verified),
+}
+
+/// A token that has to be looked up.
+#[derive(Debug)]
+pub struct Lookup {
+    hash: TokenHash,
+    generation: u64,
+}
+
+impl Lookup {
+    /// What to look up.
+    pub fn hash(&self) -> &TokenHash {
+        &self.hash
+    }
+}
+
+/// Decides who is calling, and remembers verified tokens for a few seconds.
+#[derive(Debug)]
+pub struct Authenticator {
+    loopback_open: bool,
+    owner: Option<TokenHash>,
+    // Both are made once: on the hot path they are clones of an `Arc`.
+    as_loopback: Verified,
+    as_owner: Verified,
+    cache: Cache,
+}
+
+impl Authenticator {
+    /// Seconds for which a verified token is believed without asking the store again: how
+    /// long a revocation made by another process can take.
+    pub const CACHE_SECONDS: u64 = 10;
+    /// Verified tokens kept.
+    pub const CACHE_ENTRIES: usize = 1024;
+
+    /// `owner` is the hash of the owner's own token, if there is one.
+    pub fn new(loopback_open: bool, owner: Option<TokenHash>) -> Authenticator {
+        Authenticator {
+            loopback_open,
+            owner,
+            as_loopback: Verified::loopback(),
+            as_owner: Verified::owner(),
+            cache: Cache::new(Self::CACHE_ENTRIES),
+        }
+    }
+
+    /// The part that needs no store. A credential that is shown must be good: a bad token is
+    /// refused even where none would be needed, since whoever shows one means to be somebody.
+    pub fn begin(&self, credentials: Credentials<'_>, now: u64) -> Result<Step, AuthFault> {
+        let Some(header) = credentials.authorization else {
+            return if self.loopback_open && credentials.peer_is_loopback {
+                Ok(Step::Verified(self.as_loopback.clone()))
+            } else {
+                Err(AuthFault::Missing)
+            };
+        };
+        let bearer = Bearer::parse(header)?;
+        if !bearer.is_ours() {
+            return Err(AuthFault::Unknown);
+        }
+        let hash = bearer.hash();
+        if self.owner == Some(hash) {
+            return Ok(Step::Verified(self.as_owner.clone()));
+        }
+        match self.cache.find(&hash, now) {
+            Some(verified) => Ok(Step::Verified(verified)),
+            None => Ok(Step::Lookup(Lookup { hash, generation: self.cache.generation() })),
+        }
+    }
+
+    /// Goes on with what the store had under [`Lookup::hash`].
+    pub fn finish(
+        &self,
+        lookup: Lookup,
+        record: Option<&TokenRecord>,
+        now: u64,
+    ) -> Result<Verified, AuthFault> {
+        let record = record.ok_or(AuthFault::Unknown)?;
+        let verified = record.verify(&lookup.hash, now)?;
+        let until = record.expires.unwrap_or(u64::MAX).min(now.saturating_add(Self::CACHE_SECONDS));
+        self.cache.keep(lookup.hash, verified.clone(), until, lookup.generation);
+        Ok(verified)
+    }
+
+    /// Forgets all verified tokens, also those whose look-up is under way: to be called when
+    /// a token was revoked.
+    pub fn forget(&self) {
+        self.cache.forget();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{PrincipalKind, mint};
+
+    fn shown(authorization: Option<&[u8]>, peer_is_loopback: bool) -> Credentials<'_> {
+        Credentials { authorization, peer_is_loopback }
+    }
+
+    fn record(hash: TokenHash, expires: Option<u64>) -> TokenRecord {
+        TokenRecord { name: "ci".into(), roles: vec![], hash, created: 0, expires, revoked: None }
+    }
+
+    fn lookup(authenticator: &Authenticator, header: &[u8], now: u64) -> Lookup {
+        match authenticator.begin(shown(Some(header), true), now).unwrap() {
+            Step::Lookup(lookup) => lookup,
+            Step::Verified(verified) => panic!("{verified:?} without a look-up"),
+        }
+    }
+
+    fn verified(
+        authenticator: &Authenticator,
+        credentials: Credentials<'_>,
+        now: u64,
+    ) -> Option<Verified> {
+        match authenticator.begin(credentials, now) {
+            Ok(Step::Verified(verified)) => Some(verified),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn loopback_is_open_only_by_name_only_from_there_and_only_without_a_token() {
+        let open = Authenticator::new(true, None);
+        let closed = Authenticator::new(false, None);
+        let caller = verified(&open, shown(None, true), 0).unwrap();
+        assert_eq!(caller.principal().kind(), PrincipalKind::Loopback);
+        assert_eq!(open.begin(shown(None, false), 0).unwrap_err(), AuthFault::Missing);
+        assert_eq!(closed.begin(shown(None, true), 0).unwrap_err(), AuthFault::Missing);
+        assert_eq!(
+            open.begin(shown(Some(b"Bearer nonsense"), true), 0).unwrap_err(),
+            AuthFault::Unknown
+        );
+        assert_eq!(open.begin(shown(Some(b"Basic dTpw"), true), 0).unwrap_err(), AuthFault::Scheme);
+    }
+
+    #[test]
+    fn the_owner_needs_no_store() {
+        let (text, hash) = mint([3; 32]);
+        let authenticator = Authenticator::new(false, Some(hash));
+        let header = format!("Bearer {text}");
+        let caller = verified(&authenticator, shown(Some(header.as_bytes()), false), 0).unwrap();
+        assert_eq!(
+            (caller.principal().kind(), caller.principal().id()),
+            (PrincipalKind::Owner, "owner")
+        );
+        assert_eq!(caller, Verified::process_owner());
+    }
+
+    #[test]
+    fn a_verified_token_is_believed_for_ten_seconds_and_never_past_its_end() {
+        let (text, hash) = mint([4; 32]);
+        let header = format!("Bearer {text}");
+        let authenticator = Authenticator::new(false, None);
+        let show = shown(Some(header.as_bytes()), false);
+
+        let first = lookup(&authenticator, header.as_bytes(), 100);
+        assert_eq!(*first.hash(), hash);
+        authenticator.finish(first, Some(&record(hash, None)), 100).unwrap();
+        assert!(verified(&authenticator, show, 109).is_some());
+        assert!(verified(&authenticator, show, 110).is_none());
+
+        let second = lookup(&authenticator, header.as_bytes(), 200);
+        authenticator.finish(second, Some(&record(hash, Some(203))), 200).unwrap();
+        assert!(verified(&authenticator, show, 202).is_some());
+        assert!(verified(&authenticator, show, 203).is_none());
+    }
+
+    #[test]
+    fn an_unknown_or_wrong_record_proves_nothing() {
+        let (text, hash) = mint([5; 32]);
+        let (_, other) = mint([6; 32]);
+        let header = format!("Bearer {text}");
+        let authenticator = Authenticator::new(false, None);
+        let none = authenticator.finish(lookup(&authenticator, header.as_bytes(), 0), None, 0);
+        assert_eq!(none.unwrap_err(), AuthFault::Unknown);
+        let wrong = authenticator.finish(
+            lookup(&authenticator, header.as_bytes(), 0),
+            Some(&record(other, None)),
+            0,
+        );
+        assert_eq!(wrong.unwrap_err(), AuthFault::Unknown);
+        let late = authenticator.finish(
+            lookup(&authenticator, header.as_bytes(), 9),
+            Some(&record(hash, Some(9))),
+            9,
+        );
+        assert_eq!(late.unwrap_err(), AuthFault::Expired);
+        assert!(verified(&authenticator, shown(Some(header.as_bytes()), false), 0).is_none());
+    }
+
+    #[test]
+    fn forgetting_also_reaches_look_ups_under_way() {
+        let (text, hash) = mint([8; 32]);
+        let header = format!("Bearer {text}");
+        let authenticator = Authenticator::new(false, None);
+        let under_way = lookup(&authenticator, header.as_bytes(), 0);
+        authenticator.forget();
+        authenticator.finish(under_way, Some(&record(hash, None)), 0).unwrap();
+        assert!(verified(&authenticator, shown(Some(header.as_bytes()), false), 1).is_none());
+
+        let again = lookup(&authenticator, header.as_bytes(), 1);
+        authenticator.finish(again, Some(&record(hash, None)), 1).unwrap();
+        assert!(verified(&authenticator, shown(Some(header.as_bytes()), false), 2).is_some());
+        authenticator.forget();
+        assert!(verified(&authenticator, shown(Some(header.as_bytes()), false), 2).is_none());
+    }
+}

@@ -1,0 +1,141 @@
+//! Patterns over servers, tools, prompts and resources.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::glob::Glob;
+
+/// What an action is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are the protocol's own")]
+pub enum Kind {
+    /// A method that Bartizan does not know (an extension's); its name is the method's.
+    Method,
+    Prompt,
+    Resource,
+    Tool,
+}
+
+/// Why a text is not a pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternFault {
+    /// Nothing before or after the slash.
+    #[error("`{0}`: a part of the pattern is empty; write * for anything")]
+    Empty(String),
+    /// No slash.
+    #[error("`{0}`: a pattern is server/name, such as github/get_*, or * for everything")]
+    NoSlash(String),
+    /// Longer than 512 bytes.
+    #[error("a pattern is at most 512 bytes")]
+    TooLong,
+}
+
+/// `server/name`, `*` in either part standing for any text, slashes included; `*` alone is
+/// everything. A prefix `tool:`, `prompt:`, `resource:` or `method:` narrows it to that kind. Letters
+/// match exactly: `Get` is not `get`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    text: String,
+    kind: Option<Kind>,
+    server: Glob,
+    name: Glob,
+}
+
+impl Pattern {
+    /// The longest pattern.
+    pub const LIMIT: usize = 512;
+
+    /// Whether the pattern covers this.
+    pub fn matches(&self, server: &str, kind: Kind, name: &str) -> bool {
+        self.applies(server, kind) && self.name.matches(name)
+    }
+
+    /// Whether the pattern is about this server and kind at all.
+    pub(crate) fn applies(&self, server: &str, kind: Kind) -> bool {
+        self.kind.is_none_or(|own| own == kind) && self.server.matches(server)
+    }
+
+    /// Whether any name will do.
+    pub(crate) fn takes_any_name(&self) -> bool {
+        self.name.is_any()
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = PatternFault;
+
+    fn from_str(text: &str) -> Result<Pattern, PatternFault> {
+        if text.len() > Self::LIMIT {
+            return Err(PatternFault::TooLong);
+        }
+        // A server's name holds no colon, so a prefix can't be one.
+        let kinds = [
+            ("method:", Kind::Method),
+            ("prompt:", Kind::Prompt),
+            ("resource:", Kind::Resource),
+            ("tool:", Kind::Tool),
+        ];
+        let narrowed =
+            kinds.iter().find_map(|(prefix, kind)| Some((text.strip_prefix(prefix)?, Some(*kind))));
+        let (rest, kind) = narrowed.unwrap_or((text, None));
+        let (server, name) = match rest.split_once('/') {
+            Some(parts) => parts,
+            None if rest == "*" => ("*", "*"),
+            None => return Err(PatternFault::NoSlash(text.into())),
+        };
+        if server.is_empty() || name.is_empty() {
+            return Err(PatternFault::Empty(text.into()));
+        }
+        Ok(Pattern { text: text.into(), kind, server: Glob::new(server), name: Glob::new(name) })
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> Pattern {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn patterns_cover_what_they_say() {
+        for (text, server, kind, name, expected) in [
+            ("*", "github", Kind::Tool, "get_issue", true),
+            ("*", "files", Kind::Resource, "file:///a/b", true),
+            ("github/get_*", "github", Kind::Tool, "get_issue", true),
+            ("github/get_*", "github", Kind::Prompt, "get_issue", true),
+            ("github/get_*", "github2", Kind::Tool, "get_issue", false),
+            ("github/get_*", "github", Kind::Tool, "Get_issue", false),
+            ("github/get_*", "github", Kind::Tool, "forget_issue", false),
+            ("git*/*", "github", Kind::Tool, "x", true),
+            ("tool:github/*", "github", Kind::Prompt, "x", false),
+            ("tool:*", "github", Kind::Tool, "x", true),
+            ("resource:files/file:///home/*", "files", Kind::Resource, "file:///home/a/b", true),
+            ("resource:files/file:///home/*", "files", Kind::Resource, "file:///etc/passwd", false),
+        ] {
+            assert_eq!(
+                pattern(text).matches(server, kind, name),
+                expected,
+                "{text} {server} {name}"
+            );
+        }
+    }
+
+    #[test]
+    fn texts_that_are_no_patterns() {
+        assert_eq!("github".parse::<Pattern>(), Err(PatternFault::NoSlash("github".into())));
+        assert_eq!("".parse::<Pattern>(), Err(PatternFault::NoSlash("".into())));
+        assert_eq!("tool:".parse::<Pattern>(), Err(PatternFault::NoSlash("tool:".into())));
+        assert_eq!("/x".parse::<Pattern>(), Err(PatternFault::Empty("/x".into())));
+        assert_eq!("github/".parse::<Pattern>(), Err(PatternFault::Empty("github/".into())));
+        assert_eq!(format!("a/{}", "b".repeat(511)).parse::<Pattern>(), Err(PatternFault::TooLong));
+        assert_eq!(pattern("tool:a/*").to_string(), "tool:a/*");
+    }
+}

@@ -1,0 +1,17 @@
+//! What is kept: tokens, definition digests, and a few settings, in SQLite.
+//!
+//! The statements use only what SQLite and PostgreSQL have in common: `$1`, `on conflict`,
+//! and columns of `bigint`, `text` and `blob`. Never read on the path of a call that is cached.
+#![forbid(unsafe_code)]
+
+mod column;
+mod definitions;
+mod fault;
+mod meta;
+mod open;
+mod tokens;
+
+pub use definitions::{Definition, Seen, SeenDefinition};
+pub use fault::StoreFault;
+pub use open::Store;
+pub use tokens::Token;

@@ -1,0 +1,156 @@
+//! Calls that wait for their client: a handshake server asked something in the middle of them.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use mcp::{Json, JsonBuf, Kind, Limits, meta};
+
+use crate::call::{Ask, Sink, lock};
+use crate::logs::Threshold;
+use crate::waiting::{Progress, Waiting};
+use crate::{Events, LinkFault, Outgoing, Partition};
+
+/// One parked call. Dropping it cancels the call and answers its asks with an error.
+#[derive(Debug)]
+struct Parked {
+    waiting: Waiting,
+    asks: Vec<(String, Ask)>,
+    partition: Partition,
+    method: String,
+    /// The `input_required` result that the client was given.
+    result: JsonBuf,
+    until: Instant,
+}
+
+/// The parked calls of a link, by the `requestState` that was given out.
+#[derive(Debug)]
+pub(crate) struct Lot {
+    parked: Mutex<HashMap<String, Parked>>,
+    bound: usize,
+    ttl: Duration,
+}
+
+impl Lot {
+    pub fn new(bound: usize, ttl: Duration) -> Lot {
+        Lot { parked: Mutex::default(), bound, ttl }
+    }
+
+    pub fn len(&self) -> usize {
+        lock(&self.parked).len()
+    }
+
+    /// Parks a call and gives the `input_required` result for its client.
+    pub fn park(
+        &self,
+        out: &Outgoing<'_>,
+        waiting: Waiting,
+        asks: Vec<Ask>,
+    ) -> Result<JsonBuf, LinkFault> {
+        let state = random_state()?;
+        let asks: Vec<_> =
+            asks.into_iter().enumerate().map(|(at, a)| (format!("ask-{}", at + 1), a)).collect();
+        let result = input_required(&state, &asks)?;
+        waiting.session.calls.set_parked(&waiting.call, true);
+        let parked = Parked {
+            waiting,
+            asks,
+            partition: out.partition.clone(),
+            method: out.method.to_owned(),
+            result: result.clone(),
+            until: Instant::now() + self.ttl,
+        };
+        let mut all = lock(&self.parked);
+        if all.len() >= self.bound {
+            drop(all); // before the call that is dropped with `parked` says so to its server
+            return Err(LinkFault::Full);
+        }
+        all.insert(state, parked);
+        Ok(result)
+    }
+
+    /// Goes on with a parked call: answers the server, and waits again. The state must be shown by the
+    /// partition and for the method that it was made for; shown by another it does not exist.
+    pub async fn resume(
+        &self,
+        out: &Outgoing<'_>,
+        events: &Events,
+        state: &str,
+    ) -> Result<Progress, LinkFault> {
+        let responses = out.params.get("inputResponses").unwrap_or(Json::EMPTY);
+        let mut parked = {
+            let mut all = lock(&self.parked);
+            let parked = all
+                .get_mut(state)
+                .filter(|parked| parked.partition == *out.partition && parked.method == out.method);
+            let parked = parked.ok_or(LinkFault::Parked)?;
+            let answered = parked.asks.iter().all(|(key, _)| {
+                responses.get(key).is_some_and(|response| response.kind() == Kind::Object)
+            });
+            // Asked again, unless the server did not wait for the answers.
+            if !answered && !parked.waiting.call.is_done() {
+                parked.until = Instant::now() + self.ttl;
+                return Ok(Progress::Done(Ok(parked.result.clone())));
+            }
+            all.remove(state).ok_or(LinkFault::Parked)?
+        };
+        let token = out.params.get(meta::META).and_then(|m| m.get(meta::PROGRESS_TOKEN));
+        parked.waiting.call.set_sink(Sink {
+            events: events.clone(),
+            token: token.map(|token| token.text().into()),
+            threshold: Threshold::of(&out.client.log),
+            listens: false,
+        });
+        let session = parked.waiting.session.clone();
+        session.refresh(&out.credential);
+        session.calls.set_parked(&parked.waiting.call, false);
+        for (key, ask) in &parked.asks {
+            if let Some(response) = responses.get(key) {
+                session.say(mcp::result_reply(&ask.id, response.text())).await?;
+                parked.waiting.answered(&ask.id);
+            }
+        }
+        parked.waiting.wait().await
+    }
+
+    /// Gives up the calls whose time is over.
+    pub fn sweep(&self, now: Instant) {
+        let mut all = lock(&self.parked);
+        let due: Vec<String> =
+            all.iter().filter(|(_, p)| p.until <= now).map(|(state, _)| state.clone()).collect();
+        let dropped: Vec<Parked> = due.iter().filter_map(|state| all.remove(state)).collect();
+        drop(all);
+        drop(dropped);
+    }
+
+    /// Gives up all of them.
+    pub fn clear(&self) {
+        let all = std::mem::take(&mut *lock(&self.parked));
+        drop(all);
+    }
+}
+
+fn random_state() -> Result<String, LinkFault> {
+    let mut bytes = [0u8; 16];
+    aws_lc_rs::rand::fill(&mut bytes)
+        .map_err(|_| LinkFault::Lost("the system gave no randomness".into()))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// The stateless form of what the server asked.
+fn input_required(state: &str, asks: &[(String, Ask)]) -> Result<JsonBuf, LinkFault> {
+    let mut text = String::from("{\"resultType\":\"input_required\",\"inputRequests\":{");
+    for (at, (key, ask)) in asks.iter().enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        let (method, params) = (mcp::quote(&ask.method), ask.params.json().text());
+        let _ = write!(text, "{comma}\"{key}\":{{\"method\":{method},\"params\":{params}}}");
+    }
+    let _ = write!(text, "}},\"requestState\":\"{state}\"}}");
+    // Made of values that were read strictly, three levels deeper: read again for the bounds.
+    let limits = Limits { bytes: text.len(), depth: 72, ..Limits::default() };
+    JsonBuf::read(Bytes::from(text), &limits).map_err(|fault| LinkFault::Garbage(fault.to_string()))
+}

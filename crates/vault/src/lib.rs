@@ -1,0 +1,15 @@
+//! With which credential?
+//!
+//! Secrets come from the environment or from files, named by references in the
+//! configuration, and go out as headers of requests or as environment of child processes.
+#![forbid(unsafe_code)]
+
+mod credential;
+mod fault;
+mod reference;
+mod secret;
+
+pub use credential::{Credential, Credentials, Environment, Fetched};
+pub use fault::VaultFault;
+pub use reference::Reference;
+pub use secret::Secret;

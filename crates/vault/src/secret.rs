@@ -1,0 +1,27 @@
+//! A secret is a type.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// A secret text: zeroed on drop, without `Display`; `Debug` prints `[secret]`.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<Box<str>>);
+
+impl Secret {
+    /// Takes a text over. It must not have been grown in place before, or copies stay behind.
+    pub fn new(text: Box<str>) -> Secret {
+        Secret(Zeroizing::new(text))
+    }
+
+    /// The text. For the place that writes it to where it belongs, and nowhere else.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}

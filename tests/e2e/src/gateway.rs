@@ -1,0 +1,132 @@
+//! The real binary, running.
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    process::Stdio,
+};
+
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+use crate::{Client, Era, PATIENCE, binary, run};
+
+/// A running gateway in a folder of its own, killed on drop.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Its address, as `host:port`.
+    pub address: String,
+    child: Child,
+    folder: TempDir,
+}
+
+/// What most tests want: anyone on the loopback may call.
+const OPEN: &str = "[identity]\nloopback = \"open\"\n";
+
+impl Gateway {
+    /// Starts a gateway that lets in anyone on the loopback. The text holds the sections of the
+    /// configuration after `[identity]`.
+    pub async fn start(configuration: &str) -> Self {
+        Self::start_with(&format!("{OPEN}{configuration}"), &[]).await
+    }
+
+    /// Starts a gateway with exactly this configuration and these variables more.
+    pub async fn start_with(configuration: &str, environment: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("bartizan.toml"), configuration).unwrap();
+        let mut command = command(&folder);
+        command.args(["up", "--listen", "127.0.0.1:0"]).envs(environment.iter().copied());
+        let log = File::create(folder.path().join("stderr")).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let listening = async {
+            let mut heard = String::new();
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if let Some((_, rest)) = line.split_once("listening on http://") {
+                    return rest.split([' ', '/']).next().unwrap().to_owned();
+                }
+                heard += &line;
+            }
+            let log = fs::read_to_string(folder.path().join("stderr")).unwrap();
+            panic!("the gateway ended before it listened:\n{configuration}\n{heard}\n{log}");
+        };
+        let address = tokio::time::timeout(PATIENCE, listening).await.expect("a line with the address");
+        // Whatever it prints later is read, so that it never waits for us.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { address, child, folder }
+    }
+
+    /// A client of all servers together.
+    pub async fn client(&self, era: Era) -> Client {
+        Client::connect(&self.address, "/mcp", era).await
+    }
+
+    /// A client of one server, its names untouched.
+    pub async fn client_of(&self, server: &str, era: Era) -> Client {
+        Client::connect(&self.address, &format!("/mcp/{server}"), era).await
+    }
+
+    /// The URL of a door.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Mints a token for somebody.
+    pub async fn token(&self, name: &str) -> String {
+        let mut command = command(&self.folder);
+        run(command.args(["token", "mint", name])).await.trim().to_owned()
+    }
+
+    /// Runs the binary beside the gateway, with the same files.
+    pub fn command(&self) -> Command {
+        command(&self.folder)
+    }
+
+    /// What it wrote to its standard error.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("stderr")).unwrap()
+    }
+
+    /// Its folder: configuration, state, log.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("the gateway still runs")
+    }
+
+    /// The memory it holds, in MiB.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    }
+
+    /// The processes that it started and that still exist, zombies too.
+    pub fn children(&self) -> Vec<u32> {
+        let path = format!("/proc/{0}/task/{0}/children", self.pid());
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+    }
+}
+
+fn command(folder: &TempDir) -> Command {
+    let folder = folder.path();
+    let mut command = Command::new(binary("bartizan"));
+    command
+        .current_dir(folder)
+        .env("HOME", folder)
+        .env_remove("XDG_CONFIG_HOME")
+        .env_remove("XDG_STATE_HOME")
+        .arg("--config")
+        .arg(folder.join("bartizan.toml"))
+        .arg("--state-dir")
+        .arg(folder.join("state"))
+        .kill_on_drop(true);
+    command
+}

@@ -1,0 +1,39 @@
+//! What the end-to-end tests share: the real `bartizan` binary in a folder of its own, servers to
+//! put behind it, and a client that says exactly what a test wants said.
+//!
+//! Nothing here knows more of MCP than it must: the tests look at the wire, not at a library's
+//! reading of it.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "this is a library of tests: a failure to set up is a failure of the test"
+)]
+
+mod client;
+mod gateway;
+mod http;
+mod suite;
+mod tools;
+mod upstream;
+
+pub use client::{Client, Era, VERSION_KEY};
+pub use gateway::Gateway;
+pub use http::{Reply, Request};
+pub use suite::{Verdict, client_suite, server_suite};
+pub use tools::{binary, node, node_module, python, run, source};
+pub use upstream::Upstream;
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take that takes a moment.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until something is so, and fails the test when it never is.
+pub async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut so: F) {
+    let start = Instant::now();
+    while !so().await {
+        assert!(start.elapsed() < PATIENCE, "never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
