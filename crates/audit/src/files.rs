@@ -79,10 +79,11 @@ pub(crate) struct End {
     pub(crate) cut: u64,
 }
 
-/// Finds the end of the journal, cutting what a crash left unfinished. `None` when the
-/// journal is empty.
-pub(crate) fn end(dir: &Path) -> Result<Option<End>, AuditFault> {
+/// Finds the end of the journal, cutting what a crash left unfinished; makes the first file
+/// when there is none.
+pub(crate) fn end(dir: &Path) -> Result<End, AuditFault> {
     let mut files = list(dir)?;
+    let mut next = 1;
     let mut cut = 0;
     while let Some((first, path)) = files.pop() {
         let mut file = private().read(true).open(&path).map_err(at(&path))?;
@@ -95,13 +96,15 @@ pub(crate) fn end(dir: &Path) -> Result<Option<End>, AuditFault> {
             file.sync_all().map_err(at(&path))?;
         }
         if tail.good > 0 {
-            return Ok(Some(End { file, bytes: tail.good, next: tail.next, open: tail.open, cut }));
+            return Ok(End { file, bytes: tail.good, next: tail.next, open: tail.open, cut });
         }
         // The file was made, and the process ended before its first record: the end is in the
         // file before.
         std::fs::remove_file(&path).map_err(at(&path))?;
+        next = first;
     }
-    Ok(None)
+    let file = create(dir, next).map_err(at(dir))?;
+    Ok(End { file, bytes: 0, next, open: BTreeSet::new(), cut })
 }
 
 /// More than one unfinished line may be evidence: it is put aside.

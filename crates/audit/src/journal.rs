@@ -8,11 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::thread::JoinHandle;
 
-use jiff::Timestamp;
-use jiff::fmt::temporal::DateTimePrinter;
 use tokio::sync::oneshot;
 
-use crate::files::{self, End};
+use crate::files;
 use crate::read::{Entries, Entry};
 use crate::writer::{Disk, Line, Queue};
 use crate::{AuditFault, Kind, Outcome, Record};
@@ -50,13 +48,7 @@ impl Journal {
     /// number, and closes intents without outcome as `unknown`.
     pub fn open(dir: &Path, options: Options) -> Result<Journal, AuditFault> {
         let lock = files::lock(dir)?;
-        let end = match files::end(dir)? {
-            Some(end) => end,
-            None => {
-                let file = files::create(dir, 1).map_err(files::at(dir))?;
-                End { file, bytes: 0, next: 1, open: Default::default(), cut: 0 }
-            }
-        };
+        let end = files::end(dir)?;
         let queue = Arc::new(Queue::new(&end, &options));
         let disk = Disk { dir: dir.into(), file: end.file, fsync: options.fsync, _lock: lock };
         let shared = queue.clone();
@@ -108,9 +100,15 @@ impl Journal {
         self.awaited(Kind::Outcome, Some(intended.seq), record)
     }
 
-    /// Records anything else: a refusal, a failed authentication, a start, a change.
+    /// Records anything else: a refusal, a failed authentication, a start, a change. Intents,
+    /// outcomes and checkpoints come about in other ways: as such a kind, the record is
+    /// written as [`Kind::System`].
     pub fn append(&self, record: &Record<'_>) -> Append {
-        self.awaited(record.kind, None, record)
+        let kind = match record.kind {
+            Kind::Checkpoint | Kind::Intent | Kind::Outcome => Kind::System,
+            kind => kind,
+        };
+        self.awaited(kind, None, record)
     }
 
     /// Why nothing more can be recorded, if that is so: what a health check shows.
@@ -149,9 +147,7 @@ impl Journal {
         record: &Record<'_>,
         waiter: Option<oneshot::Sender<Result<Recorded, AuditFault>>>,
     ) -> Result<u64, AuditFault> {
-        let mut members = String::with_capacity(640);
-        record.write(&mut members);
-        self.0.queue.push(&Line { time: &now(), kind, intent, members: &members }, waiter)
+        self.0.queue.push(&Line::new(kind, intent, record), waiter)
     }
 
     fn unknown(&self, intent: u64, detail: &str) -> Result<u64, AuditFault> {
@@ -162,7 +158,7 @@ impl Journal {
 
 impl Inner {
     fn close(&self) {
-        self.queue.close(&now());
+        self.queue.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // It ends with a fault, never with a panic; if it did, there would be nothing to write.
         let _ = thread.map(JoinHandle::join);
@@ -239,10 +235,4 @@ impl Future for Append {
             Err(fault) => Poll::Ready(Err(fault.take().unwrap_or(AuditFault::Closed))),
         }
     }
-}
-
-/// RFC 3339, UTC, microseconds.
-fn now() -> String {
-    const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
-    PRINTER.timestamp_to_string(&Timestamp::now())
 }

@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
 use tokio::sync::oneshot;
 
 use crate::files::{self, End};
 use crate::journal::{Options, Recorded};
-use crate::{AuditFault, Kind};
+use crate::{AuditFault, Kind, Record};
 
 /// What may wait to be written, in bytes. Outcomes may use all of it, everything else half,
 /// so that a call that was let in can be brought to its end.
@@ -64,13 +66,34 @@ struct Batch {
 }
 
 /// A record on its way, without its sequence number.
-pub(crate) struct Line<'a> {
-    pub(crate) time: &'a str,
-    pub(crate) kind: Kind,
-    /// The intent that an outcome closes.
-    pub(crate) intent: Option<u64>,
-    /// The members behind these, each with a comma before it.
-    pub(crate) members: &'a str,
+pub(crate) struct Line {
+    kind: Kind,
+    intent: Option<u64>,
+    /// The members behind the sequence number, each with a comma before it.
+    members: String,
+}
+
+impl Line {
+    /// A line of this kind; `intent` is the one that an outcome closes.
+    pub(crate) fn new(kind: Kind, intent: Option<u64>, record: &Record<'_>) -> Line {
+        let mut members = Line::head(kind);
+        if let Some(intent) = intent {
+            // Writing to a String can't fail.
+            let _ = write!(members, ",\"intent\":{intent}");
+        }
+        record.write(&mut members);
+        Line { kind, intent, members }
+    }
+
+    /// Time (RFC 3339, UTC, microseconds) and kind.
+    fn head(kind: Kind) -> String {
+        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
+        let mut head = String::with_capacity(640);
+        head.push_str(",\"time\":\"");
+        let _ = PRINTER.print_timestamp(&Timestamp::now(), &mut head);
+        let _ = write!(head, "\",\"kind\":\"{}\"", kind.as_str());
+        head
+    }
 }
 
 impl Queue {
@@ -93,7 +116,7 @@ impl Queue {
     }
 
     /// Takes a record and gives it its sequence number. With a waiter it is written at once.
-    pub(crate) fn push(&self, line: &Line<'_>, waiter: Option<Waiter>) -> Result<u64, AuditFault> {
+    pub(crate) fn push(&self, line: &Line, waiter: Option<Waiter>) -> Result<u64, AuditFault> {
         let mut state = self.lock();
         if let Some(fault) = &state.fault {
             return Err(fault.clone());
@@ -102,8 +125,8 @@ impl Queue {
         if state.batch.bytes.len() + line.members.len() > room {
             return Err(AuditFault::Overloaded);
         }
-        state.make_way(self.max_file_bytes, line.time);
-        let seq = state.append(line);
+        state.make_way(self.max_file_bytes);
+        let seq = state.append(&line.members);
         match (line.kind, line.intent) {
             (Kind::Intent, _) => drop(state.open.insert(seq)),
             (Kind::Outcome, Some(intent)) => drop(state.open.remove(&intent)),
@@ -124,10 +147,10 @@ impl Queue {
     }
 
     /// Takes nothing more; the thread ends when it has written what is there.
-    pub(crate) fn close(&self, time: &str) {
+    pub(crate) fn close(&self) {
         let mut state = self.lock();
         if state.fault.is_none() {
-            state.checkpoint(time);
+            state.checkpoint();
             state.fault = Some(AuditFault::Closed);
         }
         drop(state);
@@ -148,8 +171,7 @@ impl Queue {
         let mut state = self.lock();
         let mut idle = false;
         while !state.urgent && state.fault.is_none() {
-            let empty = state.batch.bytes.is_empty();
-            if empty && idle {
+            if idle && state.batch.bytes.is_empty() {
                 state.writer = Writer::Parked;
                 state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
                 idle = false;
@@ -161,10 +183,10 @@ impl Queue {
                 self.wake.wait_timeout(state, LAZY).unwrap_or_else(PoisonError::into_inner);
             state = back;
             if waited.timed_out() {
-                if !empty {
+                if !state.batch.bytes.is_empty() {
                     break;
                 }
-                idle = state.batch.bytes.is_empty();
+                idle = true;
             }
         }
         state.writer = Writer::Busy;
@@ -186,43 +208,36 @@ impl Queue {
 
 impl State {
     /// Begins a new file when this one is full; a checkpoint stands at the head of each.
-    fn make_way(&mut self, max_file_bytes: u64, time: &str) {
+    fn make_way(&mut self, max_file_bytes: u64) {
         if self.file_bytes >= max_file_bytes {
             self.batch.cuts.push((self.batch.bytes.len(), self.next));
             self.file_bytes = 0;
-            self.checkpoint(time);
+            self.checkpoint();
         } else if self.since_checkpoint >= CHECKPOINT_BYTES {
-            self.checkpoint(time);
+            self.checkpoint();
         }
     }
 
-    fn checkpoint(&mut self, time: &str) {
-        let mut members = String::from(",\"open\":[");
+    fn checkpoint(&mut self) {
+        let mut members = Line::head(Kind::Checkpoint);
+        members.push_str(",\"open\":[");
         for (at, seq) in self.open.iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };
             let _ = write!(members, "{comma}{seq}");
         }
         members.push(']');
-        self.append(&Line { time, kind: Kind::Checkpoint, intent: None, members: &members });
+        self.append(&members);
         self.since_checkpoint = 0;
     }
 
-    fn append(&mut self, line: &Line<'_>) -> u64 {
+    fn append(&mut self, members: &str) -> u64 {
         let seq = self.next;
         self.next += 1;
         let bytes = &mut self.batch.bytes;
         let before = bytes.len();
         // Writing to a Vec can't fail.
-        let _ = write!(
-            bytes,
-            "{{\"seq\":{seq},\"time\":\"{}\",\"kind\":\"{}\"",
-            line.time,
-            line.kind.as_str()
-        );
-        if let Some(intent) = line.intent {
-            let _ = write!(bytes, ",\"intent\":{intent}");
-        }
-        bytes.extend_from_slice(line.members.as_bytes());
+        let _ = write!(bytes, "{{\"seq\":{seq}");
+        bytes.extend_from_slice(members.as_bytes());
         bytes.extend_from_slice(b"}\n");
         let grown = (bytes.len() - before) as u64;
         self.file_bytes += grown;
@@ -288,5 +303,54 @@ fn settle(waiters: Vec<(u64, Waiter)>, fault: Option<&AuditFault>) {
             None => Ok(Recorded::new(seq)),
             Some(fault) => Err(fault.clone()),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A queue that nobody empties.
+    fn queue(dir: &std::path::Path) -> Queue {
+        Queue::new(&files::end(dir).unwrap(), &Options::default())
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_outcomes_have_room_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = queue(dir.path());
+        let text = "x".repeat(1 << 10);
+        let record = Record { detail: &text, ..Record::default() };
+        let push = |kind, intent| queue.push(&Line::new(kind, intent, &record), None);
+        let first = push(Kind::Intent, None).unwrap();
+        let intents = 1 + std::iter::from_fn(|| push(Kind::Intent, None).ok()).count();
+        assert!(matches!(push(Kind::Intent, None), Err(AuditFault::Overloaded)));
+        assert!(matches!(push(Kind::Refusal, None), Err(AuditFault::Overloaded)));
+        for intent in (first..).take(intents / 2) {
+            push(Kind::Outcome, Some(intent)).unwrap();
+        }
+        while push(Kind::Outcome, None).is_ok() {}
+        assert!(queue.lock().batch.bytes.len() <= QUEUE_BYTES + (1 << 20));
+    }
+
+    #[test]
+    fn checkpoints_come_often_and_name_what_is_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = queue(dir.path());
+        let text = "x".repeat(1 << 10);
+        let record = Record { detail: &text, ..Record::default() };
+        let open = queue.push(&Line::new(Kind::Intent, None, &record), None).unwrap();
+        for _ in 0..4000 {
+            queue.push(&Line::new(Kind::Refusal, None, &record), None).unwrap();
+        }
+        let state = queue.lock();
+        let text = std::str::from_utf8(&state.batch.bytes).unwrap();
+        let checkpoints: Vec<_> =
+            text.lines().filter(|line| line.contains("\"kind\":\"checkpoint\"")).collect();
+        assert_eq!(checkpoints.len(), 5);
+        assert!(checkpoints[0].ends_with("\"open\":[]}"));
+        assert!(
+            checkpoints[1..].iter().all(|line| line.ends_with(&format!("\"open\":[{open}]}}")))
+        );
     }
 }

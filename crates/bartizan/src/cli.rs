@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::value::{Listen, Period, ServerKey};
+use crate::config::value::{Listen, Period, ServerKey, ValueFault};
 
 const AFTER: &str = "\
 First steps:
@@ -62,7 +62,7 @@ Examples:
   bartizan up --config /etc/bartizan/bartizan.toml --log info")]
     Up {
         /// The address and port to listen on, instead of what the configuration says
-        #[arg(long, value_name = "ADDR")]
+        #[arg(long, value_name = "ADDR", value_parser = typed::<Listen>)]
         listen: Option<Listen>,
     },
     /// Put a server into the configuration and show what it offers
@@ -122,8 +122,8 @@ It passes everything on to the running gateway, as the owner of its state folder
 ./bartizan.toml is not looked at here: name it with --config if it is meant.")]
     Stdio {
         /// Offer this server alone, its names untouched
-        #[arg(long, value_name = "NAME")]
-        server: Option<String>,
+        #[arg(long, value_name = "NAME", value_parser = typed::<ServerKey>)]
+        server: Option<ServerKey>,
     },
     /// A small MCP server on standard input and output, to try things with
     DemoServer,
@@ -151,6 +151,7 @@ It passes everything on to the running gateway, as the owner of its state folder
 #[derive(Debug, Args)]
 pub struct AddArgs {
     /// The name, which stands before its tools' names: a-z, 0-9 and single `-`, a letter first
+    #[arg(value_parser = typed::<ServerKey>)]
     pub name: ServerKey,
     /// The URL of a remote server
     #[arg(value_name = "URL", conflicts_with = "command", required_unless_present = "command")]
@@ -184,7 +185,7 @@ Examples:
         #[arg(long = "role", value_name = "ROLE")]
         roles: Vec<String>,
         /// How long it is valid, such as 12h or 30d; without it, until it is revoked
-        #[arg(long, value_name = "PERIOD")]
+        #[arg(long, value_name = "PERIOD", value_parser = typed::<Period>)]
         expires: Option<Period>,
     },
     /// List the tokens
@@ -217,4 +218,9 @@ pub enum AuditCommand {
         #[arg(long)]
         refused: bool,
     },
+}
+
+/// The same types as in the configuration, and the same mends.
+fn typed<T: std::str::FromStr<Err = ValueFault>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|fault: ValueFault| fault.sentence())
 }

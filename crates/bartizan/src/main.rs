@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod client;
 mod command;
 mod config;
 mod demo_server;
+mod gate;
 mod outcome;
 mod print;
 mod state;

@@ -33,3 +33,30 @@ pub fn make(folder: &Path) -> io::Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
 }
+
+/// A state folder that goes when it is dropped.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// A new one, for this user alone.
+    pub fn new() -> io::Result<Scratch> {
+        let stamp = jiff::Timestamp::now().as_nanosecond();
+        let path = std::env::temp_dir().join(format!("bartizan-{}-{stamp}", std::process::id()));
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        // Not recursive: a folder that somebody else put there is a fault.
+        builder.create(&path)?;
+        Ok(Scratch(path))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

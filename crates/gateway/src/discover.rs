@@ -53,11 +53,7 @@ impl Gateway {
     }
 
     /// Behind the aggregate's door stands Bartizan; behind a single server's, that server.
-    pub async fn introduce(
-        &self,
-        caller: &Verified,
-        call: &Call,
-    ) -> Result<Introduction, Refusal> {
+    pub async fn introduce(&self, caller: &Verified, call: &Call) -> Result<Introduction, Refusal> {
         let Scope::One(name) = &call.scope else { return Ok(self.aggregate()) };
         let served = self.served(name.as_str());
         let served = served.ok_or_else(|| Refusal::UnknownServer(name.to_string()))?;

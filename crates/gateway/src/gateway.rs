@@ -270,9 +270,12 @@ impl Gateway {
     ) -> bool {
         match &call.scope {
             crate::call::Scope::One(server) => self.may_read(caller, server, uri),
-            crate::call::Scope::All => mcp::ServerName::unwrap_uri(uri).is_some_and(|(server, own)| {
-                self.served(server).is_some_and(|served| self.may_read(caller, served.name(), &own))
-            }),
+            crate::call::Scope::All => {
+                mcp::ServerName::unwrap_uri(uri).is_some_and(|(server, own)| {
+                    self.served(server)
+                        .is_some_and(|served| self.may_read(caller, served.name(), &own))
+                })
+            }
         }
     }
 
@@ -322,9 +325,10 @@ fn assemble(
             .cloned();
         let served = match kept {
             Some(served) => served,
-            None => Arc::new(Served::new(entry.clone(), client, &config.limits).map_err(|fault| {
-                StartFault::Credential { server: name.to_string(), fault }
-            })?),
+            None => Arc::new(
+                Served::new(entry.clone(), client, &config.limits)
+                    .map_err(|fault| StartFault::Credential { server: name.to_string(), fault })?,
+            ),
         };
         servers.insert(name, served);
     }

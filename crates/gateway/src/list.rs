@@ -129,8 +129,10 @@ impl Gateway {
         call: &Call,
         next: &[(String, String)],
     ) -> Result<String, Refusal> {
-        let members: Vec<_> =
-            next.iter().map(|(server, cursor)| format!("{}:{}", quote(server), quote(cursor))).collect();
+        let members: Vec<_> = next
+            .iter()
+            .map(|(server, cursor)| format!("{}:{}", quote(server), quote(cursor)))
+            .collect();
         let plain = format!(
             "{{\"method\":{},\"next\":{{{}}}}}",
             quote(&call.method_name),
@@ -158,7 +160,9 @@ impl Gateway {
         };
         let part = async {
             match call.method {
-                Method::ToolsList => self.definitions(caller, call, current, served, Listed::Tools).await,
+                Method::ToolsList => {
+                    self.definitions(caller, call, current, served, Listed::Tools).await
+                }
                 Method::PromptsList => {
                     self.definitions(caller, call, current, served, Listed::Prompts).await
                 }
@@ -281,9 +285,7 @@ fn none_of(served: &Served, error: &JsonBuf) -> Result<Part, Refusal> {
 
 fn shown(call: &Call, current: &Current, served: &Served, item: Json<'_>) -> String {
     match call.scope {
-        Scope::All => {
-            rewrite::listed(call.method, served.name(), &current.config.separator, item)
-        }
+        Scope::All => rewrite::listed(call.method, served.name(), &current.config.separator, item),
         Scope::One(_) => item.text().to_owned(),
     }
 }

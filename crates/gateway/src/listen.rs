@@ -56,8 +56,7 @@ impl Gateway {
         let (honoured, early) = acknowledged(&wanted, joined, &mut arrivals).await;
         let notice = format!("{{\"notifications\":{}}}", notice(&honoured, &wanted));
         let method = "notifications/subscriptions/acknowledged".to_owned();
-        let mut alive =
-            events.send(Event { method, params: crate::made(notice) }).await.is_ok();
+        let mut alive = events.send(Event { method, params: crate::made(notice) }).await.is_ok();
         for (server, event) in early {
             alive = alive && self.forward(caller, call, &wanted, &server, event, events).await;
         }

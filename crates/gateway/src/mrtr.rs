@@ -46,9 +46,9 @@ pub(crate) fn open(
     let plain = sealer
         .open(Purpose::RequestState, owner, crate::now(), &sealed)
         .map_err(|_| Refusal::RequestState)?;
-    let plain =
-        Json::read(&plain, &mcp::Limits::default()).map_err(|_| Refusal::RequestState)?;
-    let holds = |name, value: &str| plain.get(name).and_then(Json::string).as_deref() == Some(value);
+    let plain = Json::read(&plain, &mcp::Limits::default()).map_err(|_| Refusal::RequestState)?;
+    let holds =
+        |name, value: &str| plain.get(name).and_then(Json::string).as_deref() == Some(value);
     if !holds("server", target.served.name().as_str()) || !holds("request", &digest(call, target)) {
         return Err(Refusal::RequestState);
     }

@@ -19,6 +19,8 @@ pub enum Refusal {
     BodyLost,
     #[error("body is longer than {limit} bytes")]
     BodyTooLong { limit: usize },
+    #[error("the client did not declare {0}")]
+    CapabilityMissing(&'static str),
     #[error("the client cancelled")]
     Cancelled,
     #[error("credential for {server} can't be had: {detail}")]
@@ -105,6 +107,7 @@ impl Refusal {
             Self::BodyLost => "body-lost",
             Self::BodyTooLong { .. } => "body-too-long",
             Self::Cancelled => "cancelled",
+            Self::CapabilityMissing(_) => "capability-missing",
             Self::CredentialUnavailable { .. } => "credential-unavailable",
             Self::CursorInvalid => "cursor-invalid",
             Self::EraMismatch { .. } => "era-mismatch",
@@ -177,6 +180,14 @@ impl Refusal {
                 Code::InvalidRequest,
                 format!("The message is longer than {limit} bytes."),
             ),
+            Self::CapabilityMissing(extension) => RpcError::new(
+                Code::MissingClientCapability,
+                "The client did not declare a capability that this needs.",
+            )
+            .with_data(format!(
+                "{{\"requiredCapabilities\":{{\"extensions\":{{{}:{{}}}}}}}}",
+                quote(extension)
+            )),
             Self::Cancelled => RpcError::new(Code::InvalidRequest, "The request was cancelled."),
             Self::CredentialUnavailable { server, .. } => RpcError::new(
                 Code::Upstream,
@@ -275,6 +286,7 @@ impl Refusal {
             | Self::HeaderMismatch(_)
             | Self::Json(_)
             | Self::Message(_)
+            | Self::CapabilityMissing(_)
             | Self::MetaMissing(_)
             | Self::SessionMissing
             | Self::Version(_) => StatusCode::BAD_REQUEST,

@@ -15,6 +15,7 @@ use crate::{
     refusal::Refusal,
     seal::Purpose,
     served::Served,
+    task,
 };
 
 /// What a request is about.
@@ -67,7 +68,9 @@ impl Gateway {
     pub(crate) async fn resolve(&self, caller: &Verified, call: &Call) -> Result<Target, Refusal> {
         let params = call.params.json();
         match call.method {
-            Method::ToolsCall => self.defined(caller, call, Listed::Tools, text(params, "name")?).await,
+            Method::ToolsCall => {
+                self.defined(caller, call, Listed::Tools, text(params, "name")?).await
+            }
             Method::PromptsGet => {
                 self.defined(caller, call, Listed::Prompts, text(params, "name")?).await
             }
@@ -141,10 +144,14 @@ impl Gateway {
 
     /// A task id is sealed to its principal and names its server and tool.
     fn task(&self, caller: &Verified, call: &Call, sealed: String) -> Result<Target, Refusal> {
+        if !task::declared(call) {
+            return Err(Refusal::CapabilityMissing(task::EXTENSION));
+        }
         let owner = caller.principal().partition();
         let plain = self.sealer.open(Purpose::Task, owner, crate::now(), &sealed);
         let plain = plain.map_err(|_| Refusal::UnknownTask)?;
-        let plain = mcp::Json::read(&plain, &mcp::Limits::default()).map_err(|_| Refusal::UnknownTask)?;
+        let plain =
+            mcp::Json::read(&plain, &mcp::Limits::default()).map_err(|_| Refusal::UnknownTask)?;
         let member = |name| text(plain, name).map_err(|_| Refusal::UnknownTask);
         let served = self.served(&member("server")?).ok_or(Refusal::UnknownTask)?;
         if let Scope::One(only) = &call.scope
@@ -197,12 +204,12 @@ impl Gateway {
 
     /// The decision. What is denied is told to the client as not there.
     pub(crate) fn decide(&self, caller: &Verified, target: &Target) -> Result<Permit, Refusal> {
-        let action = Action {
-            server: target.served.name().as_str(),
-            kind: target.kind,
-            name: &target.name,
-        };
-        self.current().policy.decide(&view(caller), &action).map_err(|denied| hidden(target, denied))
+        let action =
+            Action { server: target.served.name().as_str(), kind: target.kind, name: &target.name };
+        self.current()
+            .policy
+            .decide(&view(caller), &action)
+            .map_err(|denied| hidden(target, denied))
     }
 }
 

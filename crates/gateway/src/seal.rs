@@ -181,8 +181,7 @@ mod tests {
     fn the_persistent_key_survives() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("seal.key");
-        let token =
-            Sealer::persistent(&path).unwrap().seal(Purpose::Task, "o", 9, b"t").unwrap();
+        let token = Sealer::persistent(&path).unwrap().seal(Purpose::Task, "o", 9, b"t").unwrap();
         assert_eq!(
             Sealer::persistent(&path).unwrap().open(Purpose::Task, "o", 1, &token).unwrap(),
             b"t"

@@ -39,11 +39,8 @@ impl Served {
         let name = entry.name.clone();
         let link = match &entry.reach {
             Reach::Http { url, allow_private } => {
-                let target = HttpTarget {
-                    url: url.clone(),
-                    era: entry.era,
-                    allow_private: *allow_private,
-                };
+                let target =
+                    HttpTarget { url: url.clone(), era: entry.era, allow_private: *allow_private };
                 Link::http(name, target, client.clone(), bounds)
             }
             Reach::Stdio { .. } => Link::stdio(name, launch(&entry)?, entry.era, bounds),

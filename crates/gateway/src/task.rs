@@ -40,7 +40,7 @@ impl Gateway {
         target: &Target,
         task: &str,
     ) -> Result<String, Refusal> {
-        if !call.client.capabilities.json().get("extensions").is_some_and(offers_tasks) {
+        if !declared(call) {
             return Err(Refusal::ServerAsked {
                 server: target.served.name().clone(),
                 method: "tasks".into(),
@@ -69,6 +69,11 @@ impl Gateway {
     }
 }
 
-fn offers_tasks(extensions: Json<'_>) -> bool {
-    extensions.get("io.modelcontextprotocol/tasks").is_some()
+/// The extension's name.
+pub(crate) const EXTENSION: &str = "io.modelcontextprotocol/tasks";
+
+/// Whether this request's client declared the extension.
+pub(crate) fn declared(call: &Call) -> bool {
+    let extensions = call.client.capabilities.json().get("extensions");
+    extensions.is_some_and(|extensions| extensions.get(EXTENSION).is_some())
 }

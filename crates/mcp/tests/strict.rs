@@ -57,6 +57,8 @@ fn members_that_only_look_like_duplicates() {
         "{\"é\":1,\"e\u{301}\":1}",
         r#"{"a":1,"a\u0000":1,"":1}"#,
         r#"{"\\u0061":1,"a":1}"#,
+        // Chosen so that a quick comparison can't tell them apart.
+        r#"{"abcdefg/34567890123456789012345678901234":1,"abcdefg":1}"#,
         r#"{"12345678":1,"123456789":1,"1234567":1,"12345678\u0000":1}"#,
     ] {
         json(text);
@@ -106,9 +108,14 @@ fn not_json() {
     }
     refused(b"\"\xC3\x28\"", Fault::NotUtf8 { at: 1 });
     refused(b"\"\xED\xA0\x80\"", Fault::NotUtf8 { at: 1 });
-    for text in
-        [r#""\ud800""#, r#""\ude00\ud83d""#, r#""\ud83dx""#, r#""\ud83d\u0041""#, r#"{"\ud800":1}"#]
-    {
+    for text in [
+        r#""\ud800""#,
+        r#""\ude00\ud83d""#,
+        r#""\ud83dx""#,
+        r#""\ud83d\u0041""#,
+        r#""\ud83d\ud83d""#,
+        r#"{"\ud800":1}"#,
+    ] {
         refused(text, Fault::LoneSurrogate { at: text.find('\\').unwrap_or_default() });
     }
     refused("[1e400]", Fault::NumberRange { at: 1 });
@@ -124,6 +131,8 @@ fn limits() {
         Json::read(deep(66).as_bytes(), &Limits::default()),
         Err(Fault::TooDeep { limit: 64 })
     );
+    // Siblings are not nested.
+    json(&format!("[{}1]", "[[]],{\"a\":{}},".repeat(100)));
     // However much is allowed, the stack is not at risk.
     assert!(Json::read(deep(256).as_bytes(), &limits(usize::MAX)).is_ok());
     assert_eq!(

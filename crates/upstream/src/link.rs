@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
 use crate::asks::capabilities_key;
-use crate::call::lock;
+use crate::call::{Ask, Outcome, lock};
 use crate::detect::{self, Evidence, Mode};
 use crate::listen::{self, Subscription};
 use crate::offers::Offers;
@@ -20,7 +20,7 @@ use crate::post::{Http, Posted};
 use crate::session::{Session, Wire};
 use crate::status::{Counters, Status};
 use crate::stderr::Tail;
-use crate::waiting::Progress;
+use crate::waiting::{Progress, Waiting};
 use crate::{
     Answer, ClientFacts, EraChoice, Events, HttpClient, HttpTarget, Launch, LinkFault, LinkLimits,
     Offer, Outgoing, Partition, Wanted, start,
@@ -314,10 +314,33 @@ impl Inner {
             }
             let outcome = match done? {
                 Progress::Done(outcome) => outcome,
-                Progress::Asked(waiting, asks) => Ok(self.lot.park(out, waiting, asks)?),
+                Progress::Asked(waiting, asks) => self.park(out, events, waiting, asks).await?,
             };
             return Ok(Answer { outcome, era });
         }
+    }
+
+    /// Parks a call that the server asked something in. A client that answered before it was asked
+    /// (`inputResponses` with the first request) is taken at its word, once for each round.
+    async fn park(
+        &self,
+        out: &Outgoing<'_>,
+        events: &Events,
+        mut waiting: Waiting,
+        mut asks: Vec<Ask>,
+    ) -> Result<Outcome, LinkFault> {
+        const EARLY: usize = 8;
+        for _ in 0..EARLY {
+            let (state, result) = self.lot.park(out, waiting, asks)?;
+            if !self.lot.is_answered_early(out, &result) {
+                return Ok(Ok(result));
+            }
+            match self.lot.resume(out, events, &state).await? {
+                Progress::Done(outcome) => return Ok(outcome),
+                Progress::Asked(next, more) => (waiting, asks) = (next, more),
+            }
+        }
+        Ok(Ok(self.lot.park(out, waiting, asks)?.1))
     }
 
     /// The session or process for this client: the pool's, or a fresh one.

@@ -46,7 +46,7 @@ struct Listener {
 /// Where the notifications come from.
 enum Feed {
     /// A handshake session.
-    Heard(Hearing, mpsc::Receiver<Event>),
+    Heard { _hearing: Hearing, heard: mpsc::Receiver<Event> },
     /// A stateless process.
     Piped(Waiting, mpsc::Receiver<Event>),
     /// The server honours nothing.
@@ -256,7 +256,7 @@ impl Listener {
             // It was closed before the listener was there to be told.
             return Err(LinkFault::Lost("the session ended".into()));
         }
-        Ok((Feed::Heard(hearing, heard), honoured))
+        Ok((Feed::Heard { _hearing: hearing, heard }, honoured))
     }
 }
 
@@ -264,7 +264,7 @@ impl Feed {
     /// The next notification; `None` when the connection is lost or the server ended it.
     async fn next(&mut self) -> Option<Event> {
         match self {
-            Feed::Heard(_, heard) => heard.recv().await,
+            Feed::Heard { heard, .. } => heard.recv().await,
             Feed::Piped(waiting, heard) => tokio::select! {
                 biased;
                 event = heard.recv() => event.map(untagged),

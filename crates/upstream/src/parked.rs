@@ -44,16 +44,15 @@ impl Lot {
         lock(&self.parked).len()
     }
 
-    /// Parks a call and gives the `input_required` result for its client.
+    /// Parks a call; gives its state and the `input_required` result for its client.
     pub fn park(
         &self,
         out: &Outgoing<'_>,
         waiting: Waiting,
         asks: Vec<Ask>,
-    ) -> Result<JsonBuf, LinkFault> {
+    ) -> Result<(String, JsonBuf), LinkFault> {
         let state = random_state()?;
-        let asks: Vec<_> =
-            asks.into_iter().enumerate().map(|(at, a)| (format!("ask-{}", at + 1), a)).collect();
+        let asks = keyed(asks);
         let result = input_required(&state, &asks)?;
         waiting.session.calls.set_parked(&waiting.call, true);
         let parked = Parked {
@@ -69,8 +68,18 @@ impl Lot {
             drop(all); // before the call that is dropped with `parked` says so to its server
             return Err(LinkFault::Full);
         }
-        all.insert(state, parked);
-        Ok(result)
+        all.insert(state.clone(), parked);
+        Ok((state, result))
+    }
+
+    /// Whether a first request already holds the answers to all that `result` asks for.
+    pub fn is_answered_early(&self, out: &Outgoing<'_>, result: &JsonBuf) -> bool {
+        let Some(responses) = out.params.get("inputResponses") else { return false };
+        let asked = result.json().get("inputRequests").unwrap_or(Json::EMPTY);
+        out.params.get("requestState").is_none()
+            && asked.members().all(|(key, _)| {
+                responses.get(&key).is_some_and(|response| response.kind() == Kind::Object)
+            })
     }
 
     /// Goes on with a parked call: answers the server, and waits again. The state must be shown by the
@@ -132,6 +141,27 @@ impl Lot {
         let all = std::mem::take(&mut *lock(&self.parked));
         drop(all);
     }
+}
+
+/// The member of an ask's `_meta` by which a handshake server names its question, as a stateless one
+/// does by the key in `inputRequests`: a server of both eras can keep one set of names.
+const KEY_HINT: &str = "dev.bartizan/inputKey";
+
+/// Each ask under a key of its own: the server's, where it gives a usable one.
+fn keyed(asks: Vec<Ask>) -> Vec<(String, Ask)> {
+    let mut keyed: Vec<(String, Ask)> = Vec::with_capacity(asks.len());
+    for (at, ask) in asks.into_iter().enumerate() {
+        let hint = ask.params.json().get(meta::META).and_then(|held| held.get(KEY_HINT));
+        let usable = |key: &String| {
+            (1..=64).contains(&key.len())
+                && !key.starts_with("ask-")
+                && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+                && keyed.iter().all(|(other, _)| other != key)
+        };
+        let hint = hint.and_then(Json::string).map(|key| key.into_owned()).filter(usable);
+        keyed.push((hint.unwrap_or_else(|| format!("ask-{}", at + 1)), ask));
+    }
+    keyed
 }
 
 fn random_state() -> Result<String, LinkFault> {

@@ -24,6 +24,8 @@ use crate::stderr::{self, Tail};
 
 /// How long each step of the shutdown may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the exit status may come after the end of stdout.
+const STATUS: Duration = Duration::from_millis(500);
 /// Messages that may wait for a child that does not read.
 const QUEUE: usize = 512;
 
@@ -237,10 +239,17 @@ impl Keeper {
                 asked = true;
                 "the process was stopped".to_owned()
             }
-            _ = &mut reader => match lock(&why).take() {
-                Some(LinesEnd::TooLong) => "it wrote a line longer than the limit".to_owned(),
+            _ = &mut reader => match take(&why) {
+                Some(LinesEnd::TooLong) => {
+                    let _ = self.child.start_kill(); // no patience: it would go on writing
+                    "it wrote a line longer than the limit".to_owned()
+                }
                 Some(LinesEnd::Io(error)) => format!("its stdout failed: {error}"),
-                Some(LinesEnd::Closed) => "it closed its stdout".to_owned(),
+                Some(LinesEnd::Closed) => {
+                    // Most often because it ended: then its status says more.
+                    let ending = timeout(STATUS, self.child.wait()).await;
+                    ending.map_or_else(|_| "it closed its stdout".to_owned(), died)
+                }
                 // The reader found its session gone.
                 None => {
                     asked = true;
@@ -297,6 +306,10 @@ impl Keeper {
 
     #[cfg(not(unix))]
     fn signal(&self, _: Signal) {}
+}
+
+fn take(why: &Mutex<Option<LinesEnd>>) -> Option<LinesEnd> {
+    lock(why).take()
 }
 
 #[derive(Clone, Copy)]

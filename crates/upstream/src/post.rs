@@ -10,7 +10,7 @@ use mcp::{JsonBuf, Message, Version};
 
 use crate::call::{Outcome, Sink};
 use crate::logs::Threshold;
-use crate::reply::{self, Refusal, Reply, Stream};
+use crate::reply::{self, Refusal, Reply};
 use crate::route;
 use crate::status::Counters;
 use crate::{Events, HttpClient, HttpTarget, LinkFault, Outgoing, compose};

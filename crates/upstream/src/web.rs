@@ -254,8 +254,8 @@ async fn keep_stream(session: Weak<Session>) {
             }
             Ok(Reply::Refused(refusal)) if refusal.status == http::StatusCode::NOT_FOUND => {
                 if let Some(session) = session.upgrade()
-                    && let Wire::Web(Web { id, .. }) = &session.wire
-                    && id.get().is_some()
+                    && let Wire::Web(web) = &session.wire
+                    && web.id.get().is_some()
                 {
                     session.close(&LinkFault::Lost("the server forgot the session".into()));
                 }

@@ -70,8 +70,10 @@ impl Client {
         let params = json!({
             "protocolVersion": HANDSHAKE, "capabilities": self.capabilities, "clientInfo": client,
         });
-        let message = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
-        let mut reply = self.post(&message.to_string()).without("mcp-protocol-version").send().await;
+        let message =
+            json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
+        let mut reply =
+            self.post(&message.to_string()).without("mcp-protocol-version").send().await;
         let session = reply.header("mcp-session-id").to_owned();
         let answer = reply.next().await.expect("an answer to initialize");
         assert_eq!(answer["result"]["protocolVersion"], HANDSHAKE, "{answer}");
@@ -117,12 +119,14 @@ impl Client {
 
     /// A request whose id and params are written as given.
     pub fn prepare_raw(&self, id: &str, method: &str, params: &str) -> Request {
-        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
+        let body =
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
         let mut request = self.post(&body);
         if self.era == Era::Stateless {
             request = request.header("mcp-method", method);
             let params: Value = serde_json::from_str(params).unwrap_or_default();
-            let name = params["name"].as_str().or(params["uri"].as_str()).or(params["taskId"].as_str());
+            let name =
+                params["name"].as_str().or(params["uri"].as_str()).or(params["taskId"].as_str());
             if let Some(name) = name {
                 request = request.header("mcp-name", name);
             }
@@ -173,7 +177,8 @@ impl Client {
     /// The names of what a list method lists.
     pub async fn names(&self, method: &str, list: &str) -> Vec<String> {
         let answer = self.request(method, json!({})).await;
-        let items = answer["result"][list].as_array().unwrap_or_else(|| panic!("no list: {answer}"));
+        let items =
+            answer["result"][list].as_array().unwrap_or_else(|| panic!("no list: {answer}"));
         items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
     }
 

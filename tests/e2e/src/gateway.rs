@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     path::PathBuf,
-    process::Stdio,
+    process::{ExitStatus, Stdio},
 };
 
 use tempfile::TempDir;
@@ -53,7 +53,8 @@ impl Gateway {
             let log = fs::read_to_string(folder.path().join("stderr")).unwrap();
             panic!("the gateway ended before it listened:\n{configuration}\n{heard}\n{log}");
         };
-        let address = tokio::time::timeout(PATIENCE, listening).await.expect("a line with the address");
+        let address =
+            tokio::time::timeout(PATIENCE, listening).await.expect("a line with the address");
         // Whatever it prints later is read, so that it never waits for us.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Self { address, child, folder }
@@ -100,11 +101,17 @@ impl Gateway {
         self.child.id().expect("the gateway still runs")
     }
 
-    /// The memory it holds, in MiB.
-    pub fn resident(&self) -> u64 {
+    /// The most memory that it ever held, in MiB.
+    pub fn peak(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub async fn stop(&mut self) -> ExitStatus {
+        run(Command::new("kill").args(["-TERM", &self.pid().to_string()])).await;
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("an end in time").unwrap()
     }
 
     /// The processes that it started and that still exist, zombies too.

@@ -70,7 +70,8 @@ impl Request {
         let connection = tokio::spawn(async move {
             let _ = connection.await;
         });
-        let mut request = hyper::Request::builder().method(self.method).uri(self.path.parse::<Uri>().unwrap());
+        let mut request =
+            hyper::Request::builder().method(self.method).uri(self.path.parse::<Uri>().unwrap());
         for (name, value) in self.headers {
             request = request.header(name, value);
         }
@@ -155,7 +156,8 @@ impl Reply {
         }
         loop {
             let event = self.event().await?;
-            let data: Vec<&str> = event.lines().filter_map(|line| line.strip_prefix("data:")).collect();
+            let data: Vec<&str> =
+                event.lines().filter_map(|line| line.strip_prefix("data:")).collect();
             let data = data.iter().map(|line| line.trim_start()).collect::<Vec<_>>().join("\n");
             if !data.is_empty() {
                 return Some(data);

@@ -58,7 +58,8 @@ pub async fn run(command: &mut Command) -> String {
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(2 * PATIENCE, command.output()).await;
     let output = output.unwrap_or_else(|_| panic!("{command:?} took too long")).unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?} failed: {}\n{out}\n{err}", output.status);
     out.into_owned()
 }

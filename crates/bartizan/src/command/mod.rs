@@ -1,27 +1,37 @@
 //! One file for each group of commands.
 
 mod audit;
+mod call;
 mod check;
 mod posture;
 mod servers;
+mod stdio;
 mod token;
+mod up;
+mod watch;
 
 use std::future::Future;
 
 use clap::CommandFactory;
+use servers::known_server;
+use tracing_subscriber::EnvFilter;
 
 use crate::{
     cli::{Cli, Command, ConfigCommand, Global},
     config::{self, Loaded, Search},
-    demo_server, print, state,
+    demo_server,
+    outcome::Mistake,
+    print,
 };
 
 /// Does what was asked.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     let global = &cli.global;
+    log(global.log.as_deref(), if matches!(cli.command, Command::Up { .. }) { "info" } else { "warn" })?;
     match cli.command {
         Command::Add(args) => servers::add(global, &args),
         Command::Audit(command) => audit::run(global, command),
+        Command::Call { server, tool, arguments } => call::run(global, &server, &tool, &arguments),
         Command::Check => check::run(global),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "bartizan", &mut std::io::stdout());
@@ -31,11 +41,13 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Config(ConfigCommand::Reference) => print::text(&config::reference::page()),
         Command::Config(ConfigCommand::Schema) => print::json(&config::reference::schema()),
         Command::DemoServer => Ok(demo_server::run()?),
+        Command::List { offline } => servers::list(global, offline),
         Command::Posture => posture::run(global),
         Command::Remove { name } => servers::remove(global, &name),
+        Command::Stdio { server } => stdio::run(global, server),
         Command::Token(command) => token::run(global, command),
+        Command::Up { listen } => up::run(global, listen),
         Command::Version => print::line(concat!("bartizan ", env!("CARGO_PKG_VERSION"))),
-        _ => todo!(),
     }
 }
 
@@ -46,7 +58,32 @@ fn load(global: &Global) -> anyhow::Result<Loaded> {
 
 /// Runs what waits for something, on as many threads as there are cores.
 fn wait<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(future);
+    // A thread may hang in a read of standard input, which nothing can interrupt.
+    runtime.shutdown_background();
+    done
+}
+
+/// Returns when the user or the system wants this process to end.
+async fn ended() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// Logs to standard error, which is free for that even where standard output speaks MCP.
+fn log(filter: Option<&str>, default: &str) -> Result<(), Mistake> {
+    let filter = EnvFilter::try_new(filter.unwrap_or(default)).map_err(|fault| Mistake::new(format!("--log: {fault}"), "write off, error, warn, info, debug or trace, or a filter such as gateway=debug"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(config::fault::coloured()).with_target(false);
+    builder.init();
+    Ok(())
 }
 
 /// Seconds since 1970.

@@ -5,6 +5,7 @@ pub mod edit;
 pub mod fault;
 pub mod file;
 pub mod reference;
+pub mod resolve;
 mod secrets;
 pub mod value;
 

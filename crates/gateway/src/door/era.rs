@@ -25,7 +25,9 @@ pub fn of_http(headers: &HeaderMap, message: &Message<'_>) -> Result<Era, Refusa
         }),
         (_, None) if known.is_some_and(|version| version.era() == Era::Stateless) => {
             match message {
-                Message::Request(request) if request.method == "initialize" && has_version(request) => {
+                Message::Request(request)
+                    if request.method == "initialize" && has_version(request) =>
+                {
                     // A handshake client that already sends the header of the newest revision.
                     Ok(Era::Handshake)
                 }

@@ -47,9 +47,10 @@ fn host_accepted(config: &Config, host: &str) -> bool {
     let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     bare.parse::<IpAddr>().is_ok()
         || name.eq_ignore_ascii_case("localhost")
-        || config.hosts.iter().any(|held| {
-            held.eq_ignore_ascii_case(host) || held.eq_ignore_ascii_case(name)
-        })
+        || config
+            .hosts
+            .iter()
+            .any(|held| held.eq_ignore_ascii_case(host) || held.eq_ignore_ascii_case(name))
 }
 
 fn without_port(host: &str) -> &str {

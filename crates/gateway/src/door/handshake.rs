@@ -235,7 +235,9 @@ impl Turn<'_> {
         let mut patch = Patch::of(params);
         if elicits && by_url {
             if self.session.version < Version::V2025_11_25 {
-                return Err(Refusal::InputUnsupported("it must open a link, which this client's protocol version does not know"));
+                return Err(Refusal::InputUnsupported(
+                    "it must open a link, which this client's protocol version does not know",
+                ));
             }
             if params.get("elicitationId").is_none() {
                 let id = crate::seal::random_id().map_err(|_| Refusal::RequestState)?;
@@ -292,7 +294,11 @@ pub fn handshake_form(method: Method, reply: Reply) -> Result<JsonBuf, JsonBuf> 
         && held.get(meta::SERVER_INFO).is_some()
     {
         let rest = Patch::of(held).remove(meta::SERVER_INFO).text();
-        patch = if rest.trim() == "{}" { patch.remove(meta::META) } else { patch.set(meta::META, rest) };
+        patch = if rest.trim() == "{}" {
+            patch.remove(meta::META)
+        } else {
+            patch.set(meta::META, rest)
+        };
     }
     if patch.is_empty() { Ok(result) } else { Ok(patch.build()) }
 }

@@ -127,8 +127,7 @@ impl Peer {
             return;
         };
         let (gateway, caller) = (self.gateway.clone(), self.caller.clone());
-        let exchange =
-            handshake::start(gateway, caller, session, self.door, message, request);
+        let exchange = handshake::start(gateway, caller, session, self.door, message, request);
         self.run(id, exchange, false);
     }
 
@@ -173,12 +172,8 @@ impl Peer {
         if notification.method == "notifications/initialized"
             && let Some(session) = self.session.get().cloned()
         {
-            let exchange = standalone::open(
-                self.gateway.clone(),
-                self.caller.clone(),
-                session,
-                self.door,
-            );
+            let exchange =
+                standalone::open(self.gateway.clone(), self.caller.clone(), session, self.door);
             self.watch(exchange);
         }
     }
@@ -253,9 +248,8 @@ impl Gateway {
         if running.is_empty() {
             tasks.abort_all();
         } else {
-            let all = async {
-                while !peer.running().is_empty() && tasks.join_next().await.is_some() {}
-            };
+            let all =
+                async { while !peer.running().is_empty() && tasks.join_next().await.is_some() {} };
             let _ = tokio::time::timeout(std::time::Duration::from_secs(2), all).await;
         }
         drop(tasks);

@@ -23,7 +23,12 @@ use crate::{
 };
 
 /// The session's notifications until it ends.
-pub fn open(gateway: Arc<Gateway>, caller: Verified, session: Arc<Session>, door: Door) -> Exchange {
+pub fn open(
+    gateway: Arc<Gateway>,
+    caller: Verified,
+    session: Arc<Session>,
+    door: Door,
+) -> Exchange {
     let (events, received) = mpsc::channel(EVENTS);
     let run = async move {
         watch(&gateway, &caller, &session, door, &events).await;

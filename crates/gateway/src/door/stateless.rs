@@ -39,7 +39,9 @@ pub async fn post(
         .and_then(|()| read(message, request, scope, Door::Http, Some(headers)));
     let call = match call {
         Ok(call) => call,
-        Err(refusal) => return Answered::refused(id, &gateway.refuse(Some(&caller), refusal).await).response(),
+        Err(refusal) => {
+            return Answered::refused(id, &gateway.refuse(Some(&caller), refusal).await).response();
+        }
     };
     let listens = call.method == Method::SubscriptionsListen;
     let mut exchange = start(gateway, caller, call, id.into());
@@ -147,7 +149,8 @@ pub fn read(
     let method = Method::of(&request.method);
     let held = request.params.get(meta::META).unwrap_or(Json::EMPTY);
     let text = |key| held.get(key).and_then(Json::string);
-    let version = text(meta::PROTOCOL_VERSION).ok_or(Refusal::MetaMissing(meta::PROTOCOL_VERSION))?;
+    let version =
+        text(meta::PROTOCOL_VERSION).ok_or(Refusal::MetaMissing(meta::PROTOCOL_VERSION))?;
     let version = match Version::parse(&version) {
         Some(version) if version.era() == Era::Stateless => version,
         _ => return Err(Refusal::Version(version.into_owned())),

@@ -132,14 +132,8 @@ async fn in_session(
         }
         Message::Request(request) => {
             let id: Box<str> = request.id.raw().into();
-            let exchange = handshake::start(
-                gateway,
-                caller,
-                session.clone(),
-                Door::Http,
-                message,
-                &request,
-            );
+            let exchange =
+                handshake::start(gateway, caller, session.clone(), Door::Http, message, &request);
             reply(session, exchange, &id).await
         }
     }

@@ -131,7 +131,9 @@ mod tests {
         assert_eq!(parse_preface("bartizan/1 stdio"), Some((Door::Stdio, Scope::All)));
         let one = Scope::One(ServerName::new("demo").unwrap());
         assert_eq!(parse_preface("bartizan/1 local demo"), Some((Door::Local, one)));
-        for wrong in ["", "bartizan/1", "bartizan/2 stdio", "bartizan/1 stdio A", "bartizan/1 stdio a b"] {
+        for wrong in
+            ["", "bartizan/1", "bartizan/2 stdio", "bartizan/1 stdio A", "bartizan/1 stdio a b"]
+        {
             assert_eq!(parse_preface(wrong), None, "{wrong}");
         }
     }

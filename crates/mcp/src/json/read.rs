@@ -164,8 +164,7 @@ impl<'a> Names<'a> {
         (*free, *slot) = (mark, name);
         let known = self.marks.iter().take(self.count);
         let found = known.enumerate().any(|(index, &other)| {
-            other == mark
-                && (name.len() < 8 || self.few.get(index).is_some_and(|other| *other == name))
+            other == mark && self.few.get(index).is_some_and(|other| *other == name)
         });
         self.count += 1;
         !found
@@ -187,8 +186,8 @@ impl<'a> Names<'a> {
     }
 }
 
-/// A number that differs for most different names: for one shorter than 8 bytes it is the name itself and its
-/// length, else a mix of its first 8 bytes and its length.
+/// A number that differs for most different names, made of the first 8 bytes and the length, so that few names are
+/// compared byte by byte.
 #[inline]
 fn mark(bytes: &[u8], start: usize, length: usize) -> u64 {
     let first = match bytes.get(start..).and_then(<[u8]>::first_chunk::<8>) {

@@ -26,6 +26,11 @@ impl ValueFault {
     pub fn new(what: impl Into<String>, mend: impl Into<String>) -> Self {
         ValueFault { what: what.into(), mend: mend.into() }
     }
+
+    /// Both halves on one line.
+    pub fn sentence(&self) -> String {
+        format!("{}; {}", self.what, self.mend)
+    }
 }
 
 impl fmt::Display for ValueFault {

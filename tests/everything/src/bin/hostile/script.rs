@@ -73,6 +73,7 @@ fn speak(manners: &Manners, raw: &str, headers: &str) -> Vec<Step> {
         }
         "server/discover" if manners.stateless => discover(),
         "ping" => "{}".into(),
+        "prompts/list" => prompts(params["cursor"].as_str()),
         "tools/list" => tools(),
         "tools/call" => {
             return for_tool(params["name"].as_str().unwrap_or_default(), &id, raw, headers);
@@ -141,7 +142,7 @@ fn garbage() -> Step {
 
 fn initialize(version: &str) -> String {
     let server = json!({ "name": "hostile", "version": "1" });
-    json!({ "protocolVersion": version, "capabilities": { "tools": {} }, "serverInfo": server })
+    json!({ "protocolVersion": version, "capabilities": { "prompts": {}, "tools": {} }, "serverInfo": server })
         .to_string()
 }
 
@@ -149,7 +150,7 @@ fn discover() -> String {
     json!({
         "resultType": "complete",
         "supportedVersions": ["2026-07-28"],
-        "capabilities": { "tools": {} },
+        "capabilities": { "prompts": {}, "tools": {} },
         "ttlMs": 0,
         "cacheScope": "private",
         "_meta": { "io.modelcontextprotocol/serverInfo": { "name": "hostile", "version": "1" } },
@@ -165,6 +166,18 @@ fn tools() -> String {
     let tools = plain.join(",");
     format!(
         r#"{{"resultType":"complete","tools":[{ODD_TOOL},{tools}],"ttlMs":0,"cacheScope":"private","vendorList":1.10}}"#
+    )
+}
+
+/// One prompt on each of three pages.
+fn prompts(cursor: Option<&str>) -> String {
+    let (name, next) = match cursor {
+        None => ("first_page", r#","nextCursor":"page-2""#),
+        Some("page-2") => ("second_page", r#","nextCursor":"page-3""#),
+        Some(_) => ("third_page", ""),
+    };
+    format!(
+        r#"{{"resultType":"complete","prompts":[{{"name":"{name}"}}]{next},"ttlMs":0,"cacheScope":"private"}}"#
     )
 }
 

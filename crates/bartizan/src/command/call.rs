@@ -1,0 +1,204 @@
+//! `call`: a tool, from the terminal.
+
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+
+use gateway::call::Scope;
+use mcp::{Json, Kind, Limits, quote};
+
+use super::{known_server, load, wait};
+use crate::{
+    cli::{Global, Output},
+    client::{ClientFault, DECLINED, Listener},
+    gate::Gate,
+    outcome::{Mistake, Told},
+    print::{self, tame},
+    state,
+};
+
+pub fn run(global: &Global, server: &str, tool: &str, arguments: &str) -> anyhow::Result<()> {
+    let from_input = arguments == "-";
+    let text = if from_input { io::read_to_string(io::stdin().lock().take(Limits::default().bytes as u64))? } else { arguments.to_owned() };
+    let arguments = object(&text)?;
+    wait(async {
+        let folder = state::folder(global.state_dir.clone())?;
+        let gate = match Gate::running(&folder).await {
+            Some(gate) => gate,
+            None => {
+                let loaded = load(global)?;
+                known_server(&loaded, server)?;
+                Gate::own(&loaded, &folder).await?
+            }
+        };
+        let name = mcp::ServerName::new(server).map_err(|fault| Mistake::new(fault.to_string(), "`bartizan list` shows the servers"))?;
+        let mut person = Person { present: !from_input && io::stdin().is_terminal() && io::stderr().is_terminal(), server };
+        let called = match gate.client(Scope::One(name)).await {
+            Ok(mut client) => client.call_tool(tool, arguments, &mut person).await,
+            Err(error) => return Err(error),
+        };
+        gate.close().await;
+        match called {
+            Ok(result) => show(global.output, result.json()),
+            Err(ClientFault::Refused { code, message }) => {
+                if global.output == Output::Json {
+                    print::json(&serde_json::json!({"error": {"code": code, "message": message}}))?;
+                }
+                Err(anyhow::anyhow!("{} (code {code})", tame(&message)))
+            }
+            Err(fault) => Err(fault.into()),
+        }
+    })
+}
+
+fn object(text: &str) -> Result<Json<'_>, Mistake> {
+    let mend = "write a JSON object in single quotes, such as '{\"text\":\"hello\"}'";
+    let json = Json::read(text.as_bytes(), &Limits::default()).map_err(|fault| Mistake::new(format!("the arguments are not JSON: {fault}"), mend))?;
+    match json.kind() {
+        Kind::Object => Ok(json),
+        _ => Err(Mistake::new("the arguments are not a JSON object", mend)),
+    }
+}
+
+fn show(output: Output, result: Json<'_>) -> anyhow::Result<()> {
+    match output {
+        Output::Json => print::line(result.text())?,
+        Output::Table => {
+            let mut said = false;
+            for content in result.get("content").into_iter().flat_map(Json::items) {
+                print::line(&described(content))?;
+                said = true;
+            }
+            if let Some(structured) = result.get("structuredContent").filter(|_| !said) {
+                print::line(structured.text())?;
+            }
+        }
+    }
+    match result.get("isError").and_then(Json::boolean) {
+        Some(true) => Err(Told::failure().into()),
+        _ => Ok(()),
+    }
+}
+
+/// Text as it is (tamed for a terminal), everything else by its kind.
+fn described(content: Json<'_>) -> String {
+    let string = |member: &str| content.get(member).and_then(Json::string);
+    let resource = content.get("resource").unwrap_or(Json::EMPTY);
+    let text = string("text").or_else(|| resource.get("text").and_then(Json::string));
+    match text {
+        Some(text) if io::stdout().is_terminal() => tame(&text),
+        Some(text) => text.into_owned(),
+        None => {
+            let details = [string("type"), string("mimeType"), string("uri"), resource.get("uri").and_then(Json::string)];
+            let details: Vec<_> = details.into_iter().flatten().map(|detail| tame(&detail)).collect();
+            format!("[{}; --output json shows it whole]", details.join(" "))
+        }
+    }
+}
+
+/// Whoever sits at the terminal.
+struct Person<'a> {
+    present: bool,
+    server: &'a str,
+}
+
+impl Listener for Person<'_> {
+    fn elicit(&mut self, params: Json<'_>) -> String {
+        let message = params.get("message").and_then(Json::string).unwrap_or_default();
+        if !self.present {
+            eprintln!("{} asks \"{}\"; declined, since there is no terminal to answer at", self.server, tame(&message));
+            return DECLINED.to_owned();
+        }
+        eprintln!("{} asks: {}  (Ctrl-D declines)", self.server, tame(&message));
+        let properties = params.get("requestedSchema").and_then(|schema| schema.get("properties")).unwrap_or(Json::EMPTY);
+        let mut content = Vec::new();
+        for (name, schema) in properties.members() {
+            match ask(&name, schema) {
+                Some(Some(value)) => content.push(format!("{}:{value}", quote(&name))),
+                Some(None) => {}
+                None => return DECLINED.to_owned(),
+            }
+        }
+        format!("{{\"action\":\"accept\",\"content\":{{{}}}}}", content.join(","))
+    }
+
+    fn hear(&mut self, method: &str, params: Json<'_>) {
+        let string = |member: &str| params.get(member).and_then(Json::string);
+        match method {
+            "notifications/progress" if self.present => {
+                let number = |member: &str| params.get(member).map(|value| value.text().to_owned());
+                let of = number("total").map(|total| format!("/{total}")).unwrap_or_default();
+                eprintln!("… {}{of} {}", number("progress").unwrap_or_default(), tame(&string("message").unwrap_or_default()));
+            }
+            "notifications/message" => {
+                let data = string("data").unwrap_or_else(|| params.get("data").unwrap_or(Json::EMPTY).text().into());
+                eprintln!("{} [{}]: {}", self.server, tame(&string("level").unwrap_or_default()), tame(&data));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// One value: as JSON text, nothing for an empty line, `None` at the end of the input.
+fn ask(name: &str, schema: Json<'_>) -> Option<Option<String>> {
+    let string = |member: &str| schema.get(member).and_then(Json::string);
+    let title = string("title").unwrap_or_else(|| name.into());
+    let description = string("description").map(|text| format!(" ({})", tame(&text))).unwrap_or_default();
+    let choices: Vec<String> = schema.get("enum").into_iter().flat_map(Json::items).filter_map(Json::string).map(|choice| tame(&choice)).collect();
+    let choices = if choices.is_empty() { String::new() } else { format!(" [{}]", choices.join(", ")) };
+    let kind = string("type").unwrap_or_default();
+    loop {
+        eprint!("  {}{description}{choices}: ", tame(&title));
+        let _ = io::stderr().flush();
+        let mut line = String::new();
+        if io::stdin().lock().read_line(&mut line).ok()? == 0 {
+            eprintln!();
+            return None;
+        }
+        let line = line.trim();
+        if line.is_empty() {
+            return Some(None);
+        }
+        match typed(line, &kind) {
+            Some(value) => return Some(Some(value)),
+            None => eprintln!("  a {kind} is wanted"),
+        }
+    }
+}
+
+/// What was typed, as JSON of the wanted kind.
+fn typed(line: &str, kind: &str) -> Option<String> {
+    match kind {
+        "boolean" => match line.to_ascii_lowercase().as_str() {
+            "y" | "yes" | "true" => Some("true".to_owned()),
+            "n" | "no" | "false" => Some("false".to_owned()),
+            _ => None,
+        },
+        "integer" => line.parse::<i64>().ok().map(|number| number.to_string()),
+        "number" => {
+            let number = Json::read(line.as_bytes(), &Limits::default()).ok()?;
+            (number.kind() == Kind::Number).then(|| line.to_owned())
+        }
+        "array" => Some(format!("[{}]", line.split(',').map(|item| quote(item.trim())).collect::<Vec<_>>().join(","))),
+        _ => Some(quote(line)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::typed;
+
+    #[test]
+    fn what_is_typed_becomes_what_is_wanted() {
+        for (line, kind, expected) in [
+            ("yes", "boolean", Some("true")),
+            ("maybe", "boolean", None),
+            ("12", "integer", Some("12")),
+            ("1.5", "integer", None),
+            ("1.5", "number", Some("1.5")),
+            ("NaN", "number", None),
+            ("a \"b\"", "string", Some(r#""a \"b\"""#)),
+            ("a, b", "array", Some(r#"["a","b"]"#)),
+        ] {
+            assert_eq!(typed(line, kind).as_deref(), expected, "{line} {kind}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `posture`: every protection, and honestly whether it is there.
+
+use sandbox::State as SandboxState;
+use serde::Serialize;
+
+use super::load;
+use crate::{
+    cli::Global,
+    config::{
+        Loaded,
+        file::{File, Loopback},
+    },
+    print,
+};
+
+pub fn run(global: &Global) -> anyhow::Result<()> {
+    print::rows(global.output, &protections(&load(global)?), "")
+}
+
+/// How far a protection goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    On,
+    Partial,
+    Off,
+}
+
+/// One protection.
+#[derive(Clone, Debug, Serialize)]
+pub struct Protection {
+    pub name: &'static str,
+    pub state: State,
+    /// What that means on this machine.
+    pub means: String,
+    /// How it gets better; empty where nothing can be done.
+    pub mend: String,
+}
+
+impl print::Row for Protection {
+    const TITLES: &'static [&'static str] = &["PROTECTION", "STATE", "WHAT THAT MEANS", "HOW IT GETS BETTER"];
+
+    fn cells(&self) -> Vec<String> {
+        let state = match self.state {
+            State::On => "on",
+            State::Partial => "partial",
+            State::Off => "off",
+        };
+        vec![self.name.to_owned(), state.to_owned(), self.means.clone(), self.mend.clone()]
+    }
+}
+
+fn protection(name: &'static str, state: State, means: impl Into<String>, mend: impl Into<String>) -> Protection {
+    Protection { name, state, means: means.into(), mend: mend.into() }
+}
+
+/// What no setting changes in this version.
+const LATER: &str = "not in this version";
+
+/// All of them, in the order of a call's way through the gateway.
+pub fn protections(loaded: &Loaded) -> Vec<Protection> {
+    let file = &loaded.file;
+    let mut all = vec![tls(file)];
+    all.push(protection("host and origin", State::On, "requests for other hosts and from other web pages are refused, so that neither DNS rebinding nor a page in a browser gets in", ""));
+    all.push(identity(file));
+    all.push(protection("sessions", State::On, "sessions, cursors and pending questions are sealed and bound to the caller they were made for", ""));
+    all.push(protection("trust", State::Partial, "definitions of tools are recorded and changes are reported; a changed tool is still offered", LATER));
+    all.push(policy(file));
+    all.push(protection("inspection", State::Partial, "size and structure of messages are bounded; nobody looks for injected instructions or leaking secrets in them", LATER));
+    all.push(vault(file));
+    all.push(private_addresses(file));
+    all.extend(sandboxed());
+    all.push(audit(file));
+    all
+}
+
+fn tls(file: &File) -> Protection {
+    match &file.tls {
+        Some(_) => protection("encryption", State::On, "clients connect by TLS", ""),
+        None if file.listen.get_ref().0.ip().is_loopback() => protection("encryption", State::Off, "plain HTTP, which does not leave this machine", "[tls] cert, key"),
+        None => protection("encryption", State::Off, "tokens and calls cross the network as plain HTTP", "[tls] cert, key; or a TLS proxy in front"),
+    }
+}
+
+fn identity(file: &File) -> Protection {
+    match file.identity.loopback {
+        Loopback::Token => protection("identity", State::On, "every caller shows a token", ""),
+        Loopback::Open => protection("identity", State::Off, "any program and any user on this machine may call without a token", "[identity] loopback = \"token\""),
+    }
+}
+
+fn policy(file: &File) -> Protection {
+    if file.roles.is_empty() {
+        return protection("policy", State::Off, "no roles: a token with the role `all` may call every tool", "[roles.NAME] members, allow");
+    }
+    let wide = file.roles.iter().filter(|(_, role)| role.get_ref().allow.iter().any(|pattern| pattern.get_ref().0.to_string() == "*"));
+    let wide: Vec<&str> = wide.map(|(key, _)| key.0.as_str()).collect();
+    match wide.as_slice() {
+        [] => protection("policy", State::On, "what no role allows is denied and not listed", ""),
+        wide => protection("policy", State::Partial, format!("the role {} allows everything", wide.join(", ")), "name the tools: allow = [\"server/tool\"]"),
+    }
+}
+
+fn vault(file: &File) -> Protection {
+    let literal = |server: &crate::config::file::Server| server.credential.as_ref().is_some_and(|credential| credential.get_ref().value.get_ref().reference.is_literal());
+    let literal: Vec<&str> = file.servers.iter().filter(|(_, server)| literal(server.get_ref())).map(|(key, _)| key.0.as_str()).collect();
+    match literal.as_slice() {
+        [] => protection("credentials", State::Partial, "kept out of clients, logs and records; read from the environment or from files, not sealed", LATER),
+        names => protection("credentials", State::Off, format!("the credential of {} stands in the configuration as it is", names.join(", ")), "value = \"${env:NAME}\" or \"${file:/PATH}\""),
+    }
+}
+
+fn private_addresses(file: &File) -> Protection {
+    let open = file.servers.iter().filter(|(_, server)| server.get_ref().allow_private).map(|(key, _)| key.0.as_str());
+    let open: Vec<&str> = open.collect();
+    match open.as_slice() {
+        [] => protection("private addresses", State::On, "a remote server can't lead the gateway into the local network, and redirects are not followed", ""),
+        names => protection("private addresses", State::Partial, format!("{} may be at a private address", names.join(", ")), "take allow-private out where it is not needed"),
+    }
+}
+
+fn sandboxed() -> impl Iterator<Item = Protection> {
+    sandbox::posture().into_iter().map(|found| {
+        let (state, mend) = match found.state {
+            SandboxState::On => (State::On, ""),
+            SandboxState::Partial => (State::Partial, LATER),
+            SandboxState::Off => (State::Off, LATER),
+        };
+        let name = match found.name {
+            "environment" => "sandbox: environment",
+            "descriptors" => "sandbox: descriptors",
+            "process group" => "sandbox: process group",
+            "parent death" => "sandbox: parent death",
+            "core dumps" => "sandbox: core dumps",
+            "file system" => "sandbox: file system",
+            "network" => "sandbox: network",
+            "system calls" => "sandbox: system calls",
+            "resources" => "sandbox: resources",
+            other => other,
+        };
+        protection(name, state, found.detail, mend)
+    })
+}
+
+fn audit(file: &File) -> Protection {
+    let sync = if file.audit.sync { "on the disk before its reply leaves" } else { "written before its reply leaves, though a failing machine may lose the last ones" };
+    let strict = if file.audit.strict { "; the intent too, before a call is sent" } else { "" };
+    protection("audit", State::Partial, format!("every call's record is {sync}{strict}; tampering with the file would not show"), LATER)
+}

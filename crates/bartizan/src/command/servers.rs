@@ -1,0 +1,282 @@
+//! `add`, `remove` and `list`.
+
+use std::{path::PathBuf, time::Duration};
+
+use gateway::call::Scope;
+use mcp::{Json, JsonBuf};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{load, wait};
+use crate::{
+    cli::{AddArgs, Global, Output},
+    client::{Client, ClientFault},
+    config::{
+        self, Finding, Loaded, Search,
+        edit::{self, NewServer},
+        fault::{self, nearest},
+        file::Server,
+        resolve::DEMO,
+        value::ServerUrl,
+    },
+    gate::Gate,
+    outcome::{Mistake, Told},
+    print::{self, tame},
+    state,
+};
+
+/// A package runner may have to fetch the server first.
+const FIRST_START: Duration = Duration::from_secs(180);
+
+pub fn add(global: &Global, args: &AddArgs) -> anyhow::Result<()> {
+    let path = match config::find(global.config.as_deref(), Search::Here) {
+        Some(path) => path,
+        None => config::user_file().ok_or_else(|| Mistake::new("this user has no home folder", "name a file with --config"))?,
+    };
+    let old = if path.exists() { config::read(&path)? } else { Loaded::none() };
+    let name = args.name.0.as_str();
+    let Some(changed) = edit::with_server(&old.text, name, &new_server(args)?)? else {
+        return Err(Mistake::new(format!("there is a server `{name}` in {} already", path.display()), format!("choose another name, or begin with: bartizan remove {name}")).into());
+    };
+    let loaded = config::parse(&path, changed).map_err(|faulty| config::LoadFault::Faulty(Box::new(faulty)))?;
+    edit::write(&path, &loaded.text)?;
+    eprintln!("added {name} to {}", path.display());
+    tell_new_warnings(&old.warnings, &loaded);
+    if args.no_connect {
+        return if global.output == Output::Json { print::json(&json!({"server": name, "file": path})) } else { Ok(()) };
+    }
+    let offer = wait(offer_of(&loaded, args.name.0.clone()))?;
+    match (offer, global.output) {
+        (Ok(offer), Output::Json) => print::json(&json!({"server": name, "file": path, "offer": offer})),
+        (Ok(offer), Output::Table) => show_offer(name, &offer),
+        (Err(fault), output) => {
+            if output == Output::Json {
+                print::json(&json!({"server": name, "file": path, "error": fault.to_string()}))?;
+            }
+            eprintln!("error: it does not answer: {}", tame(&fault.to_string()));
+            eprintln!("  = help: the entry stays; `bartizan list` tries again, `bartizan remove {name}` takes it out");
+            Err(Told::failure().into())
+        }
+    }
+}
+
+fn new_server(args: &AddArgs) -> Result<NewServer, Mistake> {
+    let pair = |text: &str, example: &str| match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        _ => Err(Mistake::new(format!("`{text}` is not a name and a value"), format!("write {example}"))),
+    };
+    if let Some((command, rest)) = args.command.split_first() {
+        let env = args.env.iter().map(|text| pair(text, "--env 'API_TOKEN=${env:API_TOKEN}'")).collect::<Result<_, _>>()?;
+        return Ok(NewServer::Command { command: command.clone(), args: rest.to_vec(), env });
+    }
+    let text = args.url.clone().unwrap_or_default();
+    let url: ServerUrl = text.parse().map_err(|_| Mistake::new(format!("`{text}` is not a URL"), format!("write a whole one, such as https://mcp.example.com/mcp; a command comes after `--`: bartizan add {} -- {text}", args.name.0)))?;
+    let host = url.0.host().unwrap_or_default();
+    // Whoever types a private address means it.
+    let allow_private = config::is_this_machine(host) || config::is_private(host);
+    let credential = args.header.as_deref().map(|text| pair(text, "--header 'Authorization=Bearer ${env:TOKEN}'")).transpose()?;
+    Ok(NewServer::Url { url: text, allow_private, credential })
+}
+
+/// Only what was not said of the file before.
+fn tell_new_warnings(old: &[Finding], loaded: &Loaded) {
+    let known = |finding: &Finding| old.iter().any(|old| old.title == finding.title);
+    let new: Vec<_> = loaded.warnings.iter().filter(|finding| !known(finding)).cloned().collect();
+    if let (Some(path), false) = (&loaded.path, new.is_empty()) {
+        eprintln!("{}", fault::render(path, &loaded.text, &new, fault::coloured()));
+    }
+}
+
+pub fn remove(global: &Global, name: &str) -> anyhow::Result<()> {
+    let loaded = load(global)?;
+    let Some(path) = &loaded.path else {
+        return Err(Mistake::new("there is no configuration file, so there is nothing to remove", "`bartizan add` makes one").into());
+    };
+    let Some(changed) = edit::without_server(&loaded.text, name)? else {
+        known_server(&loaded, name)?;
+        return Err(Mistake::new(format!("`{name}` can't be taken out of {}", path.display()), "edit the file by hand").into());
+    };
+    edit::write(path, &changed)?;
+    if global.output == Output::Json {
+        return print::json(&json!({"removed": name, "file": path}));
+    }
+    print::line(&format!("removed {name} from {}", path.display()))
+}
+
+/// A mistake when no server has this name.
+pub fn known_server(loaded: &Loaded, name: &str) -> Result<(), Mistake> {
+    let known: Vec<&str> = match loaded.path {
+        Some(_) => loaded.file.servers.keys().map(|key| key.0.as_str()).collect(),
+        None => vec![DEMO],
+    };
+    if known.contains(&name) {
+        return Ok(());
+    }
+    let mend = match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "`bartizan add` puts one into the configuration".to_owned(),
+        None => format!("there are: {}", known.join(", ")),
+    };
+    Err(Mistake::new(format!("there is no server `{name}`"), mend))
+}
+
+/// What a server offers.
+#[derive(Debug, Serialize)]
+struct Offer {
+    tools: Vec<Item>,
+    prompts: Vec<Item>,
+    resources: Vec<Item>,
+}
+
+#[derive(Debug, Serialize)]
+struct Item {
+    name: String,
+    description: String,
+}
+
+impl Item {
+    fn of(item: &JsonBuf) -> Item {
+        let string = |member: &str| item.json().get(member).and_then(Json::string).map(|text| tame(&text));
+        Item { name: string("name").unwrap_or_default(), description: string("description").or_else(|| string("title")).unwrap_or_default() }
+    }
+}
+
+impl print::Row for Item {
+    const TITLES: &'static [&'static str] = &["TOOL", "DESCRIPTION"];
+
+    fn cells(&self) -> Vec<String> {
+        let mut line = self.description.lines().next().unwrap_or_default().to_owned();
+        if line.chars().count() > 100 {
+            line = line.chars().take(99).chain(['…']).collect();
+        }
+        vec![self.name.clone(), line]
+    }
+}
+
+fn show_offer(name: &str, offer: &Offer) -> anyhow::Result<()> {
+    let also = [(offer.prompts.len(), "prompt"), (offer.resources.len(), "resource")];
+    let also: Vec<String> = also.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}{}", if *count == 1 { "" } else { "s" })).collect();
+    if !also.is_empty() {
+        print::line(&format!("{name} offers {}, and these tools:", also.join(" and ")))?;
+    }
+    print::rows(Output::Table, &offer.tools, &format!("{name} offers no tools"))
+}
+
+/// Asks one server through a gateway that has this server alone and a state folder that goes with it:
+/// the one that may be running is not disturbed.
+async fn offer_of(loaded: &Loaded, name: mcp::ServerName) -> anyhow::Result<Result<Offer, ClientFault>> {
+    let scratch = state::Scratch::new()?;
+    let mut alone = loaded.clone();
+    alone.file.servers.retain(|key, _| key.0 == name);
+    alone.file.limits.list_deadline = config::value::Period(FIRST_START);
+    let waiting = print::waiting(&format!("asking {name} what it offers"));
+    let gate = Gate::own(&alone, scratch.path()).await?;
+    let mut client = gate.client(Scope::One(name)).await?;
+    let offer = ask_offer(&mut client).await;
+    gate.close().await;
+    waiting.finish_and_clear();
+    Ok(offer)
+}
+
+async fn ask_offer(client: &mut Client) -> Result<Offer, ClientFault> {
+    let (tools, _) = client.list("tools/list", "tools").await?;
+    let items = |list: Vec<JsonBuf>| list.iter().map(Item::of).collect::<Vec<_>>();
+    let mut others = Vec::new();
+    for (method, member) in [("prompts/list", "prompts"), ("resources/list", "resources")] {
+        others.push(match client.list(method, member).await {
+            Ok((list, _)) => items(list),
+            // A server that has none need not know the method.
+            Err(ClientFault::Refused { .. }) => Vec::new(),
+            Err(fault) => return Err(fault),
+        });
+    }
+    let resources = others.pop().unwrap_or_default();
+    Ok(Offer { tools: items(tools), prompts: others.pop().unwrap_or_default(), resources })
+}
+
+#[derive(Serialize)]
+struct Line {
+    name: String,
+    kind: &'static str,
+    era: &'static str,
+    #[serde(rename = "where")]
+    reached: String,
+    tools: Option<usize>,
+    state: String,
+}
+
+impl print::Row for Line {
+    const TITLES: &'static [&'static str] = &["NAME", "KIND", "ERA", "TOOLS", "STATE", "WHERE"];
+
+    fn cells(&self) -> Vec<String> {
+        let tools = self.tools.map_or_else(|| "-".to_owned(), |count| count.to_string());
+        vec![self.name.clone(), self.kind.to_owned(), self.era.to_owned(), tools, self.state.clone(), self.reached.clone()]
+    }
+}
+
+pub fn list(global: &Global, offline: bool) -> anyhow::Result<()> {
+    let loaded = load(global)?;
+    let mut lines = configured(&loaded);
+    if !offline && lines.iter().any(|line| line.state.is_empty()) {
+        let folder = state::folder(global.state_dir.clone())?;
+        wait(ask_all(&loaded, folder, &mut lines))?;
+    }
+    for line in &mut lines {
+        if line.state.is_empty() {
+            line.state = "not asked".to_owned();
+        }
+    }
+    print::rows(global.output, &lines, "no servers: `bartizan add NAME -- COMMAND…` or `bartizan add NAME URL`")
+}
+
+/// One line for each server; those to ask have no state yet.
+fn configured(loaded: &Loaded) -> Vec<Line> {
+    if loaded.path.is_none() {
+        return vec![Line { name: DEMO.to_owned(), kind: "command", era: "auto", reached: "built in".to_owned(), tools: None, state: String::new() }];
+    }
+    let line = |name: &str, server: &Server| Line {
+        name: name.to_owned(),
+        kind: if server.url.is_some() { "remote" } else { "command" },
+        era: server.era.as_str(),
+        reached: match (&server.url, &server.command) {
+            (Some(url), _) => url.get_ref().0.to_string(),
+            (None, command) => command.iter().map(|command| command.get_ref()).chain(server.args.iter().map(|arg| arg.get_ref())).map(String::as_str).collect::<Vec<_>>().join(" "),
+        },
+        tools: None,
+        state: if server.enabled { String::new() } else { "disabled".to_owned() },
+    };
+    loaded.file.servers.iter().map(|(key, server)| line(key.0.as_str(), server.get_ref())).collect()
+}
+
+/// Asks every server, all at once, through the running gateway or our own.
+async fn ask_all(loaded: &Loaded, folder: PathBuf, lines: &mut [Line]) -> anyhow::Result<()> {
+    let waiting = print::waiting("asking the servers");
+    let gate = match Gate::running(&folder).await {
+        Some(gate) => gate,
+        None => Gate::own(loaded, &folder).await?,
+    };
+    let gate = std::sync::Arc::new(gate);
+    let mut asked = tokio::task::JoinSet::new();
+    for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.state.is_empty()) {
+        let name = mcp::ServerName::new(&line.name)?;
+        let gate = gate.clone();
+        asked.spawn(async move { (index, count_tools(&gate, name).await) });
+    }
+    while let Some(done) = asked.join_next().await {
+        let (index, counted) = done?;
+        match counted {
+            Ok(count) => (lines[index].tools, lines[index].state) = (Some(count), "ok".to_owned()),
+            Err(error) => lines[index].state = tame(&error.to_string()),
+        }
+    }
+    if let Some(gate) = std::sync::Arc::into_inner(gate) {
+        gate.close().await;
+    }
+    waiting.finish_and_clear();
+    Ok(())
+}
+
+async fn count_tools(gate: &Gate, name: mcp::ServerName) -> anyhow::Result<usize> {
+    let mut client = gate.client(Scope::One(name)).await?;
+    Ok(client.list("tools/list", "tools").await?.0.len())
+}

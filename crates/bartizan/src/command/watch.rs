@@ -1,0 +1,103 @@
+//! Waiting for the configuration file to change.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+use crate::config::{self, Loaded, Search};
+
+/// A file is taken when it has been still for so long: an editor may write it in pieces.
+const STILL: Duration = Duration::from_millis(100);
+/// Not every file system tells of changes, and not every way of changing a file is told: a look now and then finds the rest.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Waits for changes of what the file says, whatever the way they came about.
+pub struct Watch {
+    named: Option<PathBuf>,
+    seen: Option<(PathBuf, String)>,
+    events: mpsc::Receiver<()>,
+    hang_up: HangUp,
+    // Dropping it would end the events.
+    _watcher: Option<RecommendedWatcher>,
+}
+
+impl Watch {
+    /// From what was loaded on.
+    pub fn new(named: Option<&Path>, loaded: &Loaded) -> Self {
+        let (told, events) = mpsc::channel(1);
+        let watcher = notify::recommended_watcher(move |_| drop(told.try_send(()))).map(|mut watcher| {
+            let folder = |path: PathBuf| std::path::absolute(path).ok()?.parent().map(Path::to_owned);
+            let candidates = loaded.path.clone().into_iter().chain(named.is_none().then(|| PathBuf::from(config::FILE_NAME))).chain(config::user_file());
+            for folder in candidates.filter_map(folder) {
+                // A folder that is not there yet is left to the look now and then.
+                let _ = watcher.watch(&folder, RecursiveMode::NonRecursive);
+            }
+            watcher
+        });
+        let seen = loaded.path.clone().map(|path| (path, loaded.text.clone()));
+        Watch { named: named.map(Path::to_owned), seen, events, hang_up: HangUp::new(), _watcher: watcher.ok() }
+    }
+
+    /// Returns when there is another file, or another text in it, or when SIGHUP asks for a fresh look.
+    pub async fn changed(&mut self) {
+        loop {
+            let asked = tokio::select! {
+                Some(()) = self.events.recv() => false,
+                () = self.hang_up.received() => true,
+                () = tokio::time::sleep(LOOK) => false,
+            };
+            let now = self.still().await;
+            if asked || now != self.seen {
+                self.seen = now;
+                return;
+            }
+        }
+    }
+
+    async fn still(&mut self) -> Option<(PathBuf, String)> {
+        let mut before = self.read();
+        loop {
+            tokio::time::sleep(STILL).await;
+            let now = self.read();
+            if now == before {
+                return now;
+            }
+            before = now;
+        }
+    }
+
+    fn read(&self) -> Option<(PathBuf, String)> {
+        let path = config::find(self.named.as_deref(), Search::Here)?;
+        let text = std::fs::read_to_string(&path).ok()?;
+        Some((path, text))
+    }
+}
+
+/// SIGHUP, where there is such a thing.
+struct HangUp {
+    #[cfg(unix)]
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+impl HangUp {
+    fn new() -> Self {
+        HangUp {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok(),
+        }
+    }
+
+    async fn received(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.signal
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,157 @@
+//! From what is written to what the gateway serves.
+
+use std::path::{Path, PathBuf};
+
+use gateway::config as resolved;
+use upstream::EraChoice;
+
+use super::{
+    Loaded,
+    file::{self, Era, File, Loopback},
+};
+
+/// The name of the server that is offered where there is no configuration file.
+pub const DEMO: &str = "demo";
+
+/// Why a configuration that was checked can't be resolved.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveFault {
+    /// The demo server is this very program.
+    #[error("this program's own file is not known: {0}")]
+    OwnFile(#[from] std::io::Error),
+    /// A name that only the gateway knows to refuse.
+    #[error(transparent)]
+    Name(#[from] mcp::NameFault),
+    /// A header that can't be a credential.
+    #[error(transparent)]
+    Credential(#[from] vault::VaultFault),
+}
+
+/// What the gateway serves: the file's servers, or the demo server where there is no file.
+pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, ResolveFault> {
+    let folder = std::path::absolute(loaded.folder())?;
+    let File { listen, separator, hosts, origins, tls, identity, roles, servers, limits, audit } = &loaded.file;
+    let mut entries = Vec::new();
+    for (key, server) in servers {
+        if server.get_ref().enabled {
+            entries.extend(entry(key.0.clone(), server.get_ref(), &folder)?);
+        }
+    }
+    if loaded.path.is_none() {
+        entries.push(demo()?);
+    }
+    Ok(resolved::Config {
+        listen: listen.get_ref().0,
+        tls: tls.as_ref().map(|tls| resolved::Tls { cert: folder.join(tls.cert.get_ref()), key: folder.join(tls.key.get_ref()) }),
+        hosts: hosts.iter().map(|host| host.0.clone()).collect(),
+        origins: origins.iter().map(|origin| origin.0.clone()).collect(),
+        separator: separator.separator.clone(),
+        loopback_open: identity.loopback == Loopback::Open,
+        roles: roles.iter().map(|(key, role)| resolve_role(&key.0, role.get_ref())).collect(),
+        servers: entries,
+        limits: resolve_limits(limits),
+        audit: resolved::Audit { strict: audit.strict, sync: audit.sync },
+        state_dir: state_dir.to_owned(),
+    })
+}
+
+fn resolve_role(name: &str, role: &file::Role) -> policy::Role {
+    policy::Role {
+        name: name.to_owned(),
+        members: role.members.iter().map(|member| member.get_ref().0.clone()).collect(),
+        allow: role.allow.iter().map(|pattern| pattern.get_ref().0.clone()).collect(),
+        deny: role.deny.iter().map(|pattern| pattern.get_ref().0.clone()).collect(),
+    }
+}
+
+fn resolve_limits(limits: &file::Limits) -> resolved::Limits {
+    resolved::Limits {
+        message_bytes: limits.body.0,
+        header_bytes: limits.header.0,
+        depth: limits.depth.0 as usize,
+        argument_bytes: limits.arguments.0,
+        connections: limits.connections.0 as usize,
+        sessions: limits.sessions.0 as usize,
+        sessions_per_principal: limits.sessions_per_principal.0 as usize,
+        session_idle: limits.session_idle.0,
+        in_flight_per_principal: limits.in_flight_per_principal.0 as usize,
+        list_deadline: limits.list_deadline.0,
+    }
+}
+
+/// `None` for an entry that has no way to be reached, which the check has refused already.
+fn entry(name: mcp::ServerName, server: &file::Server, folder: &Path) -> Result<Option<resolved::Server>, ResolveFault> {
+    let reach = match (&server.url, &server.command) {
+        (Some(url), _) => resolved::Reach::Http { url: url.get_ref().0.clone(), allow_private: server.allow_private },
+        (None, Some(command)) => resolved::Reach::Stdio {
+            command: program(command.get_ref(), folder),
+            args: server.args.iter().map(|arg| arg.get_ref().clone()).collect(),
+            env: server.env.iter().map(|(name, value)| (name.clone(), value.get_ref().reference.clone())).collect(),
+            cwd: server.cwd.as_ref().map(|cwd| folder.join(cwd.get_ref())),
+        },
+        (None, None) => return Ok(None),
+    };
+    let credentials = match &server.credential {
+        Some(credential) => {
+            let credential = credential.get_ref();
+            vec![vault::Credential::new(&credential.header.0, credential.value.get_ref().reference.clone())?]
+        }
+        None => Vec::new(),
+    };
+    let era = match server.era {
+        Era::Auto => EraChoice::Auto,
+        Era::Handshake => EraChoice::Handshake,
+        Era::Stateless => EraChoice::Stateless,
+    };
+    Ok(Some(resolved::Server { name, reach, era, shared: server.shared, timeout: server.timeout.0, credentials }))
+}
+
+/// A path begins at the file's folder; a bare name is looked for in PATH.
+fn program(command: &str, folder: &Path) -> String {
+    let path = PathBuf::from(command);
+    if command.contains('/') && path.is_relative() { folder.join(path).to_string_lossy().into_owned() } else { command.to_owned() }
+}
+
+fn demo() -> Result<resolved::Server, ResolveFault> {
+    let server = file::Server::default();
+    Ok(resolved::Server {
+        name: mcp::ServerName::new(DEMO)?,
+        reach: resolved::Reach::Stdio {
+            command: std::env::current_exe()?.to_string_lossy().into_owned(),
+            args: vec!["demo-server".to_owned()],
+            env: Vec::new(),
+            cwd: None,
+        },
+        era: EraChoice::Auto,
+        shared: false,
+        timeout: server.timeout.0,
+        credentials: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_limits_are_the_gateways_own() {
+        assert_eq!(resolve_limits(&file::Limits::default()), resolved::Limits::default());
+    }
+
+    #[test]
+    fn paths_begin_at_the_files_folder_and_disabled_servers_are_left_out() {
+        let text = "[servers.a]\ncommand = \"./run\"\ncwd = \"data\"\n[servers.b]\ncommand = \"npx\"\n[servers.c]\nurl = \"https://x/mcp\"\nenabled = false\n";
+        let loaded = super::super::parse(Path::new("/etc/bartizan/bartizan.toml"), text.to_owned()).unwrap();
+        let config = resolve(&loaded, Path::new("/state")).unwrap();
+        let reached: Vec<_> = config.servers.iter().map(|server| (server.name.as_str(), &server.reach)).collect();
+        let stdio = |command: &str, cwd: Option<&str>| resolved::Reach::Stdio { command: command.into(), args: vec![], env: vec![], cwd: cwd.map(PathBuf::from) };
+        assert_eq!(reached, [("a", &stdio("/etc/bartizan/./run", Some("/etc/bartizan/data"))), ("b", &stdio("npx", None))]);
+    }
+
+    #[test]
+    fn without_a_file_there_is_the_demo_server() {
+        let config = resolve(&Loaded::none(), Path::new("/state")).unwrap();
+        assert_eq!(config.servers.iter().map(|server| server.name.as_str()).collect::<Vec<_>>(), [DEMO]);
+        assert_eq!(config.listen, file::DEFAULT_LISTEN);
+    }
+}

@@ -1,0 +1,84 @@
+//! The way from a command to a gateway: the one that runs on this state folder, or one that lives as long as the command.
+
+use std::{path::PathBuf, sync::Arc};
+
+use gateway::{
+    Gateway,
+    call::{Door, Scope},
+};
+use identity::Verified;
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, DuplexStream};
+
+use crate::{
+    client::Client,
+    config::{Loaded, resolve::resolve},
+};
+
+/// What may wait between a command and its own gateway.
+const PIPE: usize = 64 << 10;
+
+/// A gateway within reach.
+pub enum Gate {
+    /// It runs on this state folder.
+    Running(PathBuf),
+    /// It is this process.
+    Own(Arc<Gateway>),
+}
+
+/// Both directions of one channel.
+pub type Channel = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>);
+
+impl Gate {
+    /// The running gateway, if there is one.
+    pub async fn running(state_dir: &std::path::Path) -> Option<Gate> {
+        #[cfg(unix)]
+        if gateway::door::connect(state_dir, Door::Local, &Scope::All).await.is_some() {
+            return Some(Gate::Running(state_dir.to_owned()));
+        }
+        let _ = state_dir;
+        None
+    }
+
+    /// One of our own.
+    pub async fn own(loaded: &Loaded, state_dir: &std::path::Path) -> anyhow::Result<Gate> {
+        Ok(Gate::Own(Gateway::open(resolve(loaded, state_dir)?).await?))
+    }
+
+    /// A channel through `door` to the servers in `scope`.
+    pub async fn channel(&self, door: Door, scope: Scope) -> anyhow::Result<Channel> {
+        match self {
+            #[cfg(unix)]
+            Gate::Running(folder) => {
+                let stream = gateway::door::connect(folder, door, &scope).await;
+                let (read, write) = stream.ok_or_else(|| anyhow::anyhow!("the gateway has just stopped"))?.into_split();
+                Ok((Box::new(read), Box::new(write)))
+            }
+            #[cfg(not(unix))]
+            Gate::Running(_) => anyhow::bail!("the running gateway can't be reached on this system"),
+            Gate::Own(gateway) => {
+                let (ours, theirs) = tokio::io::duplex(PIPE);
+                tokio::spawn(serve(gateway.clone(), door, scope, theirs));
+                let (read, write) = tokio::io::split(ours);
+                Ok((Box::new(read), Box::new(write)))
+            }
+        }
+    }
+
+    /// A client of the servers in `scope`.
+    pub async fn client(&self, scope: Scope) -> anyhow::Result<Client> {
+        let (read, write) = self.channel(Door::Local, scope).await?;
+        Ok(Client::new(read, write))
+    }
+
+    /// Ends our own gateway and all that it started.
+    pub async fn close(self) {
+        if let Gate::Own(gateway) = self {
+            gateway.shutdown().await;
+        }
+    }
+}
+
+async fn serve(gateway: Arc<Gateway>, door: Door, scope: Scope, stream: DuplexStream) {
+    let (read, write) = tokio::io::split(stream);
+    gateway.serve_lines(Verified::process_owner(), scope, door, BufReader::new(read), write).await;
+}

@@ -1,0 +1,154 @@
+//! Servers that people really run, behind the gateway: all together and each alone, for clients of
+//! both eras.
+
+use std::path::Path;
+
+use e2e::{Client, Era, Gateway, node, node_module, python, run};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+/// What the servers work on: a folder with a file, which is a git repository.
+async fn workspace() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("note.txt"), "written before the test").unwrap();
+    let git = async |arguments: &[&str]| {
+        run(Command::new("git").args(arguments).current_dir(folder.path())).await;
+    };
+    git(&["init", "-q", "-b", "main"]).await;
+    git(&["add", "."]).await;
+    git(&[
+        "-c",
+        "user.name=e2e",
+        "-c",
+        "user.email=e2e@example.com",
+        "commit",
+        "-q",
+        "-m",
+        "first",
+    ])
+    .await;
+    folder
+}
+
+fn npm(package: &str) -> String {
+    node_module(&format!("@modelcontextprotocol/{package}/dist/index.js")).display().to_string()
+}
+
+async fn gateway(folder: &Path) -> Gateway {
+    let (node, files) = (node(), folder.display());
+    let memory = folder.join("memory.jsonl");
+    let (everything, filesystem, memory_server) =
+        (npm("server-everything"), npm("server-filesystem"), npm("server-memory"));
+    let (git, time) = (python("mcp-server-git"), python("mcp-server-time"));
+    Gateway::start(&format!(
+        r#"
+        [servers.everything]
+        command = {node:?}
+        args = [{everything:?}, "stdio"]
+        [servers.files]
+        command = {node:?}
+        args = [{filesystem:?}, "{files}"]
+        [servers.memory]
+        command = {node:?}
+        args = [{memory_server:?}]
+        env = {{ MEMORY_FILE_PATH = {memory:?} }}
+        [servers.git]
+        command = {git:?}
+        args = ["--repository", "{files}"]
+        [servers.time]
+        command = {time:?}
+        args = ["--local-timezone", "UTC"]
+        "#
+    ))
+    .await
+}
+
+/// One call of each server, by whatever the tools are called here.
+async fn use_all(folder: &Path, call: impl AsyncFn(&str, &str, serde_json::Value) -> String) {
+    let said = call("everything", "echo", json!({ "message": "hello" })).await;
+    assert!(said.contains("hello"), "{said}");
+    let sum = call("everything", "get-sum", json!({ "a": 2, "b": 40 })).await;
+    assert!(sum.contains("42"), "{sum}");
+
+    let note = folder.join("note.txt");
+    let read = call("files", "read_text_file", json!({ "path": note })).await;
+    assert_eq!(read, "written before the test");
+    let outside = call("files", "read_text_file", json!({ "path": "/etc/hostname" })).await;
+    assert!(outside.contains("denied"), "{outside}");
+
+    let ada = json!({ "name": "Ada", "entityType": "person", "observations": ["wrote a program"] });
+    call("memory", "create_entities", json!({ "entities": [ada] })).await;
+    let graph = call("memory", "read_graph", json!({})).await;
+    assert!(graph.contains("wrote a program"), "{graph}");
+
+    let log = call("git", "git_log", json!({ "repo_path": folder, "max_count": 1 })).await;
+    assert!(log.contains("first"), "{log}");
+
+    let clock = call("time", "get_current_time", json!({ "timezone": "UTC" })).await;
+    assert!(clock.contains("UTC"), "{clock}");
+}
+
+async fn together(era: Era) {
+    let folder = workspace().await;
+    let gateway = gateway(folder.path()).await;
+    let client = gateway.client(era).await;
+    let tools = client.tools().await;
+    for tool in [
+        "everything__echo",
+        "files__read_text_file",
+        "memory__read_graph",
+        "git__git_log",
+        "time__get_current_time",
+    ] {
+        assert!(tools.iter().any(|name| name == tool), "{tool} is not in {tools:?}");
+    }
+    assert_eq!(tools, client.tools().await, "the order of tools is not stable");
+    use_all(folder.path(), async |server: &str, tool: &str, arguments| {
+        client.call_text(&format!("{server}__{tool}"), arguments).await
+    })
+    .await;
+    read_a_resource(&client, "everything+demo:").await;
+}
+
+async fn each_alone(era: Era) {
+    let folder = workspace().await;
+    let gateway = gateway(folder.path()).await;
+    use_all(folder.path(), async |server: &str, tool: &str, arguments| {
+        gateway.client_of(server, era).await.call_text(tool, arguments).await
+    })
+    .await;
+    let client = gateway.client_of("everything", era).await;
+    assert!(client.tools().await.contains(&"echo".to_owned()));
+    read_a_resource(&client, "demo:").await;
+}
+
+async fn read_a_resource(client: &Client, scheme: &str) {
+    let list = client.request("resources/list", json!({})).await;
+    let uri = list["result"]["resources"][0]["uri"].as_str().unwrap_or_else(|| panic!("{list}"));
+    assert!(uri.starts_with(scheme), "{uri}");
+    let read = client.request("resources/read", json!({ "uri": uri })).await;
+    let contents = &read["result"]["contents"][0];
+    assert_eq!(contents["uri"], uri, "{read}");
+    assert!(contents["text"].as_str().is_some_and(|text| !text.is_empty()), "{read}");
+}
+
+#[tokio::test]
+async fn together_for_handshake_clients() {
+    together(Era::Handshake).await;
+}
+
+#[tokio::test]
+async fn together_for_stateless_clients() {
+    together(Era::Stateless).await;
+}
+
+#[tokio::test]
+async fn each_alone_for_handshake_clients() {
+    each_alone(Era::Handshake).await;
+}
+
+#[tokio::test]
+async fn each_alone_for_stateless_clients() {
+    each_alone(Era::Stateless).await;
+}
