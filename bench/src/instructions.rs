@@ -38,9 +38,9 @@ pub struct Options {
     /// Lines of each list of functions.
     #[arg(long, default_value_t = 25)]
     top: usize,
-    /// Also shows who calls functions whose name contains this.
+    /// Also shows who calls functions whose name contains this; may be repeated.
     #[arg(long)]
-    callers: Option<String>,
+    callers: Vec<String>,
     /// Fails when a scenario costs 5 % more instructions than the baseline says, or is over the budget.
     #[arg(long)]
     check: bool,
@@ -213,7 +213,7 @@ fn report(options: &Options, scenario: &Scenario, call: &Profile) {
     {
         println!("{calls:>9.2}  {}", shortened(name));
     }
-    if let Some(part) = &options.callers {
+    for part in &options.callers {
         println!("\n## Who calls {part}");
         for (caller, callee, calls, cost) in call.callers(part).iter().take(options.top) {
             println!("{cost:>9.0} {calls:>7.2} ×  {} <- {}", shortened(callee), shortened(caller));

@@ -8,11 +8,10 @@ use crate::config::value::{Listen, Period, ServerKey, ValueFault};
 
 const AFTER: &str = "\
 First steps:
-  bartizan up                                      start the gateway (with a small demo server when nothing is configured)
-  bartizan add files -- npx -y @modelcontextprotocol/server-filesystem ~/docs
-  bartizan add github https://api.githubcopilot.com/mcp/ --header 'Authorization=Bearer ${env:GITHUB_TOKEN}'
-  bartizan call demo add '{\"a\":1,\"b\":2}'           call a tool from here
-  bartizan posture                                 what is protected on this machine, and what is not
+  bartizan up                             start the gateway, with a small demo server inside
+  bartizan call demo add '{\"a\":1,\"b\":2}'  call a tool
+  bartizan add git -- uvx mcp-server-git  put a server of your own in the demo's place
+  bartizan posture                        what is protected on this machine, and what is not
 
 Exit codes: 0 done; 1 refused or failed; 2 a mistake in the command line or in the configuration.";
 
@@ -53,8 +52,9 @@ pub enum Output {
 pub enum Command {
     /// Start the gateway
     #[command(after_help = "\
-Without a configuration file it listens on 127.0.0.1:8420 and offers a small demo server. A changed file is taken up
-without a restart; a broken one is reported, and the gateway goes on with the old one. Ctrl-C ends it.
+Without a configuration file it listens on 127.0.0.1:8420 and offers a small demo server.
+A changed file is taken up without a restart; when it is broken, the gateway says so and
+goes on with the old one. Ctrl-C ends it.
 
 Examples:
   bartizan up
@@ -70,10 +70,11 @@ Examples:
 Examples:
   bartizan add files -- npx -y @modelcontextprotocol/server-filesystem ~/docs
   bartizan add git --env 'GIT_TOKEN=${env:GIT_TOKEN}' -- uvx mcp-server-git
-  bartizan add github https://api.githubcopilot.com/mcp/ --header 'Authorization=Bearer ${env:GITHUB_TOKEN}'
+  bartizan add github https://api.githubcopilot.com/mcp/ \\
+    --header 'Authorization=Bearer ${env:GITHUB_TOKEN}'
 
-In single quotes your shell leaves ${env:…} alone: the gateway reads the variable when it needs it, so that no secret
-is written to the file.")]
+In single quotes your shell leaves ${env:…} alone: the gateway reads the variable when it needs
+it, so that no secret is written to the file.")]
     Add(AddArgs),
     /// Take a server out of the configuration
     Remove {
@@ -92,7 +93,7 @@ Examples:
         offline: bool,
     },
     /// Validate the configuration
-    #[command(after_help = "Errors show line, column and mend, and exit with 2. Warnings are printed too, and exit with 0.")]
+    #[command(after_help = "An error shows its line and the mend, and the exit code is 2. Warnings alone leave it 0.")]
     Check,
     /// Call a tool
     #[command(after_help = "\
@@ -118,8 +119,9 @@ Exit code 1 when the call is refused or the tool reports an error.")]
 For the client's configuration:
   {\"mcpServers\":{\"bartizan\":{\"command\":\"bartizan\",\"args\":[\"stdio\"]}}}
 
-It passes everything on to the running gateway, as the owner of its state folder. When none is running, it is one itself.
-./bartizan.toml is not looked at here: name it with --config if it is meant.")]
+It passes everything on to the running gateway, as the owner of its state folder. When none is
+running, it is one itself. ./bartizan.toml is not looked at here, since the client chooses the
+folder: name the file with --config if it is meant.")]
     Stdio {
         /// Offer this server alone, its names untouched
         #[arg(long, value_name = "NAME", value_parser = typed::<ServerKey>)]

@@ -63,7 +63,7 @@ impl Client {
     }
 
     /// Calls a tool; `arguments` is a JSON object.
-    pub async fn call_tool(&mut self, tool: &str, arguments: Json<'_>, listener: &mut dyn Listener) -> Result<JsonBuf, ClientFault> {
+    pub async fn call_tool(&mut self, tool: &str, arguments: Json<'_>, listener: &mut (dyn Listener + Send)) -> Result<JsonBuf, ClientFault> {
         let members = format!("\"name\":{},\"arguments\":{}", quote(tool), arguments.text());
         let mut again = String::new();
         for _ in 0..ROUNDS {
@@ -95,7 +95,7 @@ impl Client {
     }
 
     /// One request; `members` are those of its params but `_meta`.
-    async fn request(&mut self, method: &str, members: &str, listener: &mut dyn Listener) -> Result<JsonBuf, ClientFault> {
+    async fn request(&mut self, method: &str, members: &str, listener: &mut (dyn Listener + Send)) -> Result<JsonBuf, ClientFault> {
         self.sent += 1;
         let id = self.sent.to_string();
         let comma = if members.is_empty() { "" } else { "," };
@@ -146,7 +146,7 @@ fn refused(error: Json<'_>) -> ClientFault {
 }
 
 /// The members that the next round brings: an answer to each question, and the state as it came.
-fn answers(result: Json<'_>, listener: &mut dyn Listener) -> String {
+fn answers(result: Json<'_>, listener: &mut (dyn Listener + Send)) -> String {
     let mut answers = Vec::new();
     for (key, question) in result.get("inputRequests").into_iter().flat_map(Json::members) {
         let method = question.get("method").and_then(Json::string);

@@ -22,11 +22,16 @@ pub fn rows<R: Row>(output: Output, rows: &[R], nothing: &str) -> anyhow::Result
         Output::Table if rows.is_empty() => line(nothing),
         Output::Table => {
             let mut table = Table::new();
-            table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(R::TITLES);
+            table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(R::TITLES);
+            // Into a pipe or a file each row is one line, whatever its length.
+            if let Some((width, _)) = terminal_size::terminal_size_of(io::stdout()) {
+                table.set_width(width.0.max(60));
+            }
             for row in rows {
                 table.add_row(row.cells());
             }
-            line(&table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n"))
+            let lines: Vec<String> = table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect();
+            line(&lines.join("\n"))
         }
     }
 }

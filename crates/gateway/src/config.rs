@@ -33,6 +33,25 @@ pub struct Config {
     pub state_dir: PathBuf,
 }
 
+impl Config {
+    /// Everything at its default, no server, state in `state_dir`.
+    pub fn bare(state_dir: PathBuf) -> Config {
+        Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8420)),
+            tls: None,
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            separator: Separator::default(),
+            loopback_open: false,
+            roles: Vec::new(),
+            servers: Vec::new(),
+            limits: Limits::default(),
+            audit: Audit { strict: false, sync: true },
+            state_dir,
+        }
+    }
+}
+
 /// PEM files; changed files are picked up without a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {

@@ -14,7 +14,7 @@ use bytestring::ByteString;
 pub struct Limits {
     /// Length of the text, in bytes.
     pub bytes: usize,
-    /// Nesting of arrays and objects.
+    /// Nesting of arrays and objects; never more than 256, whatever is asked for.
     pub depth: usize,
     /// Number of values in the whole text.
     pub values: usize,
@@ -287,7 +287,8 @@ impl JsonBuf {
         Json(&self.0)
     }
 
-    /// A share of this buffer for a value inside it, without a copy. A value from elsewhere is copied.
+    /// A share of this buffer for a value inside it, without a copy: the whole buffer lives as long as the share.
+    /// A value from elsewhere is copied.
     pub fn share(&self, part: Json<'_>) -> JsonBuf {
         let own = self.0.as_bytes().as_ptr_range();
         let wanted = part.0.as_bytes().as_ptr_range();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use mcp::{Era, Json, ServerName};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
 use crate::asks::capabilities_key;
@@ -165,15 +166,19 @@ impl Link {
     /// later ones fail.
     pub async fn shutdown(&self) {
         self.inner.lot.clear();
-        let sessions = self.inner.pool.close();
-        for session in &sessions {
-            session.end();
+        let mut leaving = JoinSet::new();
+        for session in self.inner.pool.close() {
+            leaving.spawn(async move {
+                if let Wire::Web(web) = &session.wire {
+                    web.leave().await;
+                }
+                session.end();
+                if let Wire::Pipe(pipe) = &session.wire {
+                    pipe.gone().await;
+                }
+            });
         }
-        for session in &sessions {
-            if let Wire::Pipe(pipe) = &session.wire {
-                pipe.gone().await;
-            }
-        }
+        while leaving.join_next().await.is_some() {}
     }
 }
 

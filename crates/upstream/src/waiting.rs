@@ -1,7 +1,7 @@
 //! One call on a session, from its request to its reply: asks, streams that break, and cancellation.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mcp::JsonBuf;
@@ -97,6 +97,7 @@ impl Waiting {
                 biased;
                 wake = self.call.next() => match wake {
                     Wake::Done(outcome) => {
+                        self.hand_on(asks);
                         self.close();
                         return outcome.map(Progress::Done);
                     }
@@ -153,6 +154,22 @@ impl Waiting {
             }
         }
         Err(why)
+    }
+
+    /// The reply came though its client was not asked yet. On a pipe the asks were somebody else's, and
+    /// go to the next call.
+    fn hand_on(&mut self, mut asks: Vec<Ask>) {
+        if !matches!(self.session.wire, Wire::Pipe(_)) {
+            return;
+        }
+        self.session.calls.remove(self.id);
+        asks.extend(self.call.take_asks());
+        for ask in asks {
+            self.answered(&ask.id);
+            if let Err(ask) = self.session.calls.ask_oldest(ask, Instant::now()) {
+                self.session.refuse_ask(&ask.id, "too many requests wait for the client");
+            }
+        }
     }
 
     /// An ask was answered.

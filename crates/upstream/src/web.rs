@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, Uri};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use mcp::Version;
 use tokio::sync::Semaphore;
@@ -20,6 +21,8 @@ use crate::session::{Session, Wire};
 
 /// What a notification or an answer may take.
 const SAY: Duration = Duration::from_secs(10);
+/// What a DELETE may take while others wait for the shutdown.
+const LEAVE: Duration = Duration::from_secs(2);
 /// Notifications under way at once; more are dropped.
 const TELLS: usize = 64;
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -168,16 +171,23 @@ impl Web {
         self.background(request);
     }
 
-    /// Ends the session at the server, if it has one.
-    pub fn delete(&self) {
-        if self.id.get().is_some() && !self.is_gone() {
-            let url = &self.http.target.url;
-            let request = self.http.request(Method::DELETE, url, self.headers(), Bytes::new());
-            self.background(request);
+    /// The request that ends the session at the server; once, and only if there is one.
+    fn farewell(&self) -> Option<http::Request<Full<Bytes>>> {
+        let gone = self.gone.swap(true, Ordering::Relaxed);
+        self.id.get().filter(|_| !gone)?;
+        let url = &self.http.target.url;
+        Some(self.http.request(Method::DELETE, url, self.headers(), Bytes::new()))
+    }
+
+    /// Ends the session and waits until the server knows.
+    pub async fn leave(&self) {
+        if let Some(request) = self.farewell() {
+            let sent = self.http.client.send(request, self.http.target.allow_private);
+            let _ = timeout(LEAVE, sent).await;
         }
     }
 
-    fn background(&self, request: http::Request<http_body_util::Full<Bytes>>) {
+    fn background(&self, request: http::Request<Full<Bytes>>) {
         // Outside a runtime (a drop at the very end) there is nobody to send it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let Ok(permit) = self.tells.clone().try_acquire_owned() else { return };
@@ -192,13 +202,14 @@ impl Web {
         });
     }
 
-    /// Ends it: the stream closed, the server told.
+    /// Ends it: the stream closed, the server told in the background.
     pub fn end(&self) {
         if let Some(task) = lock(&self.stream).take() {
             task.abort();
         }
-        self.delete();
-        self.gone.store(true, Ordering::Relaxed);
+        if let Some(request) = self.farewell() {
+            self.background(request);
+        }
     }
 }
 

@@ -4,11 +4,6 @@
 //! Nothing here knows more of MCP than it must: the tests look at the wire, not at a library's
 //! reading of it.
 #![forbid(unsafe_code)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "this is a library of tests: a failure to set up is a failure of the test"
-)]
 
 mod client;
 mod gateway;

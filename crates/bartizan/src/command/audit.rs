@@ -26,7 +26,8 @@ fn tail(global: &Global, lines: usize, refused: bool) -> anyhow::Result<()> {
     let mut last: VecDeque<Line> = VecDeque::new();
     for entry in Journal::read(&folder)? {
         let entry = entry?;
-        if refused && !is_refused(&entry) {
+        // The journal's own notes are for whoever repairs it.
+        if entry.kind == Kind::Checkpoint || (refused && !is_refused(&entry)) {
             continue;
         }
         if last.len() == lines {

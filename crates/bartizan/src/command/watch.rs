@@ -29,7 +29,10 @@ impl Watch {
     /// From what was loaded on.
     pub fn new(named: Option<&Path>, loaded: &Loaded) -> Self {
         let (told, events) = mpsc::channel(1);
-        let watcher = notify::recommended_watcher(move |_| drop(told.try_send(()))).map(|mut watcher| {
+        let watcher = notify::recommended_watcher(move |_| {
+            // One that waits already says the same.
+            let _ = told.try_send(());
+        }).map(|mut watcher| {
             let folder = |path: PathBuf| std::path::absolute(path).ok()?.parent().map(Path::to_owned);
             let candidates = loaded.path.clone().into_iter().chain(named.is_none().then(|| PathBuf::from(config::FILE_NAME))).chain(config::user_file());
             for folder in candidates.filter_map(folder) {

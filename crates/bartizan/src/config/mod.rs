@@ -11,7 +11,7 @@ pub mod value;
 
 use std::path::{Path, PathBuf};
 
-pub use check::{find_program, is_private, is_this_machine};
+pub use check::{is_private, is_this_machine};
 pub use fault::{Faulty, Finding, Severity};
 pub use file::File;
 

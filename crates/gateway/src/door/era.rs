@@ -62,3 +62,62 @@ fn claimed<'a>(message: &Message<'a>) -> Option<std::borrow::Cow<'a, str>> {
     };
     params.get(meta::META)?.get(meta::PROTOCOL_VERSION).and_then(Json::string)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a request with this header and body is taken for; a refusal by its label.
+    fn taken(header: Option<&str>, body: &str) -> Result<Era, &'static str> {
+        let mut headers = HeaderMap::new();
+        if let Some(header) = header {
+            headers.insert("mcp-protocol-version", header.parse().unwrap());
+        }
+        let json = Json::read(body.as_bytes(), &mcp::Limits::default()).unwrap();
+        of_http(&headers, &Message::of(json).unwrap()).map_err(|refusal| refusal.label())
+    }
+
+    fn request(method: &str, params: &str) -> String {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#)
+    }
+
+    fn claims(version: &str) -> String {
+        let params =
+            format!(r#"{{"_meta":{{"io.modelcontextprotocol/protocolVersion":"{version}"}}}}"#);
+        request("tools/list", &params)
+    }
+
+    #[test]
+    fn header_and_body_must_agree() {
+        use Era::{Handshake, Stateless};
+        let bare = request("tools/list", "{}");
+        let initialize = request("initialize", r#"{"protocolVersion":"2025-11-25"}"#);
+        let rows = [
+            (Some("2026-07-28"), claims("2026-07-28"), Ok(Stateless)),
+            (Some(" 2026-07-28 "), claims("2026-07-28"), Ok(Stateless)),
+            (None, claims("2026-07-28"), Err("era-mismatch")),
+            (Some("2025-11-25"), claims("2026-07-28"), Err("era-mismatch")),
+            (Some("2026-07-28"), claims("2025-11-25"), Err("era-mismatch")),
+            (Some("v999"), claims("v999"), Ok(Stateless)),
+            (Some("2026-07-28"), bare.clone(), Err("meta-missing")),
+            (Some("2025-11-25"), bare.clone(), Ok(Handshake)),
+            (None, bare.clone(), Ok(Handshake)),
+            (Some("v999"), bare, Err("version")),
+            (Some("2026-07-28"), initialize.clone(), Ok(Handshake)),
+            (Some("v999"), initialize.clone(), Ok(Handshake)),
+            (None, initialize, Ok(Handshake)),
+        ];
+        for (header, body, expected) in rows {
+            assert_eq!(taken(header, &body), expected, "{header:?} {body}");
+        }
+    }
+
+    #[test]
+    fn notifications_and_answers_follow_the_header() {
+        let cancelled = r#"{"jsonrpc":"2.0","method":"notifications/cancelled"}"#;
+        assert_eq!(taken(Some("2026-07-28"), cancelled), Ok(Era::Stateless));
+        assert_eq!(taken(Some("2025-11-25"), cancelled), Ok(Era::Handshake));
+        let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+        assert_eq!(taken(None, answer), Ok(Era::Handshake));
+    }
+}

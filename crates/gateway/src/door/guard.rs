@@ -76,3 +76,76 @@ pub fn listed(config: &Config, origin: &str) -> bool {
 fn shorten(text: &str) -> String {
     text.chars().take(128).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(tls: bool) -> Config {
+        let tls = tls.then(|| crate::config::Tls { cert: "c".into(), key: "k".into() });
+        Config {
+            tls,
+            hosts: vec!["mcp.example.com".into()],
+            origins: vec!["https://app.example.com".into()],
+            ..Config::bare("/nowhere".into())
+        }
+    }
+
+    fn checked(tls: bool, host: &[&str], origin: &[&str]) -> Result<(), &'static str> {
+        let mut headers = HeaderMap::new();
+        for host in host {
+            headers.append(header::HOST, host.parse().unwrap());
+        }
+        for origin in origin {
+            headers.append(header::ORIGIN, origin.parse().unwrap());
+        }
+        check(&config(tls), &headers, &Uri::from_static("/mcp")).map_err(|refusal| refusal.label())
+    }
+
+    #[test]
+    fn names_that_nobody_configured_are_not_served() {
+        for host in [
+            "127.0.0.1:8420",
+            "localhost",
+            "LOCALHOST:1",
+            "[::1]:8420",
+            "10.0.0.7",
+            "mcp.example.com",
+            "mcp.example.com:443",
+        ] {
+            assert_eq!(checked(false, &[host], &[]), Ok(()), "{host}");
+        }
+        for host in [
+            "evil.example.com",
+            "localhost.evil.com",
+            "127.0.0.1.evil.com",
+            "evil@127.0.0.1",
+            "",
+            "127.0.0.1:x",
+        ] {
+            assert_eq!(checked(false, &[host], &[]), Err("host"), "{host}");
+        }
+        assert_eq!(checked(false, &[], &[]), Err("host"));
+        assert_eq!(checked(false, &["localhost", "localhost"], &[]), Err("host"));
+    }
+
+    #[test]
+    fn origins_are_checked_whatever_the_host() {
+        let host = &["127.0.0.1:8420"];
+        assert_eq!(checked(false, host, &["http://127.0.0.1:8420"]), Ok(()));
+        assert_eq!(checked(true, host, &["https://127.0.0.1:8420"]), Ok(()));
+        assert_eq!(checked(false, host, &["https://app.example.com"]), Ok(()));
+        for origin in [
+            "http://evil.example.com",
+            "http://127.0.0.1:9999",
+            "https://127.0.0.1:8420",
+            "null",
+            "",
+            "https://app.example.com.evil.com",
+        ] {
+            assert_eq!(checked(false, host, &[origin]), Err("origin"), "{origin}");
+        }
+        let two = &["https://app.example.com", "https://app.example.com"];
+        assert_eq!(checked(false, host, two), Err("origin"));
+    }
+}

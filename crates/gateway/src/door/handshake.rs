@@ -24,6 +24,8 @@ use crate::{
 
 /// Rounds of questions that one call may take; as many as other implementations allow.
 const ROUNDS: usize = 10;
+/// What a session keeps of what the client says of itself, in bytes each.
+const KEPT: usize = 8 << 10;
 /// How long a person may take to answer one question.
 const ANSWER: Duration = Duration::from_secs(600);
 
@@ -55,7 +57,9 @@ pub async fn initialize(
         .filter(|version| version.era() == Era::Handshake)
         .unwrap_or(Version::LAST_HANDSHAKE);
     let capabilities = declared(params.get("capabilities").unwrap_or(Json::EMPTY));
-    let info = params.get("clientInfo").map(|info| message.share(info));
+    // Copied, not shared: the session must not keep the whole message.
+    let info = params.get("clientInfo").filter(|info| info.text().len() <= KEPT);
+    let info = info.map(JsonBuf::from);
     let client = ClientFacts {
         capabilities: capabilities.clone(),
         info: info.clone(),
@@ -97,7 +101,7 @@ fn without_tasks(capabilities: Json<'_>) -> String {
 }
 
 fn declared(capabilities: Json<'_>) -> JsonBuf {
-    if capabilities.kind() != Kind::Object {
+    if capabilities.kind() != Kind::Object || capabilities.text().len() > KEPT {
         return Json::EMPTY.into();
     }
     crate::made(without_tasks(capabilities))

@@ -27,6 +27,8 @@ use crate::{
     refusal::Refusal,
 };
 
+/// How long calls may go on after the client closed its sending side.
+const FINISH: std::time::Duration = std::time::Duration::from_secs(5);
 /// Messages that may wait for the client to read them.
 const WAITING: usize = 64;
 
@@ -250,7 +252,7 @@ impl Gateway {
         } else {
             let all =
                 async { while !peer.running().is_empty() && tasks.join_next().await.is_some() {} };
-            let _ = tokio::time::timeout(std::time::Duration::from_secs(2), all).await;
+            let _ = tokio::time::timeout(FINISH, all).await;
         }
         drop(tasks);
         drop(peer);

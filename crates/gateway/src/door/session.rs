@@ -55,6 +55,7 @@ struct State {
 const STREAMS: usize = 32;
 const SUBSCRIPTIONS: usize = 1024;
 const ASKED: usize = 64;
+const URI_BYTES: usize = 8 << 10;
 
 impl Session {
     /// Whoever holds it alone: the stdio door has one session and no table.
@@ -111,7 +112,7 @@ impl Session {
     /// `resources/subscribe`.
     pub fn subscribe(&self, uri: String) -> Result<(), Refusal> {
         let mut state = self.state();
-        if state.uris.len() >= SUBSCRIPTIONS {
+        if state.uris.len() >= SUBSCRIPTIONS || uri.len() > URI_BYTES {
             return Err(Refusal::TooMany("subscriptions"));
         }
         if state.uris.insert(uri) {

@@ -1,6 +1,8 @@
 //! What the tests share: a scripted process, facts of a client, short ways to send.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod web;
+
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;

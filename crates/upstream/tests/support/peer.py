@@ -64,6 +64,7 @@ def call(id, params):
         text(id, "done")
     elif name == "deaf": time.sleep(600)
     elif name == "stderr": sys.stderr.write("oops \x1b[31m\n"); sys.stderr.flush(); text(id, "done")
+    elif name == "late": text(id, "done"); send({"jsonrpc": "2.0", "id": "l", "method": "roots/list", "params": {}})
     elif name == "unask": send({"jsonrpc": "2.0", "id": "p", "method": args["method"], "params": {}}); text(id, "asked")
     elif name == "changed":
         for listen in listens or [None]:

@@ -1,7 +1,6 @@
 //! `through URL`: starts a gateway in front of an upstream, and runs the reference client through it.
 //! The conformance suite's client mode takes this for the client.
 #![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "it is part of a test")]
 
 use e2e::{Gateway, node, source};
 
