@@ -2,8 +2,10 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -94,9 +96,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(options.many > options.few, "--many must be more than --few");
     let mut measured = BTreeMap::new();
     for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(&options.only)) {
-        let few = profile(options, scenario, options.few).with_context(|| scenario.name)?;
-        let many = profile(options, scenario, options.many).with_context(|| scenario.name)?;
-        let call = many.per_call(&few, options.many - options.few);
+        let call = profile(options, scenario).with_context(|| scenario.name)?;
         report(options, scenario, &call);
         measured.insert(scenario.name.to_owned(), (call.total(), call.allocations()));
     }
@@ -135,7 +135,9 @@ fn check(options: &Options, measured: &BTreeMap<String, (f64, f64)>) -> anyhow::
     Ok(())
 }
 
-fn profile(options: &Options, scenario: &Scenario, calls: u32) -> anyhow::Result<Profile> {
+/// Starts the gateway under callgrind and makes three runs, with a dump after each: the first carries the start and
+/// is thrown away; of the other two the difference is what the calls cost, without connecting and warming up.
+fn profile(options: &Options, scenario: &Scenario) -> anyhow::Result<Profile> {
     let folder = tempfile::tempdir()?;
     let output = folder.path().join("callgrind.out");
     let mut programs = Programs::new(options.bartizan.clone())?;
@@ -145,14 +147,32 @@ fn profile(options: &Options, scenario: &Scenario, calls: u32) -> anyhow::Result
     let behind =
         if scenario.stdio { Upstream::Stdio } else { Upstream::Http(upstream.url.clone()) };
     let gateway = programs.gateway(folder.path(), &behind, scenario.setting)?;
-    let plan = Plan {
-        endpoint: Endpoint {
-            authority: gateway.process()?.authority(),
-            path: scenario.path.into(),
-            prefix: scenario.prefix.into(),
-            token: gateway.token.clone(),
-            era: scenario.era,
-        },
+    let process = gateway.process()?;
+    let endpoint = Endpoint {
+        authority: process.authority(),
+        path: scenario.path.into(),
+        prefix: scenario.prefix.into(),
+        token: gateway.token.clone(),
+        era: scenario.era,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut profiles = Vec::new();
+    for (part, calls) in [(1, options.few), (2, options.few), (3, options.many)] {
+        let plan = plan(options, &endpoint, calls);
+        let figures = runtime.block_on(load(&plan))?;
+        ensure!(figures.calls == u64::from(calls), "only {} calls were made", figures.calls);
+        dump(process.pid())?;
+        if part > 1 {
+            profiles.push(Profile::read(&folder.path().join(format!("callgrind.out.{part}")))?);
+        }
+    }
+    let [few, many] = &profiles[..] else { anyhow::bail!("two profiles were expected") };
+    Ok(many.per_call(few, options.many - options.few))
+}
+
+fn plan(options: &Options, endpoint: &Endpoint, calls: u32) -> Plan {
+    Plan {
+        endpoint: endpoint.clone(),
         payload: match options.bytes {
             0 => Payload::Echo,
             bytes => Payload::Size { bytes, sse: false },
@@ -162,17 +182,20 @@ fn profile(options: &Options, scenario: &Scenario, calls: u32) -> anyhow::Result
         duration: Duration::from_secs(300),
         calls: calls.into(),
         pids: Vec::new(),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let figures = runtime.block_on(load(&plan))?;
-    ensure!(figures.calls == u64::from(calls), "only {} calls were made", figures.calls);
-    let mut running = gateway.running.context("the gateway is not running")?;
-    ensure!(running.end(Duration::from_secs(60)), "the gateway did not end on SIGTERM");
-    Profile::read(&output)
+    }
 }
 
-fn valgrind(output: &Path) -> Vec<std::ffi::OsString> {
-    let mut file = std::ffi::OsString::from("--callgrind-out-file=");
+/// Writes what was counted since the last dump.
+fn dump(pid: u32) -> anyhow::Result<()> {
+    let mut command = Command::new("callgrind_control");
+    let output = command.arg("--dump").arg(pid.to_string()).output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success() && said.contains("OK"), "callgrind_control: {said}");
+    Ok(())
+}
+
+fn valgrind(output: &Path) -> Vec<OsString> {
+    let mut file = OsString::from("--callgrind-out-file=");
     file.push(output);
     let words = [
         "valgrind",

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 mod extras;
 mod instructions;
@@ -77,7 +78,15 @@ fn main() -> anyhow::Result<()> {
         None => {
             // One thread: the load must leave the other core to what is measured.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(compare(&arguments.compare))
+            runtime.block_on(async {
+                // A signal ends this program the long way, so that it ends what it started.
+                let mut terminated = signal(SignalKind::terminate())?;
+                tokio::select! {
+                    compared = compare(&arguments.compare) => compared,
+                    _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+                    _ = terminated.recv() => anyhow::bail!("terminated"),
+                }
+            })
         }
     }
 }

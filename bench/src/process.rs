@@ -85,6 +85,7 @@ impl Running {
         });
         let mut running = Self { child, url: String::new(), since };
         running.url = announced.recv_timeout(patience).map_err(|_| {
+            running.end(Duration::ZERO);
             let said = fs::read_to_string(errors).unwrap_or_default();
             anyhow::anyhow!(
                 "{:?} did not say where it listens: {}",

@@ -13,7 +13,7 @@ use anyhow::{Context, ensure};
 use crate::process::Running;
 
 /// Every caller is one principal here, so what one principal may hold must suffice for all.
-const LIMITS: &str = "[limits]\nsessions-per-principal = 5000\nin-flight-per-principal = 256\nstreams-per-principal = 256\n";
+const LIMITS: &str = "[limits]\nsessions-per-principal = 5000\nin-flight-per-principal = 256\n";
 
 /// What a started Bartizan stands in front of.
 #[derive(Clone, Debug)]

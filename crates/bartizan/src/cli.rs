@@ -93,7 +93,9 @@ Examples:
         offline: bool,
     },
     /// Validate the configuration
-    #[command(after_help = "An error shows its line and the mend, and the exit code is 2. Warnings alone leave it 0.")]
+    #[command(
+        after_help = "An error shows its line and the mend, and the exit code is 2. Warnings alone leave it 0."
+    )]
     Check,
     /// Call a tool
     #[command(after_help = "\
@@ -141,7 +143,9 @@ folder: name the file with --config if it is meant.")]
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Print a completion script for a shell
-    #[command(after_help = "Example: bartizan completions bash > ~/.local/share/bash-completion/completions/bartizan")]
+    #[command(
+        after_help = "Example: bartizan completions bash > ~/.local/share/bash-completion/completions/bartizan"
+    )]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -192,7 +196,7 @@ Examples:
     },
     /// List the tokens
     List,
-    /// Make a token invalid at once
+    /// Make a token invalid
     Revoke {
         /// Its name
         name: String,

@@ -58,12 +58,20 @@ pub struct Client {
 
 impl Client {
     /// Over any channel.
-    pub fn new(read: Box<dyn AsyncRead + Send + Unpin>, write: Box<dyn AsyncWrite + Send + Unpin>) -> Self {
+    pub fn new(
+        read: Box<dyn AsyncRead + Send + Unpin>,
+        write: Box<dyn AsyncWrite + Send + Unpin>,
+    ) -> Self {
         Client { read: BufReader::new(read), write, sent: 0 }
     }
 
     /// Calls a tool; `arguments` is a JSON object.
-    pub async fn call_tool(&mut self, tool: &str, arguments: Json<'_>, listener: &mut (dyn Listener + Send)) -> Result<JsonBuf, ClientFault> {
+    pub async fn call_tool(
+        &mut self,
+        tool: &str,
+        arguments: Json<'_>,
+        listener: &mut (dyn Listener + Send),
+    ) -> Result<JsonBuf, ClientFault> {
         let members = format!("\"name\":{},\"arguments\":{}", quote(tool), arguments.text());
         let mut again = String::new();
         for _ in 0..ROUNDS {
@@ -78,14 +86,25 @@ impl Client {
     }
 
     /// All items of a list, and the gateway's warnings about it.
-    pub async fn list(&mut self, method: &str, member: &str) -> Result<(Vec<JsonBuf>, Vec<String>), ClientFault> {
+    pub async fn list(
+        &mut self,
+        method: &str,
+        member: &str,
+    ) -> Result<(Vec<JsonBuf>, Vec<String>), ClientFault> {
         let (mut items, mut warnings, mut page) = (Vec::new(), Vec::new(), String::new());
         for _ in 0..PAGES {
             let result = self.request(method, &page, &mut Nobody).await?;
             let json = result.json();
-            items.extend(json.get(member).into_iter().flat_map(Json::items).map(|item| result.share(item)));
+            items.extend(
+                json.get(member).into_iter().flat_map(Json::items).map(|item| result.share(item)),
+            );
             let told = json.get(meta::META).and_then(|meta| meta.get(meta::WARNINGS));
-            warnings.extend(told.into_iter().flat_map(Json::items).filter_map(Json::string).map(|text| text.into_owned()));
+            warnings.extend(
+                told.into_iter()
+                    .flat_map(Json::items)
+                    .filter_map(Json::string)
+                    .map(|text| text.into_owned()),
+            );
             match json.get("nextCursor").and_then(Json::string) {
                 Some(cursor) => page = format!("\"cursor\":{}", quote(&cursor)),
                 None => break,
@@ -95,7 +114,12 @@ impl Client {
     }
 
     /// One request; `members` are those of its params but `_meta`.
-    async fn request(&mut self, method: &str, members: &str, listener: &mut (dyn Listener + Send)) -> Result<JsonBuf, ClientFault> {
+    async fn request(
+        &mut self,
+        method: &str,
+        members: &str,
+        listener: &mut (dyn Listener + Send),
+    ) -> Result<JsonBuf, ClientFault> {
         self.sent += 1;
         let id = self.sent.to_string();
         let comma = if members.is_empty() { "" } else { "," };
@@ -107,7 +131,9 @@ impl Client {
         loop {
             let message = self.message().await?;
             match Message::of(message.json()) {
-                Ok(Message::Notification(notification)) => listener.hear(&notification.method, notification.params),
+                Ok(Message::Notification(notification)) => {
+                    listener.hear(&notification.method, notification.params)
+                }
                 Ok(Message::Response(response)) if response.id.is_none_or(|of| of.raw() == id) => {
                     return response.outcome.map(|result| message.share(result)).map_err(refused);
                 }
@@ -122,7 +148,8 @@ impl Client {
         if self.read.read_until(b'\n', &mut line).await? == 0 {
             return Err(ClientFault::Closed);
         }
-        JsonBuf::read(line.into(), &LIMITS).map_err(|fault| ClientFault::Nonsense(fault.to_string()))
+        JsonBuf::read(line.into(), &LIMITS)
+            .map_err(|fault| ClientFault::Nonsense(fault.to_string()))
     }
 }
 
@@ -156,6 +183,9 @@ fn answers(result: Json<'_>, listener: &mut (dyn Listener + Send)) -> String {
             answers.push(format!("{}:{answer}", quote(&key)));
         }
     }
-    let state = result.get("requestState").map(|state| format!(",\"requestState\":{}", state.text())).unwrap_or_default();
+    let state = result
+        .get("requestState")
+        .map(|state| format!(",\"requestState\":{}", state.text()))
+        .unwrap_or_default();
     format!(",\"inputResponses\":{{{}}}{state}", answers.join(","))
 }

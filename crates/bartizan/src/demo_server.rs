@@ -6,7 +6,10 @@ use std::{
     io::{self, BufRead, Write},
 };
 
-use mcp::{Code, Era, Id, Json, Limits, Message, Method, Request, Response, RpcError, Version, error_reply, meta, quote, request, result_reply};
+use mcp::{
+    Code, Era, Id, Json, Limits, Message, Method, Request, Response, RpcError, Version,
+    error_reply, meta, quote, request, result_reply,
+};
 
 const TOOLS: &str = r#"[
 {"name":"add","title":"Add two numbers","description":"Adds a and b.","inputSchema":{"type":"object","properties":{"a":{"type":"number","description":"the first"},"b":{"type":"number","description":"the second"}},"required":["a","b"]},"annotations":{"readOnlyHint":true,"openWorldHint":false}},
@@ -53,20 +56,33 @@ impl Demo {
     fn answer(&mut self, line: &[u8]) -> Option<String> {
         let json = match Json::read(line, &Limits::default()) {
             Ok(json) => json,
-            Err(fault) => return Some(error_reply(None, &RpcError::new(Code::Parse, fault.to_string()))),
+            Err(fault) => {
+                return Some(error_reply(None, &RpcError::new(Code::Parse, fault.to_string())));
+            }
         };
         match Message::of(json) {
             Ok(Message::Request(request)) => self.request(&request),
             Ok(Message::Response(response)) => self.response(&response),
             Ok(Message::Notification(_)) => None,
-            Err(fault) => Some(error_reply(None, &RpcError::new(Code::InvalidRequest, fault.to_string()))),
+            Err(fault) => {
+                Some(error_reply(None, &RpcError::new(Code::InvalidRequest, fault.to_string())))
+            }
         }
     }
 
     fn request(&mut self, request: &Request<'_>) -> Option<String> {
-        let stated = request.params.get(meta::META).and_then(|meta| meta.get(meta::PROTOCOL_VERSION)).and_then(Json::string);
+        let stated = request
+            .params
+            .get(meta::META)
+            .and_then(|meta| meta.get(meta::PROTOCOL_VERSION))
+            .and_then(Json::string);
         let outcome = match stated {
-            Some(version) if Version::parse(&version).is_some_and(|version| version.era() == Era::Stateless) => stateless(request),
+            Some(version)
+                if Version::parse(&version)
+                    .is_some_and(|version| version.era() == Era::Stateless) =>
+            {
+                stateless(request)
+            }
             Some(version) => Err(unsupported(&version)),
             None => self.handshake(request),
         };
@@ -97,16 +113,30 @@ impl Demo {
     }
 
     fn initialize(&mut self, params: Json<'_>) -> String {
-        let wanted = params.get("protocolVersion").and_then(Json::string).and_then(|text| Version::parse(&text));
-        let version = wanted.filter(|version| version.era() == Era::Handshake).unwrap_or(Version::LAST_HANDSHAKE);
+        let wanted = params
+            .get("protocolVersion")
+            .and_then(Json::string)
+            .and_then(|text| Version::parse(&text));
+        let version = wanted
+            .filter(|version| version.era() == Era::Handshake)
+            .unwrap_or(Version::LAST_HANDSHAKE);
         self.version = Some(version);
-        self.can_ask = params.get("capabilities").is_some_and(|capabilities| capabilities.get("elicitation").is_some());
-        format!("{{\"protocolVersion\":{},\"capabilities\":{{\"tools\":{{}}}},\"serverInfo\":{}}}", quote(version.as_str()), server_info())
+        self.can_ask = params
+            .get("capabilities")
+            .is_some_and(|capabilities| capabilities.get("elicitation").is_some());
+        format!(
+            "{{\"protocolVersion\":{},\"capabilities\":{{\"tools\":{{}}}},\"serverInfo\":{}}}",
+            quote(version.as_str()),
+            server_info()
+        )
     }
 
     fn ask(&mut self, call: Id<'_>) -> Result<Outcome, RpcError> {
         if !self.can_ask || self.waiting.len() >= WAITING {
-            return Ok(Outcome::Result(format!("{{{}}}", text("I would ask for your name, but I can't ask you. Hello anyway!", true))));
+            return Ok(Outcome::Result(format!(
+                "{{{}}}",
+                text("I would ask for your name, but I can't ask you. Hello anyway!", true)
+            )));
         }
         self.asked += 1;
         let id = format!("\"ask-{}\"", self.asked);
@@ -128,13 +158,20 @@ enum Outcome {
 }
 
 fn stateless(request: &Request<'_>) -> Result<Outcome, RpcError> {
-    let capabilities = request.params.get(meta::META).and_then(|meta| meta.get(meta::CLIENT_CAPABILITIES));
-    let capabilities = capabilities.ok_or_else(|| RpcError::new(Code::InvalidParams, "clientCapabilities are missing"))?;
+    let capabilities =
+        request.params.get(meta::META).and_then(|meta| meta.get(meta::CLIENT_CAPABILITIES));
+    let capabilities = capabilities
+        .ok_or_else(|| RpcError::new(Code::InvalidParams, "clientCapabilities are missing"))?;
     let cached = "\"ttlMs\":3600000,\"cacheScope\":\"public\"";
     let members = match Method::of(&request.method) {
-        Method::ServerDiscover => format!("\"supportedVersions\":[{}],\"capabilities\":{{\"tools\":{{}}}},{cached}", quote(Version::LAST_STATELESS.as_str())),
+        Method::ServerDiscover => format!(
+            "\"supportedVersions\":[{}],\"capabilities\":{{\"tools\":{{}}}},{cached}",
+            quote(Version::LAST_STATELESS.as_str())
+        ),
         Method::ToolsList => format!("\"tools\":{TOOLS},{cached}"),
-        Method::ToolsCall if tool_of(request)? == "greet" => return greet(request.params, capabilities).map(Outcome::Result),
+        Method::ToolsCall if tool_of(request)? == "greet" => {
+            return greet(request.params, capabilities).map(Outcome::Result);
+        }
         Method::ToolsCall => call(request)?,
         _ => return Err(RpcError::new(Code::MethodNotFound, "this server has tools only")),
     };
@@ -150,7 +187,10 @@ fn greet(params: Json<'_>, capabilities: Json<'_>) -> Result<String, RpcError> {
         let error = RpcError::new(Code::MissingClientCapability, "greet has to ask for your name");
         return Err(error.with_data(r#"{"requiredCapabilities":{"elicitation":{}}}"#.to_owned()));
     }
-    Ok(format!("{{\"resultType\":\"input_required\",\"inputRequests\":{{\"name\":{{\"method\":\"elicitation/create\",\"params\":{QUESTION}}}}},{}}}", own_meta()))
+    Ok(format!(
+        "{{\"resultType\":\"input_required\",\"inputRequests\":{{\"name\":{{\"method\":\"elicitation/create\",\"params\":{QUESTION}}}}},{}}}",
+        own_meta()
+    ))
 }
 
 fn complete(members: &str) -> String {
@@ -166,12 +206,20 @@ fn server_info() -> String {
 }
 
 fn unsupported(version: &str) -> RpcError {
-    let data = format!("{{\"supported\":[{}],\"requested\":{}}}", quote(Version::LAST_STATELESS.as_str()), quote(version));
+    let data = format!(
+        "{{\"supported\":[{}],\"requested\":{}}}",
+        quote(Version::LAST_STATELESS.as_str()),
+        quote(version)
+    );
     RpcError::new(Code::UnsupportedVersion, "unsupported protocol version").with_data(data)
 }
 
 fn tool_of<'a>(request: &Request<'a>) -> Result<std::borrow::Cow<'a, str>, RpcError> {
-    request.params.get("name").and_then(Json::string).ok_or_else(|| RpcError::new(Code::InvalidParams, "name is missing"))
+    request
+        .params
+        .get("name")
+        .and_then(Json::string)
+        .ok_or_else(|| RpcError::new(Code::InvalidParams, "name is missing"))
 }
 
 /// The result's members, for every tool that answers at once.
@@ -187,7 +235,9 @@ fn call(request: &Request<'_>) -> Result<String, RpcError> {
             None => text("text must be a string", true),
         }),
         "time" => Ok(text(&jiff::Timestamp::now().to_string(), false)),
-        name => Err(RpcError::new(Code::InvalidParams, format!("there is no tool {}", quote(name)))),
+        name => {
+            Err(RpcError::new(Code::InvalidParams, format!("there is no tool {}", quote(name))))
+        }
     }
 }
 
@@ -198,7 +248,10 @@ fn number(arguments: Json<'_>, name: &str) -> Option<f64> {
 
 fn greeting(answer: Option<Json<'_>>) -> String {
     let action = answer.and_then(|answer| answer.get("action")).and_then(Json::string);
-    let name = answer.and_then(|answer| answer.get("content")).and_then(|content| content.get("name")).and_then(Json::string);
+    let name = answer
+        .and_then(|answer| answer.get("content"))
+        .and_then(|content| content.get("name"))
+        .and_then(Json::string);
     match (action.as_deref(), name) {
         (Some("accept"), Some(name)) => text(&format!("Hello, {name}!"), false),
         _ => text("Hello, whoever you are!", false),

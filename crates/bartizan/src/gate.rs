@@ -1,9 +1,13 @@
 //! The way from a command to a gateway: the one that runs on this state folder, or one that lives as long as the command.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use audit::AuditFault;
 use gateway::{
-    Gateway,
+    Gateway, StartFault,
     call::{Door, Scope},
 };
 use identity::Verified;
@@ -12,7 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader, DuplexStream};
 use crate::{
     client::Client,
     config::{Loaded, resolve::resolve},
+    state,
 };
+
+/// Commands that may each have a gateway of their own at once.
+const OWN: usize = 32;
 
 /// What may wait between a command and its own gateway.
 const PIPE: usize = 64 << 10;
@@ -30,7 +38,7 @@ pub type Channel = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send
 
 impl Gate {
     /// The running gateway, if there is one.
-    pub async fn running(state_dir: &std::path::Path) -> Option<Gate> {
+    pub async fn running(state_dir: &Path) -> Option<Gate> {
         #[cfg(unix)]
         if gateway::door::connect(state_dir, Door::Local, &Scope::All).await.is_some() {
             return Some(Gate::Running(state_dir.to_owned()));
@@ -39,9 +47,21 @@ impl Gate {
         None
     }
 
-    /// One of our own.
-    pub async fn own(loaded: &Loaded, state_dir: &std::path::Path) -> anyhow::Result<Gate> {
-        Ok(Gate::Own(Gateway::open(resolve(loaded, state_dir)?).await?))
+    /// One of our own. It has a state folder beside the one that `up` uses, so that neither is in the other's way,
+    /// and several commands can each have theirs.
+    pub async fn own(loaded: &Loaded, state_dir: &Path) -> anyhow::Result<Gate> {
+        let mut config = resolve(loaded, state_dir)?;
+        for number in 1..=OWN {
+            config.state_dir = state_dir.join(state::OWN).join(number.to_string());
+            match Gateway::open(config.clone()).await {
+                Ok(gateway) => return Ok(Gate::Own(gateway)),
+                Err(StartFault::Audit { fault: AuditFault::Locked(_), .. }) => {}
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+        anyhow::bail!(
+            "{OWN} commands have a gateway of their own already; start one for all of them with `bartizan up`"
+        )
     }
 
     /// A channel through `door` to the servers in `scope`.
@@ -50,11 +70,15 @@ impl Gate {
             #[cfg(unix)]
             Gate::Running(folder) => {
                 let stream = gateway::door::connect(folder, door, &scope).await;
-                let (read, write) = stream.ok_or_else(|| anyhow::anyhow!("the gateway has just stopped"))?.into_split();
+                let (read, write) = stream
+                    .ok_or_else(|| anyhow::anyhow!("the gateway has just stopped"))?
+                    .into_split();
                 Ok((Box::new(read), Box::new(write)))
             }
             #[cfg(not(unix))]
-            Gate::Running(_) => anyhow::bail!("the running gateway can't be reached on this system"),
+            Gate::Running(_) => {
+                anyhow::bail!("the running gateway can't be reached on this system")
+            }
             Gate::Own(gateway) => {
                 let (ours, theirs) = tokio::io::duplex(PIPE);
                 tokio::spawn(serve(gateway.clone(), door, scope, theirs));

@@ -42,7 +42,10 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     }
     match error.downcast_ref::<LoadFault>() {
         Some(LoadFault::Faulty(faulty)) => {
-            eprintln!("{}", fault::render(&faulty.path, &faulty.text, &faulty.findings, fault::coloured()));
+            eprintln!(
+                "{}",
+                fault::render(&faulty.path, &faulty.text, &faulty.findings, fault::coloured())
+            );
             return ExitCode::from(2);
         }
         Some(unreadable) => {

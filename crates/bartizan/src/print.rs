@@ -22,7 +22,10 @@ pub fn rows<R: Row>(output: Output, rows: &[R], nothing: &str) -> anyhow::Result
         Output::Table if rows.is_empty() => line(nothing),
         Output::Table => {
             let mut table = Table::new();
-            table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(R::TITLES);
+            table
+                .load_style(presets::NOTHING)
+                .set_content_arrangement(ContentArrangement::Dynamic)
+                .set_header(R::TITLES);
             // Into a pipe or a file each row is one line, whatever its length.
             if let Some((width, _)) = terminal_size::terminal_size_of(io::stdout()) {
                 table.set_width(width.0.max(60));
@@ -30,7 +33,10 @@ pub fn rows<R: Row>(output: Output, rows: &[R], nothing: &str) -> anyhow::Result
             for row in rows {
                 table.add_row(row.cells());
             }
-            let lines: Vec<String> = table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect();
+            let lines: Vec<String> = table
+                .lines()
+                .map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned())
+                .collect();
             line(&lines.join("\n"))
         }
     }
@@ -61,7 +67,9 @@ fn text_and(text: &str, end: &str) -> anyhow::Result<()> {
 
 /// Text from a server or a record, safe for a terminal: control characters are shown, not obeyed.
 pub fn tame(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c })
+        .collect()
 }
 
 /// A sign of life on a terminal while something takes its time.

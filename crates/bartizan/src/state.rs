@@ -12,17 +12,37 @@ pub const STORE: &str = "bartizan.db";
 /// The record of calls, in the state folder.
 pub const JOURNAL: &str = "audit";
 
+/// State folders of commands that are a gateway of their own, in the state folder.
+pub const OWN: &str = "own";
+
 /// The folder that was named, or the user's own: `$XDG_STATE_HOME/bartizan`, `~/.local/state/bartizan`.
 pub fn folder(named: Option<PathBuf>) -> Result<PathBuf, Mistake> {
     if let Some(path) = named {
-        return std::path::absolute(&path).map_err(|_| Mistake::new("the state folder's name is empty", "name a folder with --state-dir"));
+        return std::path::absolute(&path).map_err(|_| {
+            Mistake::new("the state folder's name is empty", "name a folder with --state-dir")
+        });
     }
-    let base = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let base =
+        std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let base = base.or_else(|| std::env::home_dir().map(|home| home.join(".local/state")));
     match base {
         Some(base) => Ok(base.join("bartizan")),
-        None => Err(Mistake::new("this user has no home folder", "name a state folder with --state-dir")),
+        None => Err(Mistake::new(
+            "this user has no home folder",
+            "name a state folder with --state-dir",
+        )),
     }
+}
+
+/// The journals in it: of the gateway that `up` starts, and of commands that had one of their own.
+pub fn journals(folder: &Path) -> Vec<PathBuf> {
+    let own =
+        fs::read_dir(folder.join(OWN)).into_iter().flatten().flatten().map(|entry| entry.path());
+    std::iter::once(folder.to_owned())
+        .chain(own)
+        .map(|folder| folder.join(JOURNAL))
+        .filter(|journal| journal.is_dir())
+        .collect()
 }
 
 /// Makes it for its owner alone.

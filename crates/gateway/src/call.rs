@@ -1,8 +1,10 @@
 //! One request as the pipeline sees it: the stateless form, whatever the door it came through.
 
 use http::{HeaderName, HeaderValue};
-use mcp::{Era, JsonBuf, Method, ServerName, Version};
+use mcp::{Era, Json, JsonBuf, Method, ServerName, Version, meta};
 use upstream::ClientFacts;
+
+use crate::refusal::Refusal;
 
 /// Which servers a door opens onto.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +57,80 @@ pub struct Call {
     /// The request's `Mcp-Param-*` headers, to be held against the arguments; `None` where the
     /// transport has none to hold.
     pub param_headers: Option<Vec<(HeaderName, HeaderValue)>>,
+    /// What most steps look at, read once.
+    pub gist: Gist,
+}
+
+/// What most steps look at in a call's params.
+#[derive(Clone, Debug)]
+pub struct Gist {
+    /// What it is about: the member that [`Method::name_member`] names.
+    pub name: Option<Box<str>>,
+    /// `arguments`.
+    pub arguments: Option<JsonBuf>,
+    /// Whether it carries `inputResponses` or `requestState`.
+    pub retry: bool,
+    /// The trace id of a W3C `traceparent` in `_meta`.
+    pub trace: Option<Box<str>>,
+}
+
+impl Gist {
+    /// Reads it.
+    pub fn of(method: Method, params: &JsonBuf) -> Gist {
+        let json = params.json();
+        let name = method.name_member().unwrap_or_default();
+        let [name, arguments, held, responses, state] =
+            json.pick([name, "arguments", meta::META, "inputResponses", "requestState"]);
+        let traceparent = held.and_then(|held| held.get("traceparent")).and_then(Json::string);
+        Gist {
+            name: name.and_then(Json::string).map(|name| name.into()),
+            arguments: arguments.map(|json| params.share(json)),
+            retry: responses.is_some() || state.is_some(),
+            trace: traceparent.and_then(|text| Some(text.get(3..35)?.into())),
+        }
+    }
+}
+
+impl Call {
+    /// What it is about, where that is required.
+    pub fn name(&self) -> Result<&str, Refusal> {
+        let member = self.method.name_member().unwrap_or("name");
+        self.gist.name.as_deref().ok_or(Refusal::NameMissing(member))
+    }
+
+    /// The arguments; `{}` where there are none.
+    pub fn arguments(&self) -> Json<'_> {
+        self.gist.arguments.as_ref().map_or(Json::EMPTY, JsonBuf::json)
+    }
+}
+
+/// What a result is (`resultType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResultKind {
+    /// Not said: a handshake server's, or an error.
+    Absent,
+    /// `complete`
+    Complete,
+    /// `input_required`
+    InputRequired,
+    /// Any other: extensions have their own.
+    Other,
+    /// `task`
+    Task,
+}
+
+impl ResultKind {
+    /// Reads it.
+    pub fn of(outcome: &Result<JsonBuf, JsonBuf>) -> ResultKind {
+        let kind = outcome.as_ref().ok().and_then(|result| result.json().get("resultType"));
+        match kind.map(Json::text) {
+            None => ResultKind::Absent,
+            Some("\"complete\"") => ResultKind::Complete,
+            Some("\"input_required\"") => ResultKind::InputRequired,
+            Some("\"task\"") => ResultKind::Task,
+            Some(_) => ResultKind::Other,
+        }
+    }
 }
 
 /// How a request ended well: a server, or the gateway itself, answered.
@@ -64,11 +140,13 @@ pub struct Reply {
     pub outcome: Result<JsonBuf, JsonBuf>,
     /// In which era's form the result is.
     pub era: Era,
+    /// What the result is.
+    pub kind: ResultKind,
 }
 
 impl Reply {
-    /// A result in the stateless form, made by the gateway.
+    /// A complete result in the stateless form, made by the gateway.
     pub fn result(body: JsonBuf) -> Reply {
-        Reply { outcome: Ok(body), era: Era::Stateless }
+        Reply { outcome: Ok(body), era: Era::Stateless, kind: ResultKind::Complete }
     }
 }

@@ -39,6 +39,14 @@ impl Listed {
         }
     }
 
+    /// What policy decides on.
+    pub fn kind(self) -> policy::Kind {
+        match self {
+            Listed::Prompts => policy::Kind::Prompt,
+            Listed::Tools => policy::Kind::Tool,
+        }
+    }
+
     fn definition(self) -> trust::Kind {
         match self {
             Listed::Prompts => trust::Kind::Prompt,

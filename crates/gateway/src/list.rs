@@ -25,6 +25,9 @@ use crate::{
 /// A cursor is good for this long, in seconds.
 const CURSOR_TTL: u64 = 3600;
 
+/// A server, and its own cursor to go on at.
+type Asked = (Arc<Served>, Option<String>);
+
 /// One server's part of a list.
 struct Part {
     /// Items as they go out.
@@ -93,7 +96,7 @@ impl Gateway {
         caller: &Verified,
         call: &Call,
         current: &Current,
-    ) -> Result<Vec<(Arc<Served>, Option<String>)>, Refusal> {
+    ) -> Result<Vec<Asked>, Refusal> {
         let served: Vec<_> = match &call.scope {
             Scope::All => current.servers.values().cloned().collect(),
             Scope::One(name) => {
@@ -188,7 +191,7 @@ impl Gateway {
             None => self.fetch_detached(caller, call, served, listed).await?,
         };
         let may = current.policy.caller(&view(caller));
-        let kind = if listed == Listed::Tools { Kind::Tool } else { Kind::Prompt };
+        let kind = listed.kind();
         let server = served.name().as_str();
         let visible = listing
             .items

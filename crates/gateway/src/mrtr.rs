@@ -33,6 +33,9 @@ pub(crate) fn open(
     call: &Call,
     target: &Target,
 ) -> Result<State, Refusal> {
+    if !call.gist.retry {
+        return Ok(State::Absent);
+    }
     let params = call.params.json();
     if let Some(responses) = params.get("inputResponses")
         && (responses.kind() != Kind::Object
@@ -59,7 +62,7 @@ pub(crate) fn open(
 }
 
 /// Seals the state of an `input_required` result, and holds the questions in it against what the
-/// client declared. Other results pass as they are.
+/// client declared.
 pub(crate) fn seal(
     sealer: &Sealer,
     caller: &Verified,
@@ -68,9 +71,6 @@ pub(crate) fn seal(
     result: JsonBuf,
 ) -> Result<JsonBuf, Refusal> {
     let json = result.json();
-    if json.get("resultType").is_none_or(|kind| kind.text() != "\"input_required\"") {
-        return Ok(result);
-    }
     let questions = json.get("inputRequests").unwrap_or(Json::EMPTY);
     if !matches!(call.method, Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead) {
         return Err(asked(target, "an answer to a method that can't have one"));
@@ -142,9 +142,8 @@ fn signed(target: &Target, questions: Json<'_>) -> String {
 
 /// What a retry must repeat: the method, the name, and the arguments.
 fn digest(call: &Call, target: &Target) -> String {
-    let arguments = call.params.json().get("arguments").unwrap_or(Json::EMPTY);
     let mut context = Context::new(&SHA256);
-    for part in [&*call.method_name, &target.name, arguments.text()] {
+    for part in [&*call.method_name, &target.name, call.arguments().text()] {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part.as_bytes());
     }

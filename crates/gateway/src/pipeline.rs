@@ -3,16 +3,17 @@
 //! authenticate → resolve → require approved → inspect arguments → decide → record intent
 //!   → fetch credential → send → inspect result → record outcome → reply
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use audit::{Intended, Outcome, Payload, Record};
 use identity::Verified;
-use mcp::{Json, JsonBuf, Method};
+use mcp::Method;
+use policy::Permit;
 use upstream::Events;
 
 use crate::{
     Gateway,
-    call::{Call, Reply},
+    call::{Call, Reply, ResultKind},
     mrtr,
     refusal::Refusal,
     resolve::Target,
@@ -89,13 +90,13 @@ impl Gateway {
         caller: &'a Verified,
         call: &'a Call,
         facts: &mut Facts<'a>,
-    ) -> Result<(Target, Cleared<'a>, Intended), Refusal> {
-        let target = self.resolve(caller, call).await?;
-        facts.resolved(&target);
+    ) -> Result<(Arc<Target>, Cleared<'a>, Intended), Refusal> {
+        let target = Arc::new(self.resolve(caller, call).await?);
+        facts.target = Some(target.clone());
         let approved = target.require_approved()?;
         let arguments = self.inspect_arguments(call, &target)?;
         let permit = self.decide(caller, &target)?;
-        facts.decided(permit.rule());
+        facts.permit = Some(permit.clone());
         let state = mrtr::open(&self.sealer, caller, call, &target)?;
         let intent = self.journal.intent(&facts.record()).await.map_err(unavailable)?;
         let credential = match target.served.credential() {
@@ -115,8 +116,7 @@ impl Gateway {
         call: &'a Call,
         target: &Target,
     ) -> Result<inspect::Inspected<'a>, Refusal> {
-        let params = call.params.json();
-        let arguments = params.get("arguments").unwrap_or(Json::EMPTY);
+        let (params, arguments) = (call.params.json(), call.arguments());
         if let (Some(headers), Some(item)) = (&call.param_headers, target.item()) {
             for param in &item.header_params {
                 let shown = headers.iter().find(|(name, _)| *name == param.header);
@@ -153,10 +153,14 @@ impl Gateway {
         };
         let (Ok(body) | Err(body)) = &reply.outcome;
         inspect::inspect_result(body.json(), &limits).map_err(unsafe_result)?;
-        let Reply { outcome: Ok(result), era } = reply else { return Ok(reply) };
-        let result = mrtr::seal(&self.sealer, caller, call, target, result)?;
-        let result = self.seal_task(caller, call, target, result)?;
-        Ok(Reply { outcome: Ok(rewrite::result(call, target, result)), era })
+        let Reply { outcome: Ok(result), era, kind } = reply else { return Ok(reply) };
+        let result = match kind {
+            ResultKind::InputRequired => mrtr::seal(&self.sealer, caller, call, target, result)?,
+            ResultKind::Task => self.seal_task(caller, call, target, result)?,
+            _ if target.task.is_some() => self.seal_task(caller, call, target, result)?,
+            _ => result,
+        };
+        Ok(Reply { outcome: Ok(rewrite::result(call, target, result)), era, kind })
     }
 
     pub(crate) async fn record_refusal(&self, record: &Record<'_>, refusal: Refusal) -> Refusal {
@@ -210,16 +214,11 @@ fn outcome(reply: &Result<Reply, Refusal>) -> Outcome {
     match reply {
         Err(_) => Outcome::Refused,
         Ok(Reply { outcome: Err(_), .. }) => Outcome::Error,
-        Ok(Reply { outcome: Ok(result), .. }) => {
-            let result = result.json();
-            if result.get("resultType").is_some_and(|kind| kind.text() == "\"input_required\"") {
-                Outcome::InputRequired
-            } else if result.get("isError").and_then(Json::boolean) == Some(true) {
-                Outcome::ToolError
-            } else {
-                Outcome::Ok
-            }
-        }
+        Ok(Reply { kind: ResultKind::InputRequired, .. }) => Outcome::InputRequired,
+        Ok(Reply { outcome: Ok(result), .. }) => match result.json().get("isError") {
+            Some(is) if is.boolean() == Some(true) => Outcome::ToolError,
+            _ => Outcome::Ok,
+        },
     }
 }
 
@@ -228,63 +227,47 @@ pub(crate) struct Facts<'a> {
     id: &'a str,
     caller: &'a Verified,
     call: &'a Call,
-    client: String,
-    trace: String,
-    server: String,
-    name: String,
-    rule: String,
-    definition: Option<[u8; 32]>,
+    client: std::borrow::Cow<'a, str>,
+    target: Option<Arc<Target>>,
+    permit: Option<Permit>,
     arguments: Payload,
 }
 
 impl<'a> Facts<'a> {
     pub(crate) fn of(caller: &'a Verified, call: &'a Call, id: &'a str) -> Facts<'a> {
-        let params = call.params.json();
-        let text = |json: Option<Json<'_>>| {
-            json.and_then(Json::string).map(|text| text.into_owned()).unwrap_or_default()
-        };
-        let info = call.client.info.as_ref().map(JsonBuf::json);
-        let traceparent = params.get(mcp::meta::META).and_then(|held| held.get("traceparent"));
-        let arguments = params.get("arguments").unwrap_or(params);
+        let client = call.client.info.as_ref().and_then(|info| info.json().get("name")?.string());
         Facts {
             id,
             caller,
             call,
-            client: text(info.and_then(|info| info.get("name"))),
-            trace: text(traceparent).get(3..35).unwrap_or_default().to_owned(),
-            server: String::new(),
-            name: call.method.name_member().map(|m| text(params.get(m))).unwrap_or_default(),
-            rule: String::new(),
-            definition: None,
-            arguments: Payload::of(arguments.text().as_bytes()),
+            client: client.unwrap_or_default(),
+            target: None,
+            permit: None,
+            arguments: Payload::of(call.gist.arguments.as_ref().unwrap_or(&call.params).bytes()),
         }
     }
 
-    fn resolved(&mut self, target: &Target) {
-        target.served.name().as_str().clone_into(&mut self.server);
-        self.name.clone_from(&target.name);
-        self.definition = target.item().map(|item| *item.approved.digest().as_bytes());
-    }
-
-    fn decided(&mut self, rule: &str) {
-        rule.clone_into(&mut self.rule);
-    }
-
     pub(crate) fn record(&self) -> Record<'_> {
+        let target = self.target.as_deref();
         Record {
             id: self.id,
             principal: self.caller.principal().id(),
             client: &self.client,
             door: self.call.door.as_str(),
             era: self.call.version.as_str(),
-            server: &self.server,
+            server: target.map_or("", |target| target.served.name().as_str()),
             method: &self.call.method_name,
-            name: &self.name,
+            name: match target {
+                Some(target) => &target.name,
+                None => self.call.gist.name.as_deref().unwrap_or_default(),
+            },
             arguments: Some(self.arguments),
-            rule: &self.rule,
-            definition: self.definition,
+            rule: self.permit.as_ref().map_or("", Permit::rule),
+            definition: target
+                .and_then(Target::item)
+                .map(|item| *item.approved.digest().as_bytes()),
             bytes_in: Some(self.call.params.bytes().len() as u64),
-            trace: &self.trace,
+            trace: self.call.gist.trace.as_deref().unwrap_or_default(),
             ..Record::default()
         }
     }

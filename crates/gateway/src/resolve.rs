@@ -68,21 +68,16 @@ impl Gateway {
     pub(crate) async fn resolve(&self, caller: &Verified, call: &Call) -> Result<Target, Refusal> {
         let params = call.params.json();
         match call.method {
-            Method::ToolsCall => {
-                self.defined(caller, call, Listed::Tools, text(params, "name")?).await
-            }
-            Method::PromptsGet => {
-                self.defined(caller, call, Listed::Prompts, text(params, "name")?).await
-            }
+            Method::ToolsCall => self.defined(caller, call, Listed::Tools, call.name()?).await,
+            Method::PromptsGet => self.defined(caller, call, Listed::Prompts, call.name()?).await,
             Method::ResourcesRead => {
-                let uri = text(params, "uri")?;
-                let named = self.by_uri(call, &uri)?;
+                let named = self.by_uri(call, call.name()?)?;
                 let renamed = named.renamed.then(|| ("uri", quote(&named.own)));
                 Ok(target(named, Kind::Resource, renamed))
             }
             Method::CompletionComplete => self.completion(caller, call, params).await,
             Method::TasksCancel | Method::TasksGet | Method::TasksUpdate => {
-                self.task(caller, call, text(params, "taskId")?)
+                self.task(caller, call, call.name()?)
             }
             _ => self.extension(call),
         }
@@ -94,13 +89,16 @@ impl Gateway {
         caller: &Verified,
         call: &Call,
         listed: Listed,
-        name: String,
+        name: &str,
     ) -> Result<Target, Refusal> {
-        let (kind, unknown): (Kind, fn(String, Option<String>) -> Refusal) = match listed {
-            Listed::Prompts => (Kind::Prompt, |name, rule| Refusal::UnknownPrompt { name, rule }),
-            Listed::Tools => (Kind::Tool, |name, rule| Refusal::UnknownTool { name, rule }),
+        let kind = listed.kind();
+        let unknown = |name: String, rule| match listed {
+            Listed::Prompts => Refusal::UnknownPrompt { name, rule },
+            Listed::Tools => Refusal::UnknownTool { name, rule },
         };
-        let Some(named) = self.by_name(call, &name) else { return Err(unknown(name, None)) };
+        let Some(named) = self.by_name(call, name) else {
+            return Err(unknown(name.to_owned(), None));
+        };
         let found = match named.served.catalogue.for_call(listed) {
             Some(listing) if listing.find(&named.own).is_some() => Some(listing),
             // Not there: the server may have got it since. One asking is shared by all who wait.
@@ -109,14 +107,14 @@ impl Gateway {
                 Some(fetched.await?).filter(|listing| listing.find(&named.own).is_some())
             }
         };
-        let Some(listing) = found else { return Err(unknown(name, None)) };
+        let Some(listing) = found else { return Err(unknown(name.to_owned(), None)) };
         let renamed = named.renamed.then(|| ("name", quote(&named.own)));
         let mut target = target(named, kind, renamed);
         target.listing = Some(listing);
         match self.decide(caller, &target) {
             Ok(_) => Ok(target),
             Err(Refusal::UnknownTool { rule, .. } | Refusal::UnknownPrompt { rule, .. }) => {
-                Err(unknown(name, rule))
+                Err(unknown(name.to_owned(), rule))
             }
             Err(refusal) => Err(refusal),
         }
@@ -133,7 +131,7 @@ impl Gateway {
         let patched = |member, own: &str| mcp::Patch::of(about).set(member, quote(own)).text();
         if about.get("type").is_some_and(|kind| kind.text() == "\"ref/prompt\"") {
             let mut target =
-                self.defined(caller, call, Listed::Prompts, text(about, "name")?).await?;
+                self.defined(caller, call, Listed::Prompts, &text(about, "name")?).await?;
             target.renamed = target.renamed.map(|_| ("ref", patched("name", &target.name)));
             return Ok(target);
         }
@@ -143,12 +141,12 @@ impl Gateway {
     }
 
     /// A task id is sealed to its principal and names its server and tool.
-    fn task(&self, caller: &Verified, call: &Call, sealed: String) -> Result<Target, Refusal> {
+    fn task(&self, caller: &Verified, call: &Call, sealed: &str) -> Result<Target, Refusal> {
         if !task::declared(call) {
             return Err(Refusal::CapabilityMissing(task::EXTENSION));
         }
         let owner = caller.principal().partition();
-        let plain = self.sealer.open(Purpose::Task, owner, crate::now(), &sealed);
+        let plain = self.sealer.open(Purpose::Task, owner, crate::now(), sealed);
         let plain = plain.map_err(|_| Refusal::UnknownTask)?;
         let plain =
             mcp::Json::read(&plain, &mcp::Limits::default()).map_err(|_| Refusal::UnknownTask)?;
@@ -161,7 +159,7 @@ impl Gateway {
         }
         let named = Named { served, own: member("tool")?, renamed: true };
         let mut target = target(named, Kind::Tool, Some(("taskId", quote(&member("task")?))));
-        target.task = Some(sealed);
+        target.task = Some(sealed.to_owned());
         Ok(target)
     }
 

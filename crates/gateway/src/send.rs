@@ -10,7 +10,7 @@ use policy::Permit;
 use upstream::{Events, Outgoing};
 
 use crate::{
-    call::{Call, Reply},
+    call::{Call, Reply, ResultKind},
     mrtr::State,
     refusal::Refusal,
     resolve::{ApprovedTarget, Target},
@@ -57,7 +57,7 @@ pub(crate) async fn send(
         method: &call.method_name,
         params: patched.as_ref().map_or(params, |patched| patched.json()),
         client: &call.client,
-        param_headers: param_headers(params, target),
+        param_headers: param_headers(call, target),
         credential,
         deadline: Instant::now() + served.entry.timeout,
     };
@@ -66,7 +66,8 @@ pub(crate) async fn send(
         upstream::LinkFault::Parked => Refusal::RequestState,
         fault => served.fault(fault),
     })?;
-    Ok(Reply { outcome: answer.outcome, era: answer.era })
+    let kind = ResultKind::of(&answer.outcome);
+    Ok(Reply { outcome: answer.outcome, era: answer.era, kind })
 }
 
 /// The aggregate's names replaced by the server's own, the sealed state by the server's.
@@ -82,9 +83,9 @@ fn own_names<'a>(params: Json<'a>, target: &'a Target, state: &'a State) -> Patc
     }
 }
 
-fn param_headers(params: Json<'_>, target: &Target) -> Vec<(http::HeaderName, HeaderValue)> {
+fn param_headers(call: &Call, target: &Target) -> Vec<(http::HeaderName, HeaderValue)> {
     let Some(item) = target.item() else { return Vec::new() };
-    let arguments = params.get("arguments").unwrap_or(Json::EMPTY);
+    let arguments = call.arguments();
     let header = |param: &mcp::HeaderParam| {
         let value = param.value(arguments)?;
         Some((param.header.clone(), HeaderValue::from_str(&encode_header(&value)).ok()?))

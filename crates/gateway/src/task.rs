@@ -20,11 +20,7 @@ impl Gateway {
         result: JsonBuf,
     ) -> Result<JsonBuf, Refusal> {
         let json = result.json();
-        let is_task = json.get("resultType").is_some_and(|kind| kind.text() == "\"task\"");
         let known = target.task.as_deref();
-        if !is_task && known.is_none() {
-            return Ok(result);
-        }
         let Some(task) = json.get("taskId").and_then(Json::string) else { return Ok(result) };
         let sealed = match known {
             Some(known) => known.to_owned(),

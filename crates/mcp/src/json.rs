@@ -142,6 +142,17 @@ impl<'a> Json<'a> {
         self.spans().find(|member| member.is_named(name)).map(|member| member.value)
     }
 
+    /// Several members of an object in one walk over it.
+    pub fn pick<const N: usize>(self, names: [&str; N]) -> [Option<Json<'a>>; N] {
+        let mut picked = [None; N];
+        for member in self.spans() {
+            if let Some(at) = names.iter().position(|name| member.is_named(name)) {
+                picked[at] = Some(member.value);
+            }
+        }
+        picked
+    }
+
     /// The decoded text of a string. Borrowed when it holds no escape.
     pub fn string(self) -> Option<Cow<'a, str>> {
         let inner = self.0.strip_prefix('"')?.strip_suffix('"')?;
@@ -221,6 +232,8 @@ pub(crate) struct Member<'a> {
     pub end: usize,
     /// The name as written, without its quotes.
     pub name: &'a str,
+    /// Whether the name holds an escape.
+    escaped: bool,
     /// Offset of the value.
     pub value_at: usize,
     /// The value.
@@ -230,10 +243,11 @@ pub(crate) struct Member<'a> {
 impl Member<'_> {
     /// Whether the name, decoded, is `name`.
     pub fn is_named(&self, name: &str) -> bool {
-        if self.name.as_bytes().contains(&b'\\') {
+        // Escapes only ever make a name longer than what it stands for.
+        if self.escaped && self.name.len() > name.len() {
             scan::decode(self.name) == name
         } else {
-            self.name == name
+            self.name == name && !self.escaped
         }
     }
 }
@@ -254,7 +268,7 @@ impl<'a> Iterator for Spans<'a> {
         if bytes.get(at) != Some(&b'"') {
             return None;
         }
-        let name_end = scan::string_end(bytes, at + 1);
+        let (name_end, escaped) = scan::name_end(bytes, at + 1);
         let value_at = scan::separator_end(bytes, name_end);
         let end = scan::value_end(bytes, value_at);
         self.at = end;
@@ -262,6 +276,7 @@ impl<'a> Iterator for Spans<'a> {
             at,
             end,
             name: self.text.get(at + 1..name_end.saturating_sub(1))?,
+            escaped,
             value_at,
             value: Json(self.text.get(value_at..end)?),
         })

@@ -1,14 +1,14 @@
 //! The HTTP client of all links: one pool, guarded connections, no redirects, no proxies.
 
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
@@ -20,33 +20,50 @@ type Inner = Client<HttpsConnector<Connector>, Full<Bytes>>;
 /// Connections to servers, shared by all links that are given a clone. HTTP/1.1 keep-alive, HTTP/2 where
 /// TLS agrees on it.
 #[derive(Clone, Debug)]
-pub struct HttpClient {
+pub struct HttpClient(Arc<Pools>);
+
+#[derive(Debug)]
+struct Pools {
+    /// For `http` URLs: it trusts no certificate.
+    plain: Pair,
+    /// For `https` URLs: made on first use, since reading the system's certificates takes a while.
+    tls: OnceLock<Option<Pair>>,
+    /// Instead of the system's certificates.
+    config: Option<rustls::ClientConfig>,
+}
+
+#[derive(Debug)]
+struct Pair {
     public: Inner,
     /// For targets with `allow_private`: its own pool, so that a connection made under looser rules
     /// is never used under stricter ones.
     private: Inner,
 }
 
-impl HttpClient {
-    /// Trusts what the operating system trusts.
-    pub fn new() -> Result<HttpClient, LinkFault> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let make = |allow_private| {
-            let builder = HttpsConnectorBuilder::new()
-                .with_provider_and_platform_verifier(provider.clone())
-                .map_err(|error| LinkFault::Unreachable(format!("TLS: {error}")))?;
-            Ok::<Inner, LinkFault>(client(builder.https_or_http(), allow_private))
-        };
-        Ok(HttpClient { public: make(false)?, private: make(true)? })
-    }
-
-    /// With this TLS configuration (a private authority, a client certificate).
-    pub fn with_tls(config: &rustls::ClientConfig) -> HttpClient {
+impl Pair {
+    fn new(config: &rustls::ClientConfig) -> Pair {
         let make = |allow_private| {
             let builder = HttpsConnectorBuilder::new().with_tls_config(config.clone());
             client(builder.https_or_http(), allow_private)
         };
-        HttpClient { public: make(false), private: make(true) }
+        Pair { public: make(false), private: make(true) }
+    }
+}
+
+impl HttpClient {
+    /// Trusts what the operating system trusts. On a machine without any root certificates it trusts
+    /// nobody: plain HTTP still works, every TLS handshake fails.
+    pub fn new() -> Result<HttpClient, LinkFault> {
+        let nobody = builder()?.with_root_certificates(rustls::RootCertStore::empty());
+        let plain = Pair::new(&nobody.with_no_client_auth());
+        Ok(HttpClient(Arc::new(Pools { plain, tls: OnceLock::new(), config: None })))
+    }
+
+    /// With this TLS configuration (a private authority, a client certificate).
+    pub fn with_tls(config: &rustls::ClientConfig) -> HttpClient {
+        let plain = Pair::new(config);
+        let config = Some(config.clone());
+        HttpClient(Arc::new(Pools { plain, tls: OnceLock::new(), config }))
     }
 
     pub(crate) async fn send(
@@ -54,9 +71,46 @@ impl HttpClient {
         request: Request<Full<Bytes>>,
         allow_private: bool,
     ) -> Result<Response<Incoming>, LinkFault> {
-        let client = if allow_private { &self.private } else { &self.public };
+        let pair = match request.uri().scheme_str() {
+            Some("https") => self.0.tls.get_or_init(|| self.0.tls()).as_ref(),
+            _ => None,
+        };
+        let pair = pair.unwrap_or(&self.0.plain);
+        let client = if allow_private { &pair.private } else { &pair.public };
         client.request(request).await.map_err(|error| fault(&error))
     }
+}
+
+impl Pools {
+    /// `None` where the system has no certificates.
+    fn tls(&self) -> Option<Pair> {
+        if let Some(config) = &self.config {
+            return Some(Pair::new(config));
+        }
+        let system = builder().and_then(|builder| {
+            builder.try_with_platform_verifier().map_err(|error| unusable(&error))
+        });
+        match system {
+            Ok(system) => Some(Pair::new(&system.with_no_client_auth())),
+            Err(error) => {
+                tracing::warn!(%error, "no root certificates: no TLS server will be trusted");
+                None
+            }
+        }
+    }
+}
+
+type Builder = rustls::ConfigBuilder<rustls::ClientConfig, rustls::WantsVerifier>;
+
+fn builder() -> Result<Builder, LinkFault> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(&error))
+}
+
+fn unusable(error: &rustls::Error) -> LinkFault {
+    LinkFault::Unreachable(format!("TLS: {error}"))
 }
 
 fn client(

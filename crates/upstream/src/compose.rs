@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use mcp::{Json, Kind, Version, meta};
+use mcp::{Json, Kind, meta};
 
 use crate::logs::Threshold;
 use crate::{ClientFacts, LogWish};
 
+/// [`mcp::Version::LAST_STATELESS`] as JSON text.
+const VERSION: &str = "\"2026-07-28\"";
 const RESERVED: &str = "io.modelcontextprotocol/";
 
 /// A request's bytes, and the client's own progress token (raw JSON text) that it replaced.
@@ -29,8 +31,7 @@ pub(crate) fn stateless(id: u64, method: &str, params: Json<'_>, client: &Client
             out.push_str(value);
             out.push(',');
         };
-        let version = Version::LAST_STATELESS.as_str();
-        member(meta::PROTOCOL_VERSION, &format!("\"{version}\""));
+        member(meta::PROTOCOL_VERSION, VERSION);
         member(meta::CLIENT_CAPABILITIES, client.capabilities.json().text());
         if let Some(info) = &client.info {
             member(meta::CLIENT_INFO, info.json().text());

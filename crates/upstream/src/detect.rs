@@ -5,6 +5,8 @@ use mcp::{Json, JsonBuf, Version};
 use crate::call::Outcome;
 use crate::{EraChoice, LinkFault, Offer, offers};
 
+pub(crate) const METHOD_NOT_FOUND: i64 = -32601;
+
 /// How a server is spoken to, once known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {

@@ -5,7 +5,7 @@
 //! result whose `requestState` this link minted; the retry that carries it answers the server and
 //! goes on waiting.
 //!
-//! Reading order: [`Link`] (`link.rs`) picks the road; `post.rs` is the stateless HTTP road, the hot
+//! Reading order: [`Link`] (`link.rs`, `inner.rs`) picks the road; `post.rs` is the stateless HTTP road, the hot
 //! one; `session.rs` is everything that keeps a connection (`pipe.rs`: a child process, `web.rs`: a
 //! handshake session over HTTP); `route.rs` says where each incoming message goes.
 #![forbid(unsafe_code)]
@@ -19,6 +19,7 @@ mod connect;
 mod detect;
 mod fault;
 mod guard;
+mod inner;
 mod lines;
 mod link;
 mod listen;
@@ -82,7 +83,6 @@ pub enum LogWish {
 }
 
 /// One request on its way out, in the stateless form, with the server's own names.
-#[derive(Debug)]
 pub struct Outgoing<'a> {
     /// Whose.
     pub partition: &'a Partition,
@@ -101,6 +101,13 @@ pub struct Outgoing<'a> {
     pub credential: HeaderMap,
     /// When to give up.
     pub deadline: Instant,
+}
+
+/// Without the params and the credential: neither belongs into a log.
+impl std::fmt::Debug for Outgoing<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outgoing").field("method", &self.method).finish_non_exhaustive()
+    }
 }
 
 /// A notification on the way back.

@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::call::{Sink, Wake};
-use crate::detect::{self, Mode};
-use crate::link::{Inner, Road};
+use crate::detect::{self, METHOD_NOT_FOUND, Mode};
+use crate::inner::{Inner, Road};
 use crate::logs::Threshold;
 use crate::post::{Http, outcome};
 use crate::reply::{Reply, Stream};
@@ -20,7 +20,6 @@ use crate::waiting::Waiting;
 use crate::{ClientFacts, Event, LinkFault, LogWish, Outgoing, Partition, Wanted, compose, web};
 
 const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
-const METHOD_NOT_FOUND: i64 = -32601;
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(30);
 const UNSUBSCRIBE: Duration = Duration::from_secs(10);
@@ -171,9 +170,7 @@ impl Listener {
             (id, Reply::Stream(stream)) => (id, stream),
             (id, Reply::Json(body)) => return refused(outcome(&body, id)?.err().as_ref()),
             (_, Reply::Refused(refusal)) => {
-                let error = refusal.body.as_ref().and_then(|body| body.json().get("error"));
-                let error = error.map(JsonBuf::from);
-                if error.as_ref().and_then(detect::code) == Some(METHOD_NOT_FOUND) {
+                if refusal.error().as_ref().and_then(detect::code) == Some(METHOD_NOT_FOUND) {
                     return Ok((Feed::Silent, Wanted::default()));
                 }
                 return Err(refusal.fault());

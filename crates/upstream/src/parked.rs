@@ -44,6 +44,11 @@ impl Lot {
         lock(&self.parked).len()
     }
 
+    /// Whether this state was given out and not used up.
+    pub fn knows(&self, state: &str) -> bool {
+        lock(&self.parked).contains_key(state)
+    }
+
     /// Parks a call; gives its state and the `input_required` result for its client.
     pub fn park(
         &self,

@@ -158,6 +158,15 @@ impl Pool {
             .collect()
     }
 
+    /// Those of one partition.
+    pub fn of(&self, partition: &Partition) -> Vec<Arc<Session>> {
+        let families = lock(&self.families);
+        let entries = families.get(partition).into_iter().flat_map(|family| &family.entries);
+        entries
+            .filter_map(|entry| entry.session.borrow().as_ref()?.as_ref().ok()?.clone())
+            .collect()
+    }
+
     /// The longest pause of any partition.
     pub fn paused(&self, now: Instant) -> Option<Duration> {
         lock(&self.families).values().filter_map(|family| family.breaker.pause(now)).max()

@@ -100,7 +100,7 @@ impl Http {
             MCP_PROTOCOL_VERSION,
             HeaderValue::from_static(Version::LAST_STATELESS.as_str()),
         );
-        headers.insert(MCP_METHOD, header_text(out.method)?);
+        headers.insert(MCP_METHOD, method_value(out.method)?);
         let name = mcp::Method::of(out.method).name_member();
         if let Some(name) = name.and_then(|member| out.params.get(member)).and_then(|n| n.string())
         {
@@ -156,6 +156,17 @@ pub(crate) fn extend(headers: &mut HeaderMap, credential: &HeaderMap) {
     for (name, value) in credential {
         headers.insert(name, value.clone());
     }
+}
+
+/// The common ones without a copy.
+fn method_value(method: &str) -> Result<HeaderValue, LinkFault> {
+    Ok(match method {
+        "tools/call" => HeaderValue::from_static("tools/call"),
+        "tools/list" => HeaderValue::from_static("tools/list"),
+        "resources/read" => HeaderValue::from_static("resources/read"),
+        "prompts/get" => HeaderValue::from_static("prompts/get"),
+        other => header_text(other)?,
+    })
 }
 
 fn header_text(text: &str) -> Result<HeaderValue, LinkFault> {

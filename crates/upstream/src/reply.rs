@@ -31,6 +31,12 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    /// The JSON-RPC error in the body.
+    pub fn error(&self) -> Option<JsonBuf> {
+        let body = self.body.as_ref()?;
+        Some(body.share(body.json().get("error")?))
+    }
+
     pub fn fault(self) -> LinkFault {
         LinkFault::Http { status: self.status.as_u16(), challenge: self.challenge }
     }

@@ -24,14 +24,9 @@ pub(crate) fn for_call(
             Patch::of(note.params).set(meta::PROGRESS_TOKEN, token).build()
         }
         "notifications/message" if !sink.threshold.passes(note.params) => return None,
-        _ => owned(message, note.params),
+        _ => message.share(note.params),
     };
     Some(Event { method: note.method.clone().into_owned(), params })
-}
-
-/// A share of `message`, or a copy when `part` is not inside it (`{}` for absent params).
-fn owned(message: &JsonBuf, part: Json<'_>) -> JsonBuf {
-    if part == Json::EMPTY { JsonBuf::from(part) } else { message.share(part) }
 }
 
 impl Session {
@@ -158,7 +153,7 @@ impl Session {
             call.with_sink(|sink| {
                 let event = Event {
                     method: note.method.clone().into_owned(),
-                    params: owned(message, note.params),
+                    params: message.share(note.params),
                 };
                 sink.listens.then(|| self.offer_event(&sink.events, event))
             })?
@@ -171,7 +166,7 @@ impl Session {
     /// To every listener that wants it (handshake era).
     fn listened(&self, note: &Notification<'_>, message: &JsonBuf) {
         let event =
-            Event { method: note.method.clone().into_owned(), params: owned(message, note.params) };
+            Event { method: note.method.clone().into_owned(), params: message.share(note.params) };
         self.listeners.each(|events| self.offer_event(events, event.clone()), note);
     }
 
@@ -194,7 +189,7 @@ impl Session {
         let ask = Ask {
             id: id.into(),
             method: request.method.clone().into_owned(),
-            params: without_reserved(owned(message, request.params)),
+            params: without_reserved(message.share(request.params)),
         };
         let placed = match own {
             Some(call) => self.calls.ask_one(call, ask),

@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use mcp::{Era, Json, JsonBuf, Version};
+use mcp::{Era, Json, Version};
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::asks::capabilities_key;
 use crate::detect::{self, Evidence, Mode};
-use crate::link::{Inner, Road};
+use crate::inner::{Inner, Road};
 use crate::pipe::Pipe;
 use crate::pool::{Started, shut};
 use crate::post::{Http, Posted};
@@ -65,10 +65,12 @@ async fn start(
         Road::Stdio { launch, .. } => {
             let mode = link.mode();
             let child = || launch(partition).map_err(LinkFault::Start);
-            if mode == Mode::Stateless {
+            if mode == Mode::Stateless && link.is_pinned() {
                 return start_pipe(link, child()?, Era::Stateless, client).map(Some);
             }
-            if mode == Mode::Unknown {
+            // Also when the era is known as stateless: the program may have been replaced, and it
+            // costs one message.
+            if matches!(mode, Mode::Unknown | Mode::Stateless) {
                 let session = start_pipe(link, child()?, Era::Stateless, client)?;
                 if let Evidence::Stateless(offer) = probe_pipe(link, &session, client).await {
                     if let Some(found) = offer {
@@ -149,7 +151,9 @@ async fn start_web(
             if link.mode() == Mode::Pair && !link.is_pinned() {
                 link.set_mode(Mode::Unknown);
             }
-            return Err(refusal.unwrap_or(fault));
+            // The first refusal tells more than a second one, but not than a guard's.
+            let guarded = matches!(fault, LinkFault::Forbidden(_));
+            return Err(refusal.filter(|_| !guarded).unwrap_or(fault));
         }
     };
     let session = make(link, Era::Handshake, Wire::Web(Box::new(wire)), client);
@@ -230,8 +234,7 @@ async fn initialize(session: &Arc<Session>, client: &ClientFacts) -> Result<(), 
         Sent::Yes(stream) => waiting.follow(stream),
         Sent::Refused(refusal) => {
             let status = Some(refusal.status.as_u16());
-            let error = refusal.body.as_ref().and_then(|body| body.json().get("error"));
-            let modern = error.is_some_and(|e| detect::is_stateless_error(&JsonBuf::from(e)));
+            let modern = refusal.error().is_some_and(|e| detect::is_stateless_error(&e));
             return Err(NoSession { fault: refusal.fault(), status, modern });
         }
     }

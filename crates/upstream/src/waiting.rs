@@ -68,8 +68,9 @@ impl Waiting {
                 let error = refusal.body.as_ref().and_then(|b| outcome(b, self.id).ok()?.err());
                 self.close();
                 return match error {
-                    // 401 is about the credential, 404 about the session, whatever the body says.
-                    Some(error) if !matches!(refusal.status.as_u16(), 401 | 404) => {
+                    // 401 is about the credential, and a session that is gone about itself, whatever the
+                    // body says.
+                    Some(error) if refusal.status.as_u16() != 401 && self.session.is_alive() => {
                         Ok(Progress::Done(Err(error)))
                     }
                     _ => Err(refusal.fault()),

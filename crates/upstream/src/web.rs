@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::LinkFault;
 use crate::call::lock;
+use crate::detect::{self, METHOD_NOT_FOUND};
 use crate::post::{Http, MCP_PROTOCOL_VERSION, MCP_SESSION_ID, extend};
 use crate::reply::{self, Reply, Stream};
 use crate::session::{Session, Wire};
@@ -29,7 +30,6 @@ const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LAST: Duration = Duration::from_secs(30);
 
 /// The HTTP side of a handshake session.
-#[derive(Debug)]
 pub(crate) struct Web {
     http: Arc<Http>,
     /// Where POSTs go: the target itself, or the endpoint that an HTTP+SSE server named.
@@ -44,6 +44,16 @@ pub(crate) struct Web {
     stream: Mutex<Option<AbortHandle>>,
     gone: AtomicBool,
     tells: Arc<Semaphore>,
+}
+
+/// Without the session id and the credential.
+impl std::fmt::Debug for Web {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Web")
+            .field("pair", &self.pair)
+            .field("gone", &self.gone)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Web {
@@ -148,11 +158,17 @@ impl Web {
             id.set_sensitive(true); // kept out of header tables and Debug output
             let _ = self.id.set(id);
         }
-        // A server that forgot the session says 404; the next call begins a new one.
-        if response.status() == http::StatusCode::NOT_FOUND && self.id.get().is_some() {
+        let reply = reply::read(response, self.http.limit).await?;
+        // A server that forgot the session says 404; the next call begins a new one. Some say 404 for
+        // an unknown method too, and then the session lives.
+        if let Reply::Refused(refusal) = &reply
+            && refusal.status == http::StatusCode::NOT_FOUND
+            && refusal.error().as_ref().and_then(detect::code) != Some(METHOD_NOT_FOUND)
+            && self.id.get().is_some()
+        {
             self.gone.store(true, Ordering::Relaxed);
         }
-        reply::read(response, self.http.limit).await
+        Ok(reply)
     }
 
     /// Sends a notification or a response; the server must take it.

@@ -76,6 +76,30 @@ async fn asks_that_come_together_are_given_together() {
 }
 
 #[tokio::test]
+async fn answers_may_come_with_the_first_request() {
+    let link = peer(LinkLimits::default());
+    let caller = Caller::new(CLIENT);
+    let params = json!({"name": "ask", "arguments": {}, "inputResponses": {"ask-1": {"a": 1}}});
+    let answer = caller.send(&link, "tools/call", &params.to_string()).await.unwrap();
+    assert_eq!(text(&answer), json!([{"a": 1}]));
+    assert_eq!(link.status().parked, 0);
+    link.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_server_may_name_its_question() {
+    let link = peer(LinkLimits::default());
+    let caller = Caller::new(CLIENT);
+    for (hint, key) in [("city", "city"), ("ask-9", "ask-1"), ("a b", "ask-1"), ("", "ask-1")] {
+        let params = json!({"params": {"message": "?", "_meta": {"dev.bartizan/inputKey": hint}}});
+        let result = asked(&link, &caller, &params.to_string()).await;
+        let asks = result["inputRequests"].as_object().unwrap();
+        assert_eq!(asks.keys().collect::<Vec<_>>(), [key]);
+    }
+    link.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_state_is_bound_to_its_owner_and_method() {
     let link = peer(LinkLimits::default());
     let caller = Caller::new(CLIENT);

@@ -169,7 +169,8 @@ impl fmt::Debug for Reference {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

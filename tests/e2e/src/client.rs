@@ -47,9 +47,24 @@ impl Client {
         Self::connect_as(address, path, era, None).await
     }
 
-    /// The same, who shows a token.
+    /// A client that can be asked nothing.
+    pub async fn plain(address: &str, path: &str, era: Era) -> Self {
+        Self::able(address, path, era, None, json!({})).await
+    }
+
+    /// A client that can be asked everything, who shows a token.
     pub async fn connect_as(address: &str, path: &str, era: Era, token: Option<&str>) -> Self {
         let capabilities = json!({ "elicitation": {}, "roots": {}, "sampling": {} });
+        Self::able(address, path, era, token, capabilities).await
+    }
+
+    async fn able(
+        address: &str,
+        path: &str,
+        era: Era,
+        token: Option<&str>,
+        capabilities: Value,
+    ) -> Self {
         let mut client = Self {
             era,
             session: None,

@@ -116,9 +116,13 @@ impl Gateway {
 
     /// The processes that it started and that still exist, zombies too.
     pub fn children(&self) -> Vec<u32> {
-        let path = format!("/proc/{0}/task/{0}/children", self.pid());
-        let text = fs::read_to_string(path).unwrap_or_default();
-        text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+        // Each thread has its own list.
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let lists =
+            threads.filter_map(|t| fs::read_to_string(t.ok()?.path().join("children")).ok());
+        lists
+            .flat_map(|l| l.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>())
+            .collect()
     }
 }
 

@@ -29,6 +29,7 @@ async fn gateway(era: &str, start: &str) -> (Gateway, Option<Upstream>) {
         [servers.bad]
         command = {bad:?}
         args = ["stdio", "--era", "{era}", "--start", "{start}"]
+        timeout = "20s"
         "#
     );
     if start == "exit" {
@@ -36,7 +37,8 @@ async fn gateway(era: &str, start: &str) -> (Gateway, Option<Upstream>) {
     }
     let upstream = Upstream::fixture("hostile", &["--era", era, "--start", start]).await;
     let url = &upstream.url;
-    let web = format!("[servers.bad-web]\nurl = \"{url}\"\nallow-private = true\n");
+    let web =
+        format!("[servers.bad-web]\nurl = \"{url}\"\nallow-private = true\ntimeout = \"20s\"\n");
     (Gateway::start(&format!("{stdio}{web}")).await, Some(upstream))
 }
 
@@ -268,27 +270,35 @@ async fn clients_that_trickle_hold_nobody_up() {
 #[tokio::test]
 async fn clients_that_never_read_hold_nobody_up() {
     let (gateway, _upstream) = gateway("both", "well").await;
-    let client = gateway.client_of("bad", Era::Stateless).await;
     let mut asleep = Vec::new();
-    let flood = client.with_meta(json!({ "name": "flood", "arguments": {} }));
-    let body =
-        json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": flood }).to_string();
-    for _ in 0..8 {
-        let mut stream = TcpStream::connect(&gateway.address).await.unwrap();
-        let head = format!(
-            "POST /mcp/bad-web HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
-             accept: application/json, text/event-stream\r\nmcp-protocol-version: 2026-07-28\r\n\
-             mcp-method: tools/call\r\nmcp-name: flood\r\ncontent-length: {}\r\n\r\n",
-            gateway.address,
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(body.as_bytes()).await.unwrap();
-        asleep.push(stream);
+    for server in ["bad", "bad-web"] {
+        let client = gateway.client_of(server, Era::Stateless).await;
+        let mut flood = client.with_meta(json!({ "name": "flood", "arguments": {} }));
+        flood["_meta"]["io.modelcontextprotocol/logLevel"] = json!("debug");
+        for _ in 0..8 {
+            // A million notifications that it wants, of which it reads one.
+            let mut reply = client.prepare("tools/call", flood.clone()).send().await;
+            let first = reply.next().await.unwrap();
+            assert_eq!(first["method"], "notifications/message", "{server}: {first}");
+            asleep.push(reply);
+        }
     }
     for _ in 0..20 {
         good(&gateway).await;
+        within_bounds(&gateway);
     }
+    // Whoever reads the rest still gets it, but for the process whose eight calls share a pipe.
+    let mut reply = asleep.pop().unwrap();
+    let read = async {
+        while let Some(message) = reply.next().await {
+            if message.get("id").is_some() {
+                return message;
+            }
+        }
+        panic!("the stream ended without an answer");
+    };
+    let answer = tokio::time::timeout(PATIENCE, read).await.expect("an answer in time");
+    assert!(answer.is_object(), "{answer}");
     within_bounds(&gateway);
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 /// What the hostile fixture's `odd` tool returns, in parts that must come through as they are.
 const ODD: [&str; 5] = [
-    r#""structuredContent":{"big":18446744073709551617,"low":-9223372036854775809,"decimal":1.10,"wide":1E400,"tiny":1e-999,"zero":-0,"escaped":"\u00e9\/\u0007","":{"empty name":null}}"#,
+    r#""structuredContent":{"big":18446744073709551617,"low":-9223372036854775809,"decimal":1.10,"wide":1E300,"tiny":1e-999,"zero":-0,"escaped":"\u00e9\/\u0007","":{"empty name":null}}"#,
     r#"{"type":"text","text":"odd","vendor.example/block":1.10}"#,
     r#""vendor.example/n":123456789012345678901234567890"#,
     r#""vendorTop":{"z":1,"a":[2.0,2.00]}"#,
@@ -16,7 +16,7 @@ const ODD: [&str; 5] = [
 
 /// The same of its definition. A handshake client may not get what its era does not know.
 const ODD_TOOL: [&str; 5] = [
-    r#""inputSchema":{"type":"object","properties":{"n":{"type":"number","maximum":1e400,"multipleOf":0.10,"x-vendor":{"k":18446744073709551617}}}}"#,
+    r#""inputSchema":{"type":"object","properties":{"n":{"type":"number","maximum":1e300,"multipleOf":0.10,"x-vendor":{"k":18446744073709551617}}}}"#,
     r#""annotations":{"readOnlyHint":true,"vendorHint":0.50}"#,
     r#""vendorMember":[1.0,1.00]"#,
     r#""vendor.example/t":1.10"#,
@@ -24,18 +24,20 @@ const ODD_TOOL: [&str; 5] = [
 ];
 
 /// Arguments that a reader with opinions would change.
-const ODD_ARGUMENTS: &str = r#"{"n":1.10,"m":18446744073709551617,"e":1E400,"s":"\u00e9\/","z":{"b":[ 1 , 2.00 ],"a":null},"":0}"#;
+const ODD_ARGUMENTS: &str = r#"{"n":1.10,"m":18446744073709551617,"e":1E300,"s":"\u00e9\/","z":{"b":[ 1 , 2.00 ],"a":null},"":0}"#;
 
 async fn gateway(transport: &str, era: &str) -> (Gateway, Option<Upstream>) {
     if transport == "http" {
         let upstream = Upstream::fixture("hostile", &["--era", era]).await;
         let url = &upstream.url;
-        let configuration = format!("[servers.odd]\nurl = \"{url}\"\nallow-private = true\n");
+        let configuration =
+            format!("[servers.odd]\nurl = \"{url}\"\nallow-private = true\ntimeout = \"5s\"\n");
         return (Gateway::start(&configuration).await, Some(upstream));
     }
     let command = binary("hostile");
-    let configuration =
-        format!("[servers.odd]\ncommand = {command:?}\nargs = [\"stdio\", \"--era\", \"{era}\"]\n");
+    let configuration = format!(
+        "[servers.odd]\ncommand = {command:?}\nargs = [\"stdio\", \"--era\", \"{era}\"]\ntimeout = \"5s\"\n"
+    );
     (Gateway::start(&configuration).await, None)
 }
 
@@ -100,19 +102,21 @@ async fn nothing_is_lost_from_stateless_to_stateless() {
 async fn a_clients_secrets_stay_with_the_gateway() {
     for upstream in ["handshake", "stateless"] {
         let (gateway, _upstream) = gateway("http", upstream).await;
+        let token = gateway.token("somebody").await;
         for era in Era::ALL {
-            let client = gateway.client_of("odd", era).await;
+            let client = Client::connect_as(&gateway.address, "/mcp/odd", era, Some(&token)).await;
             let params = client.with_meta(json!({ "name": "headers", "arguments": {} }));
             let mut request = client.prepare("tools/call", params);
-            for name in ["authorization", "cookie", "x-api-key", "proxy-authorization", "forwarded"]
-            {
+            for name in ["cookie", "x-api-key", "proxy-authorization", "forwarded", "x-custom"] {
                 request = request.header(name, "a-clients-secret");
             }
+            request = request.header("authorization", &format!("Bearer {token}"));
             let answer = request.send().await.next().await.unwrap();
-            let seen = answer["result"]["content"][0]["text"]
-                .as_str()
-                .unwrap_or_else(|| panic!("{answer}"));
+            let text = answer["result"]["content"][0]["text"].as_str();
+            let seen = text.unwrap_or_else(|| panic!("{answer}"));
             assert!(!seen.contains("a-clients-secret"), "{upstream}, {era:?}: {seen}");
+            assert!(!seen.contains(&token), "{upstream}, {era:?}: {seen}");
+            assert!(!seen.to_lowercase().contains("authorization"), "{upstream}, {era:?}: {seen}");
             if let Some(session) = client.session {
                 assert!(!seen.contains(&session), "{upstream}: the session id got through: {seen}");
             }
@@ -178,18 +182,17 @@ async fn a_child_does_not_inherit_the_environment() {
 }
 
 #[tokio::test]
-async fn replies_to_nobodys_request_are_ignored() {
-    for (transport, upstream) in
-        [("stdio", "handshake"), ("stdio", "stateless"), ("http", "stateless")]
-    {
-        let (gateway, _upstream) = gateway(transport, upstream).await;
+async fn replies_to_nobodys_request_are_never_taken() {
+    for upstream in ["handshake", "stateless"] {
+        let (gateway, _upstream) = gateway("stdio", upstream).await;
         let client = gateway.client_of("odd", Era::Stateless).await;
-        assert_eq!(
-            client.call_text("wrong_id", json!({})).await,
-            "done",
-            "{transport}, {upstream}"
-        );
+        assert_eq!(client.call_text("wrong_id", json!({})).await, "done", "{upstream}");
     }
+    // A response to one HTTP request belongs to that request: there it is the server's fault.
+    let (gateway, _upstream) = gateway("http", "stateless").await;
+    let client = gateway.client_of("odd", Era::Stateless).await;
+    let answer = client.call("wrong_id", json!({})).await;
+    assert!(!answer.to_string().contains("forged"), "{answer}");
 }
 
 #[tokio::test]
@@ -243,6 +246,7 @@ async fn ambiguous_bodies_are_refused() {
         call(r#""name":"quick","arguments":{"a":"\ud800"}"#),
         call(r#""name":"quick","arguments":{"a":01}"#),
         call(r#""name":"quick","arguments":{"a":1,}"#),
+        call(r#""name":"quick","arguments":{"a":1e400}"#),
         call(&deep),
         call(r#""name":"quick""#).replacen(r#""id":1"#, r#""id":1,"id":2"#, 1),
         call(r#""name":"quick""#).replacen(r#""id":1"#, r#""id":null"#, 1),

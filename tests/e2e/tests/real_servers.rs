@@ -92,7 +92,7 @@ async fn use_all(folder: &Path, call: impl AsyncFn(&str, &str, serde_json::Value
 async fn together(era: Era) {
     let folder = workspace().await;
     let gateway = gateway(folder.path()).await;
-    let client = gateway.client(era).await;
+    let client = Client::plain(&gateway.address, "/mcp", era).await;
     let tools = client.tools().await;
     for tool in [
         "everything__echo",
@@ -115,10 +115,11 @@ async fn each_alone(era: Era) {
     let folder = workspace().await;
     let gateway = gateway(folder.path()).await;
     use_all(folder.path(), async |server: &str, tool: &str, arguments| {
-        gateway.client_of(server, era).await.call_text(tool, arguments).await
+        let path = format!("/mcp/{server}");
+        Client::plain(&gateway.address, &path, era).await.call_text(tool, arguments).await
     })
     .await;
-    let client = gateway.client_of("everything", era).await;
+    let client = Client::plain(&gateway.address, "/mcp/everything", era).await;
     assert!(client.tools().await.contains(&"echo".to_owned()));
     read_a_resource(&client, "demo:").await;
 }

@@ -1,6 +1,6 @@
 //! `audit`: the record of calls, read back.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, path::Path};
 
 use audit::{Entry, Journal, Kind, Outcome};
 use serde_json::Value;
@@ -18,28 +18,37 @@ pub fn run(global: &Global, command: AuditCommand) -> anyhow::Result<()> {
 }
 
 fn tail(global: &Global, lines: usize, refused: bool) -> anyhow::Result<()> {
-    let folder = state::folder(global.state_dir.clone())?.join(state::JOURNAL);
-    let nothing = "nothing is recorded yet";
-    if !folder.is_dir() {
-        return print::rows::<Line>(global.output, &[], nothing);
+    let mut all = Vec::new();
+    for journal in state::journals(&state::folder(global.state_dir.clone())?) {
+        all.extend(last(&journal, lines, refused)?);
     }
-    let mut last: VecDeque<Line> = VecDeque::new();
-    for entry in Journal::read(&folder)? {
+    all.sort_by(|a, b| a.0.time.cmp(&b.0.time));
+    let all = &all[all.len().saturating_sub(lines)..];
+    print::rows(global.output, all, "nothing is recorded yet")
+}
+
+fn last(journal: &Path, lines: usize, refused: bool) -> anyhow::Result<VecDeque<Line>> {
+    let mut last = VecDeque::new();
+    for entry in Journal::read(journal)? {
         let entry = entry?;
         // The journal's own notes are for whoever repairs it.
         if entry.kind == Kind::Checkpoint || (refused && !is_refused(&entry)) {
             continue;
         }
-        if last.len() == lines {
+        if last.len() >= lines.max(1) {
             last.pop_front();
         }
         last.push_back(Line(entry));
     }
-    print::rows(global.output, last.make_contiguous(), nothing)
+    Ok(last)
 }
 
 fn is_refused(entry: &Entry) -> bool {
-    matches!(entry.kind, Kind::Auth | Kind::Refusal) || matches!(entry.outcome, Some(Outcome::Error | Outcome::Refused | Outcome::ToolError | Outcome::Unknown))
+    matches!(entry.kind, Kind::Auth | Kind::Refusal)
+        || matches!(
+            entry.outcome,
+            Some(Outcome::Error | Outcome::Refused | Outcome::ToolError | Outcome::Unknown)
+        )
 }
 
 #[derive(serde::Serialize)]
@@ -56,9 +65,18 @@ impl print::Row for Line {
     const TITLES: &'static [&'static str] = &["TIME", "KIND", "WHO", "WHAT", "OUTCOME", "WHY"];
 
     fn cells(&self) -> Vec<String> {
-        let word = |value: Result<Value, serde_json::Error>| value.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
-        let what = [self.text("method"), self.text("server"), self.text("name")].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
-        let why = ["refusal", "rule", "detail"].iter().map(|member| self.text(member)).find(|text| !text.is_empty());
+        let word = |value: Result<Value, serde_json::Error>| {
+            value.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+        };
+        let what = [self.text("method"), self.text("server"), self.text("name")]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ");
+        let why = ["refusal", "rule", "detail"]
+            .iter()
+            .map(|member| self.text(member))
+            .find(|text| !text.is_empty());
         vec![
             self.0.time.clone(),
             word(serde_json::to_value(self.0.kind)),

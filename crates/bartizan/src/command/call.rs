@@ -8,7 +8,8 @@ use mcp::{Json, Kind, Limits, quote};
 use super::{known_server, load, wait};
 use crate::{
     cli::{Global, Output},
-    client::{ClientFault, DECLINED, Listener},
+    client::{Client, ClientFault, DECLINED, Listener},
+    config::fault::nearest,
     gate::Gate,
     outcome::{Mistake, Told},
     print::{self, tame},
@@ -17,7 +18,11 @@ use crate::{
 
 pub fn run(global: &Global, server: &str, tool: &str, arguments: &str) -> anyhow::Result<()> {
     let from_input = arguments == "-";
-    let text = if from_input { io::read_to_string(io::stdin().lock().take(Limits::default().bytes as u64))? } else { arguments.to_owned() };
+    let text = if from_input {
+        io::read_to_string(io::stdin().lock().take(Limits::default().bytes as u64))?
+    } else {
+        arguments.to_owned()
+    };
     let arguments = object(&text)?;
     wait(async {
         let folder = state::folder(global.state_dir.clone())?;
@@ -29,29 +34,65 @@ pub fn run(global: &Global, server: &str, tool: &str, arguments: &str) -> anyhow
                 Gate::own(&loaded, &folder).await?
             }
         };
-        let name = mcp::ServerName::new(server).map_err(|fault| Mistake::new(fault.to_string(), "`bartizan list` shows the servers"))?;
-        let mut person = Person { present: !from_input && io::stdin().is_terminal() && io::stderr().is_terminal(), server };
-        let called = match gate.client(Scope::One(name)).await {
-            Ok(mut client) => client.call_tool(tool, arguments, &mut person).await,
-            Err(error) => return Err(error),
+        let name = mcp::ServerName::new(server).map_err(|fault| {
+            Mistake::new(fault.to_string(), "`bartizan list` shows the servers")
+        })?;
+        let mut person = Person {
+            present: !from_input && io::stdin().is_terminal() && io::stderr().is_terminal(),
+            server,
         };
-        gate.close().await;
-        match called {
+        let mut client = gate.client(Scope::One(name)).await?;
+        let called = client.call_tool(tool, arguments, &mut person).await;
+        let done = match called {
             Ok(result) => show(global.output, result.json()),
             Err(ClientFault::Refused { code, message }) => {
                 if global.output == Output::Json {
                     print::json(&serde_json::json!({"error": {"code": code, "message": message}}))?;
                 }
-                Err(anyhow::anyhow!("{} (code {code})", tame(&message)))
+                Err(refused(global, &mut client, server, tool, code, &message).await)
             }
             Err(fault) => Err(fault.into()),
-        }
+        };
+        gate.close().await;
+        done
     })
+}
+
+/// The refusal, or the slip of the pen that it probably comes from.
+async fn refused(
+    global: &Global,
+    client: &mut Client,
+    server: &str,
+    tool: &str,
+    code: i64,
+    message: &str,
+) -> anyhow::Error {
+    // The running gateway may serve another file than the one that is found here, so this is asked only now.
+    if let Some(mistake) = load(global).ok().and_then(|loaded| known_server(&loaded, server).err())
+    {
+        return mistake.into();
+    }
+    let tools =
+        client.list("tools/list", "tools").await.map(|(tools, _)| tools).unwrap_or_default();
+    let names: Vec<String> = tools
+        .iter()
+        .filter_map(|tool| tool.json().get("name").and_then(Json::string))
+        .map(|name| name.into_owned())
+        .collect();
+    match nearest(tool, names.iter().map(String::as_str)) {
+        Some(near) if names.iter().all(|name| name != tool) => Mistake::new(
+            format!("{server} has no tool `{tool}`"),
+            format!("did you mean `{near}`?"),
+        )
+        .into(),
+        _ => anyhow::anyhow!("{} (code {code})", tame(message)),
+    }
 }
 
 fn object(text: &str) -> Result<Json<'_>, Mistake> {
     let mend = "write a JSON object in single quotes, such as '{\"text\":\"hello\"}'";
-    let json = Json::read(text.as_bytes(), &Limits::default()).map_err(|fault| Mistake::new(format!("the arguments are not JSON: {fault}"), mend))?;
+    let json = Json::read(text.as_bytes(), &Limits::default())
+        .map_err(|fault| Mistake::new(format!("the arguments are not JSON: {fault}"), mend))?;
     match json.kind() {
         Kind::Object => Ok(json),
         _ => Err(Mistake::new("the arguments are not a JSON object", mend)),
@@ -87,8 +128,14 @@ fn described(content: Json<'_>) -> String {
         Some(text) if io::stdout().is_terminal() => tame(&text),
         Some(text) => text.into_owned(),
         None => {
-            let details = [string("type"), string("mimeType"), string("uri"), resource.get("uri").and_then(Json::string)];
-            let details: Vec<_> = details.into_iter().flatten().map(|detail| tame(&detail)).collect();
+            let details = [
+                string("type"),
+                string("mimeType"),
+                string("uri"),
+                resource.get("uri").and_then(Json::string),
+            ];
+            let details: Vec<_> =
+                details.into_iter().flatten().map(|detail| tame(&detail)).collect();
             format!("[{}; --output json shows it whole]", details.join(" "))
         }
     }
@@ -104,11 +151,18 @@ impl Listener for Person<'_> {
     fn elicit(&mut self, params: Json<'_>) -> String {
         let message = params.get("message").and_then(Json::string).unwrap_or_default();
         if !self.present {
-            eprintln!("{} asks \"{}\"; declined, since there is no terminal to answer at", self.server, tame(&message));
+            eprintln!(
+                "{} asks \"{}\"; declined, since there is no terminal to answer at",
+                self.server,
+                tame(&message)
+            );
             return DECLINED.to_owned();
         }
         eprintln!("{} asks: {}  (Ctrl-D declines)", self.server, tame(&message));
-        let properties = params.get("requestedSchema").and_then(|schema| schema.get("properties")).unwrap_or(Json::EMPTY);
+        let properties = params
+            .get("requestedSchema")
+            .and_then(|schema| schema.get("properties"))
+            .unwrap_or(Json::EMPTY);
         let mut content = Vec::new();
         for (name, schema) in properties.members() {
             match ask(&name, schema) {
@@ -126,11 +180,21 @@ impl Listener for Person<'_> {
             "notifications/progress" if self.present => {
                 let number = |member: &str| params.get(member).map(|value| value.text().to_owned());
                 let of = number("total").map(|total| format!("/{total}")).unwrap_or_default();
-                eprintln!("… {}{of} {}", number("progress").unwrap_or_default(), tame(&string("message").unwrap_or_default()));
+                eprintln!(
+                    "… {}{of} {}",
+                    number("progress").unwrap_or_default(),
+                    tame(&string("message").unwrap_or_default())
+                );
             }
             "notifications/message" => {
-                let data = string("data").unwrap_or_else(|| params.get("data").unwrap_or(Json::EMPTY).text().into());
-                eprintln!("{} [{}]: {}", self.server, tame(&string("level").unwrap_or_default()), tame(&data));
+                let data = string("data")
+                    .unwrap_or_else(|| params.get("data").unwrap_or(Json::EMPTY).text().into());
+                eprintln!(
+                    "{} [{}]: {}",
+                    self.server,
+                    tame(&string("level").unwrap_or_default()),
+                    tame(&data)
+                );
             }
             _ => {}
         }
@@ -141,9 +205,17 @@ impl Listener for Person<'_> {
 fn ask(name: &str, schema: Json<'_>) -> Option<Option<String>> {
     let string = |member: &str| schema.get(member).and_then(Json::string);
     let title = string("title").unwrap_or_else(|| name.into());
-    let description = string("description").map(|text| format!(" ({})", tame(&text))).unwrap_or_default();
-    let choices: Vec<String> = schema.get("enum").into_iter().flat_map(Json::items).filter_map(Json::string).map(|choice| tame(&choice)).collect();
-    let choices = if choices.is_empty() { String::new() } else { format!(" [{}]", choices.join(", ")) };
+    let description =
+        string("description").map(|text| format!(" ({})", tame(&text))).unwrap_or_default();
+    let choices: Vec<String> = schema
+        .get("enum")
+        .into_iter()
+        .flat_map(Json::items)
+        .filter_map(Json::string)
+        .map(|choice| tame(&choice))
+        .collect();
+    let choices =
+        if choices.is_empty() { String::new() } else { format!(" [{}]", choices.join(", ")) };
     let kind = string("type").unwrap_or_default();
     loop {
         eprint!("  {}{description}{choices}: ", tame(&title));
@@ -177,7 +249,10 @@ fn typed(line: &str, kind: &str) -> Option<String> {
             let number = Json::read(line.as_bytes(), &Limits::default()).ok()?;
             (number.kind() == Kind::Number).then(|| line.to_owned())
         }
-        "array" => Some(format!("[{}]", line.split(',').map(|item| quote(item.trim())).collect::<Vec<_>>().join(","))),
+        "array" => Some(format!(
+            "[{}]",
+            line.split(',').map(|item| quote(item.trim())).collect::<Vec<_>>().join(",")
+        )),
         _ => Some(quote(line)),
     }
 }

@@ -11,7 +11,11 @@ use crate::{
 
 pub fn run(global: &Global) -> anyhow::Result<()> {
     let Some(path) = config::find(global.config.as_deref(), Search::Here) else {
-        return Err(Mistake::new("there is no configuration to check", "name one with --config, or begin with `bartizan config example > bartizan.toml`").into());
+        return Err(Mistake::new(
+            "there is no configuration to check",
+            "name one with --config, or begin with `bartizan config example > bartizan.toml`",
+        )
+        .into());
     };
     match (config::read(&path), global.output) {
         (Ok(loaded), Output::Table) => table(&loaded),
@@ -28,7 +32,8 @@ fn table(loaded: &Loaded) -> anyhow::Result<()> {
     if let Some(warnings) = loaded.rendered_warnings(fault::coloured()) {
         eprintln!("{warnings}\n");
     }
-    let path = loaded.path.as_deref().unwrap_or_else(|| std::path::Path::new(config::FILE_NAME)).display();
+    let path =
+        loaded.path.as_deref().unwrap_or_else(|| std::path::Path::new(config::FILE_NAME)).display();
     let servers = count(loaded.file.servers.len(), "server");
     match loaded.warnings.len() {
         0 => print::line(&format!("{path}: ok, {servers}")),

@@ -27,15 +27,19 @@ use crate::{
 /// Does what was asked.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     let global = &cli.global;
-    log(global.log.as_deref(), if matches!(cli.command, Command::Up { .. }) { "info" } else { "warn" })?;
+    log(
+        global.log.as_deref(),
+        if matches!(cli.command, Command::Up { .. }) { "info" } else { "warn" },
+    )?;
     match cli.command {
         Command::Add(args) => servers::add(global, &args),
         Command::Audit(command) => audit::run(global, command),
         Command::Call { server, tool, arguments } => call::run(global, &server, &tool, &arguments),
         Command::Check => check::run(global),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "bartizan", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "bartizan", &mut script);
+            print::text(&String::from_utf8(script)?)
         }
         Command::Config(ConfigCommand::Example) => print::text(&config::reference::example()),
         Command::Config(ConfigCommand::Reference) => print::text(&config::reference::page()),
@@ -68,7 +72,9 @@ fn wait<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T>
 /// Returns when the user or the system wants this process to end.
 async fn ended() {
     #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+    if let Ok(mut terminate) =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+    {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
             _ = terminate.recv() => {}
@@ -80,8 +86,17 @@ async fn ended() {
 
 /// Logs to standard error, which is free for that even where standard output speaks MCP.
 fn log(filter: Option<&str>, default: &str) -> Result<(), Mistake> {
-    let filter = EnvFilter::try_new(filter.unwrap_or(default)).map_err(|fault| Mistake::new(format!("--log: {fault}"), "write off, error, warn, info, debug or trace, or a filter such as gateway=debug"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(config::fault::coloured()).with_target(false);
+    let filter = EnvFilter::try_new(filter.unwrap_or(default)).map_err(|fault| {
+        Mistake::new(
+            format!("--log: {fault}"),
+            "write off, error, warn, info, debug or trace, or a filter such as gateway=debug",
+        )
+    })?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(config::fault::coloured())
+        .with_target(false);
     builder.init();
     Ok(())
 }

@@ -38,7 +38,8 @@ pub struct Protection {
 }
 
 impl print::Row for Protection {
-    const TITLES: &'static [&'static str] = &["PROTECTION", "STATE", "WHAT THAT MEANS", "HOW IT GETS BETTER"];
+    const TITLES: &'static [&'static str] =
+        &["PROTECTION", "STATE", "WHAT THAT MEANS", "HOW IT GETS BETTER"];
 
     fn cells(&self) -> Vec<String> {
         let state = match self.state {
@@ -50,7 +51,12 @@ impl print::Row for Protection {
     }
 }
 
-fn protection(name: &'static str, state: State, means: impl Into<String>, mend: impl Into<String>) -> Protection {
+fn protection(
+    name: &'static str,
+    state: State,
+    means: impl Into<String>,
+    mend: impl Into<String>,
+) -> Protection {
     Protection { name, state, means: means.into(), mend: mend.into() }
 }
 
@@ -77,45 +83,111 @@ pub fn protections(loaded: &Loaded) -> Vec<Protection> {
 fn tls(file: &File) -> Protection {
     match &file.tls {
         Some(_) => protection("encryption", State::On, "clients connect by TLS", ""),
-        None if file.listen.get_ref().0.ip().is_loopback() => protection("encryption", State::Off, "plain HTTP, which does not leave this machine", "[tls] cert, key"),
-        None => protection("encryption", State::Off, "tokens and calls cross the network as plain HTTP", "[tls] cert, key; or a TLS proxy in front"),
+        None if file.listen.get_ref().0.ip().is_loopback() => protection(
+            "encryption",
+            State::Off,
+            "plain HTTP, which does not leave this machine",
+            "[tls] cert, key",
+        ),
+        None => protection(
+            "encryption",
+            State::Off,
+            "tokens and calls cross the network as plain HTTP",
+            "[tls] cert, key; or a TLS proxy in front",
+        ),
     }
 }
 
 fn identity(file: &File) -> Protection {
     match file.identity.loopback {
-        Loopback::Token => protection("identity", State::On, "every caller shows a token", ""),
-        Loopback::Open => protection("identity", State::Off, "any program and any user on this machine may call without a token", "[identity] loopback = \"token\""),
+        Loopback::Token => protection(
+            "identity",
+            State::On,
+            "every caller shows a token; commands of this machine's owner come through a socket that nobody else can open",
+            "",
+        ),
+        Loopback::Open => protection(
+            "identity",
+            State::Off,
+            "any program and any user on this machine may call without a token",
+            "[identity] loopback = \"token\"",
+        ),
     }
 }
 
 fn policy(file: &File) -> Protection {
     if file.roles.is_empty() {
-        return protection("policy", State::Off, "no roles: a token with the role `all` may call every tool", "[roles.NAME] members, allow");
+        return protection(
+            "policy",
+            State::Off,
+            "no roles: a token with the role `all` may call every tool",
+            "[roles.NAME] members, allow",
+        );
     }
-    let wide = file.roles.iter().filter(|(_, role)| role.get_ref().allow.iter().any(|pattern| pattern.get_ref().0.to_string() == "*"));
+    let wide = file.roles.iter().filter(|(_, role)| {
+        role.get_ref().allow.iter().any(|pattern| pattern.get_ref().0.to_string() == "*")
+    });
     let wide: Vec<&str> = wide.map(|(key, _)| key.0.as_str()).collect();
     match wide.as_slice() {
         [] => protection("policy", State::On, "what no role allows is denied and not listed", ""),
-        wide => protection("policy", State::Partial, format!("the role {} allows everything", wide.join(", ")), "name the tools: allow = [\"server/tool\"]"),
+        wide => protection(
+            "policy",
+            State::Partial,
+            format!("the role {} allows everything", wide.join(", ")),
+            "name the tools: allow = [\"server/tool\"]",
+        ),
     }
 }
 
 fn vault(file: &File) -> Protection {
-    let literal = |server: &crate::config::file::Server| server.credential.as_ref().is_some_and(|credential| credential.get_ref().value.get_ref().reference.is_literal());
-    let literal: Vec<&str> = file.servers.iter().filter(|(_, server)| literal(server.get_ref())).map(|(key, _)| key.0.as_str()).collect();
+    let literal = |server: &crate::config::file::Server| {
+        server
+            .credential
+            .as_ref()
+            .is_some_and(|credential| credential.get_ref().value.get_ref().reference.is_literal())
+    };
+    let literal: Vec<&str> = file
+        .servers
+        .iter()
+        .filter(|(_, server)| literal(server.get_ref()))
+        .map(|(key, _)| key.0.as_str())
+        .collect();
     match literal.as_slice() {
-        [] => protection("credentials", State::Partial, "kept out of clients, logs and records; read from the environment or from files, not sealed", LATER),
-        names => protection("credentials", State::Off, format!("the credential of {} stands in the configuration as it is", names.join(", ")), "value = \"${env:NAME}\" or \"${file:/PATH}\""),
+        [] => protection(
+            "credentials",
+            State::Partial,
+            "kept out of clients, logs and records; read from the environment or from files, not sealed",
+            LATER,
+        ),
+        names => protection(
+            "credentials",
+            State::Off,
+            format!("the credential of {} stands in the configuration as it is", names.join(", ")),
+            "value = \"${env:NAME}\" or \"${file:/PATH}\"",
+        ),
     }
 }
 
 fn private_addresses(file: &File) -> Protection {
-    let open = file.servers.iter().filter(|(_, server)| server.get_ref().allow_private).map(|(key, _)| key.0.as_str());
+    let open = file
+        .servers
+        .iter()
+        .filter(|(_, server)| server.get_ref().allow_private)
+        .map(|(key, _)| key.0.as_str());
     let open: Vec<&str> = open.collect();
     match open.as_slice() {
-        [] => protection("private addresses", State::On, "a remote server can't lead the gateway into the local network, and redirects are not followed", ""),
-        names => protection("private addresses", State::Partial, format!("{} may be at a private address", names.join(", ")), "take allow-private out where it is not needed"),
+        [] => protection(
+            "private addresses",
+            State::On,
+            "a remote server can't lead the gateway into the local network, and redirects are not followed",
+            "",
+        ),
+        names => protection(
+            "private addresses",
+            State::Partial,
+            format!("{} may be at a private address", names.join(", ")),
+            "take allow-private out where it is not needed",
+        ),
     }
 }
 
@@ -143,7 +215,16 @@ fn sandboxed() -> impl Iterator<Item = Protection> {
 }
 
 fn audit(file: &File) -> Protection {
-    let sync = if file.audit.sync { "on the disk before its reply leaves" } else { "written before its reply leaves, though a failing machine may lose the last ones" };
+    let sync = if file.audit.sync {
+        "on the disk before its reply leaves"
+    } else {
+        "written before its reply leaves, though a failing machine may lose the last ones"
+    };
     let strict = if file.audit.strict { "; the intent too, before a call is sent" } else { "" };
-    protection("audit", State::Partial, format!("every call's record is {sync}{strict}; tampering with the file would not show"), LATER)
+    protection(
+        "audit",
+        State::Partial,
+        format!("every call's record is {sync}{strict}; tampering with the file would not show"),
+        LATER,
+    )
 }

@@ -31,30 +31,45 @@ const FIRST_START: Duration = Duration::from_secs(180);
 pub fn add(global: &Global, args: &AddArgs) -> anyhow::Result<()> {
     let path = match config::find(global.config.as_deref(), Search::Here) {
         Some(path) => path,
-        None => config::user_file().ok_or_else(|| Mistake::new("this user has no home folder", "name a file with --config"))?,
+        None => config::user_file().ok_or_else(|| {
+            Mistake::new("this user has no home folder", "name a file with --config")
+        })?,
     };
     let old = if path.exists() { config::read(&path)? } else { Loaded::none() };
     let name = args.name.0.as_str();
     let Some(changed) = edit::with_server(&old.text, name, &new_server(args)?)? else {
-        return Err(Mistake::new(format!("there is a server `{name}` in {} already", path.display()), format!("choose another name, or begin with: bartizan remove {name}")).into());
+        return Err(Mistake::new(
+            format!("there is a server `{name}` in {} already", path.display()),
+            format!("choose another name, or begin with: bartizan remove {name}"),
+        )
+        .into());
     };
-    let loaded = config::parse(&path, changed).map_err(|faulty| config::LoadFault::Faulty(Box::new(faulty)))?;
+    let loaded = config::parse(&path, changed)
+        .map_err(|faulty| config::LoadFault::Faulty(Box::new(faulty)))?;
     edit::write(&path, &loaded.text)?;
     eprintln!("added {name} to {}", path.display());
     tell_new_warnings(&old.warnings, &loaded);
     if args.no_connect {
-        return if global.output == Output::Json { print::json(&json!({"server": name, "file": path})) } else { Ok(()) };
+        return if global.output == Output::Json {
+            print::json(&json!({"server": name, "file": path}))
+        } else {
+            Ok(())
+        };
     }
     let offer = wait(offer_of(&loaded, args.name.0.clone()))?;
     match (offer, global.output) {
-        (Ok(offer), Output::Json) => print::json(&json!({"server": name, "file": path, "offer": offer})),
+        (Ok(offer), Output::Json) => {
+            print::json(&json!({"server": name, "file": path, "offer": offer}))
+        }
         (Ok(offer), Output::Table) => show_offer(name, &offer),
         (Err(fault), output) => {
             if output == Output::Json {
                 print::json(&json!({"server": name, "file": path, "error": fault.to_string()}))?;
             }
             eprintln!("error: it does not answer: {}", tame(&fault.to_string()));
-            eprintln!("  = help: the entry stays; `bartizan list` tries again, `bartizan remove {name}` takes it out");
+            eprintln!(
+                "  = help: the entry stays; `bartizan list` tries again, `bartizan remove {name}` takes it out"
+            );
             Err(Told::failure().into())
         }
     }
@@ -62,11 +77,20 @@ pub fn add(global: &Global, args: &AddArgs) -> anyhow::Result<()> {
 
 fn new_server(args: &AddArgs) -> Result<NewServer, Mistake> {
     let pair = |text: &str, example: &str| match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
-        _ => Err(Mistake::new(format!("`{text}` is not a name and a value"), format!("write {example}"))),
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err(Mistake::new(
+            format!("`{text}` is not a name and a value"),
+            format!("write {example}"),
+        )),
     };
     if let Some((command, rest)) = args.command.split_first() {
-        let env = args.env.iter().map(|text| pair(text, "--env 'API_TOKEN=${env:API_TOKEN}'")).collect::<Result<_, _>>()?;
+        let env = args
+            .env
+            .iter()
+            .map(|text| pair(text, "--env 'API_TOKEN=${env:API_TOKEN}'"))
+            .collect::<Result<_, _>>()?;
         return Ok(NewServer::Command { command: command.clone(), args: rest.to_vec(), env });
     }
     let text = args.url.clone().unwrap_or_default();
@@ -74,7 +98,11 @@ fn new_server(args: &AddArgs) -> Result<NewServer, Mistake> {
     let host = url.0.host().unwrap_or_default();
     // Whoever types a private address means it.
     let allow_private = config::is_this_machine(host) || config::is_private(host);
-    let credential = args.header.as_deref().map(|text| pair(text, "--header 'Authorization=Bearer ${env:TOKEN}'")).transpose()?;
+    let credential = args
+        .header
+        .as_deref()
+        .map(|text| pair(text, "--header 'Authorization=Bearer ${env:TOKEN}'"))
+        .transpose()?;
     Ok(NewServer::Url { url: text, allow_private, credential })
 }
 
@@ -90,11 +118,19 @@ fn tell_new_warnings(old: &[Finding], loaded: &Loaded) {
 pub fn remove(global: &Global, name: &str) -> anyhow::Result<()> {
     let loaded = load(global)?;
     let Some(path) = &loaded.path else {
-        return Err(Mistake::new("there is no configuration file, so there is nothing to remove", "`bartizan add` makes one").into());
+        return Err(Mistake::new(
+            "there is no configuration file, so there is nothing to remove",
+            "`bartizan add` makes one",
+        )
+        .into());
     };
     let Some(changed) = edit::without_server(&loaded.text, name)? else {
         known_server(&loaded, name)?;
-        return Err(Mistake::new(format!("`{name}` can't be taken out of {}", path.display()), "edit the file by hand").into());
+        return Err(Mistake::new(
+            format!("`{name}` can't be taken out of {}", path.display()),
+            "edit the file by hand",
+        )
+        .into());
     };
     edit::write(path, &changed)?;
     if global.output == Output::Json {
@@ -136,8 +172,12 @@ struct Item {
 
 impl Item {
     fn of(item: &JsonBuf) -> Item {
-        let string = |member: &str| item.json().get(member).and_then(Json::string).map(|text| tame(&text));
-        Item { name: string("name").unwrap_or_default(), description: string("description").or_else(|| string("title")).unwrap_or_default() }
+        let string =
+            |member: &str| item.json().get(member).and_then(Json::string).map(|text| tame(&text));
+        Item {
+            name: string("name").unwrap_or_default(),
+            description: string("description").or_else(|| string("title")).unwrap_or_default(),
+        }
     }
 }
 
@@ -155,7 +195,11 @@ impl print::Row for Item {
 
 fn show_offer(name: &str, offer: &Offer) -> anyhow::Result<()> {
     let also = [(offer.prompts.len(), "prompt"), (offer.resources.len(), "resource")];
-    let also: Vec<String> = also.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}{}", if *count == 1 { "" } else { "s" })).collect();
+    let also: Vec<String> = also
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}{}", if *count == 1 { "" } else { "s" }))
+        .collect();
     if !also.is_empty() {
         print::line(&format!("{name} offers {}, and these tools:", also.join(" and ")))?;
     }
@@ -164,7 +208,10 @@ fn show_offer(name: &str, offer: &Offer) -> anyhow::Result<()> {
 
 /// Asks one server through a gateway that has this server alone and a state folder that goes with it:
 /// the one that may be running is not disturbed.
-async fn offer_of(loaded: &Loaded, name: mcp::ServerName) -> anyhow::Result<Result<Offer, ClientFault>> {
+async fn offer_of(
+    loaded: &Loaded,
+    name: mcp::ServerName,
+) -> anyhow::Result<Result<Offer, ClientFault>> {
     let scratch = state::Scratch::new()?;
     let mut alone = loaded.clone();
     alone.file.servers.retain(|key, _| key.0 == name);
@@ -210,7 +257,14 @@ impl print::Row for Line {
 
     fn cells(&self) -> Vec<String> {
         let tools = self.tools.map_or_else(|| "-".to_owned(), |count| count.to_string());
-        vec![self.name.clone(), self.kind.to_owned(), self.era.to_owned(), tools, self.state.clone(), self.reached.clone()]
+        vec![
+            self.name.clone(),
+            self.kind.to_owned(),
+            self.era.to_owned(),
+            tools,
+            self.state.clone(),
+            self.reached.clone(),
+        ]
     }
 }
 
@@ -226,13 +280,24 @@ pub fn list(global: &Global, offline: bool) -> anyhow::Result<()> {
             line.state = "not asked".to_owned();
         }
     }
-    print::rows(global.output, &lines, "no servers: `bartizan add NAME -- COMMAND…` or `bartizan add NAME URL`")
+    print::rows(
+        global.output,
+        &lines,
+        "no servers: `bartizan add NAME -- COMMAND…` or `bartizan add NAME URL`",
+    )
 }
 
 /// One line for each server; those to ask have no state yet.
 fn configured(loaded: &Loaded) -> Vec<Line> {
     if loaded.path.is_none() {
-        return vec![Line { name: DEMO.to_owned(), kind: "command", era: "auto", reached: "built in".to_owned(), tools: None, state: String::new() }];
+        return vec![Line {
+            name: DEMO.to_owned(),
+            kind: "command",
+            era: "auto",
+            reached: "built in".to_owned(),
+            tools: None,
+            state: String::new(),
+        }];
     }
     let line = |name: &str, server: &Server| Line {
         name: name.to_owned(),
@@ -240,7 +305,13 @@ fn configured(loaded: &Loaded) -> Vec<Line> {
         era: server.era.as_str(),
         reached: match (&server.url, &server.command) {
             (Some(url), _) => url.get_ref().0.to_string(),
-            (None, command) => command.iter().map(|command| command.get_ref()).chain(server.args.iter().map(|arg| arg.get_ref())).map(String::as_str).collect::<Vec<_>>().join(" "),
+            (None, command) => command
+                .iter()
+                .map(|command| command.get_ref())
+                .chain(server.args.iter().map(|arg| arg.get_ref()))
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(" "),
         },
         tools: None,
         state: if server.enabled { String::new() } else { "disabled".to_owned() },

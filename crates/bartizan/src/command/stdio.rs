@@ -44,7 +44,7 @@ async fn bridge((mut read, mut write): Channel) -> anyhow::Result<()> {
     let mut out = tokio::io::stdout();
     let copied = tokio::select! {
         copied = tokio::io::copy(&mut read, &mut out) => copied,
-        () = ended() => Ok(0),
+        () = ended() => return Ok(()),
     };
     out.flush().await?;
     copied?;

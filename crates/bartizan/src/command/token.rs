@@ -20,7 +20,9 @@ pub fn run(global: &Global, command: TokenCommand) -> anyhow::Result<()> {
         let store = store::Store::open(&folder.join(state::STORE)).await?;
         let done = match command {
             TokenCommand::List => list(global, &store).await,
-            TokenCommand::Mint { name, roles, expires } => mint(global, &store, &name, roles, expires).await,
+            TokenCommand::Mint { name, roles, expires } => {
+                mint(global, &store, &name, roles, expires).await
+            }
             TokenCommand::Revoke { name } => revoke(&store, &name).await,
         };
         store.close().await;
@@ -28,17 +30,37 @@ pub fn run(global: &Global, command: TokenCommand) -> anyhow::Result<()> {
     })
 }
 
-async fn mint(global: &Global, store: &store::Store, name: &str, roles: Vec<String>, expires: Option<Period>) -> anyhow::Result<()> {
-    let name = identity::TokenName::new(name).map_err(|fault| Mistake::new(fault.to_string(), "choose a name such as `laptop` or `ci`"))?;
+async fn mint(
+    global: &Global,
+    store: &store::Store,
+    name: &str,
+    roles: Vec<String>,
+    expires: Option<Period>,
+) -> anyhow::Result<()> {
+    let name = identity::TokenName::new(name).map_err(|fault| {
+        Mistake::new(fault.to_string(), "choose a name such as `laptop` or `ci`")
+    })?;
     let (roles, hint) = granted(global, name.as_str(), roles)?;
     let mut random = [0; 32];
-    aws_lc_rs::rand::fill(&mut random).map_err(|_| anyhow::anyhow!("the machine gives no random numbers"))?;
+    aws_lc_rs::rand::fill(&mut random)
+        .map_err(|_| anyhow::anyhow!("the machine gives no random numbers"))?;
     let (text, hash) = identity::mint(random);
     let created = now();
     let expires = expires.map(|period| created.saturating_add(period.0.as_secs()));
-    let token = store::Token { name: name.as_str().to_owned(), roles, hash: *hash.as_bytes(), created, expires, revoked: None };
+    let token = store::Token {
+        name: name.as_str().to_owned(),
+        roles,
+        hash: *hash.as_bytes(),
+        created,
+        expires,
+        revoked: None,
+    };
     match store.token_insert(&token).await {
-        Err(store::StoreFault::Exists(name)) => Err(Mistake::new(format!("there is a token `{name}` already"), format!("choose another name, or revoke it first: bartizan token revoke {name}")).into()),
+        Err(store::StoreFault::Exists(name)) => Err(Mistake::new(
+            format!("there is a token `{name}` already"),
+            format!("choose another name, or revoke it first: bartizan token revoke {name}"),
+        )
+        .into()),
         Err(fault) => Err(fault.into()),
         Ok(()) => {
             print::line(&text)?;
@@ -53,10 +75,15 @@ async fn mint(global: &Global, store: &store::Store, name: &str, roles: Vec<Stri
 }
 
 /// The roles that the token gets, and what that means.
-fn granted(global: &Global, name: &str, roles: Vec<String>) -> anyhow::Result<(Vec<String>, String)> {
+fn granted(
+    global: &Global,
+    name: &str,
+    roles: Vec<String>,
+) -> anyhow::Result<(Vec<String>, String)> {
     let file = load(global)?.file;
     let configured = || file.roles.keys().map(|key| key.0.as_str());
-    for role in roles.iter().filter(|role| *role != ALL && !configured().any(|known| known == *role)) {
+    let known = |role: &str| role == ALL || configured().any(|known| known == role);
+    if let Some(role) = roles.iter().find(|role| !known(role)) {
         let mend = match nearest(role, configured().chain([ALL])) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("add a section [roles.{role}] first, or use the built-in role `{ALL}`"),
@@ -66,7 +93,12 @@ fn granted(global: &Global, name: &str, roles: Vec<String>) -> anyhow::Result<(V
     let member_of: Vec<&str> = file
         .roles
         .iter()
-        .filter(|(_, role)| role.get_ref().members.iter().any(|member| member.get_ref().0.strip_prefix("token:") == Some(name)))
+        .filter(|(_, role)| {
+            role.get_ref()
+                .members
+                .iter()
+                .any(|member| member.get_ref().0.strip_prefix("token:") == Some(name))
+        })
         .map(|(key, _)| key.0.as_str())
         .collect();
     if roles.is_empty() && file.roles.is_empty() {
@@ -75,7 +107,9 @@ fn granted(global: &Global, name: &str, roles: Vec<String>) -> anyhow::Result<(V
     }
     let all: Vec<&str> = roles.iter().map(String::as_str).chain(member_of).collect();
     let hint = match all.as_slice() {
-        [] => format!("It may call nothing yet: add \"token:{name}\" to the members of a role in the configuration, or mint one with --role."),
+        [] => format!(
+            "It may call nothing yet: add \"token:{name}\" to the members of a role in the configuration, or mint one with --role."
+        ),
         all => format!("Its roles: {}.", all.join(", ")),
     };
     Ok((roles, hint))
@@ -83,10 +117,14 @@ fn granted(global: &Global, name: &str, roles: Vec<String>) -> anyhow::Result<(V
 
 async fn revoke(store: &store::Store, name: &str) -> anyhow::Result<()> {
     if store.token_revoke(name, now()).await? {
-        return print::line(&format!("revoked {name}; a running gateway refuses it within {} seconds", identity::Authenticator::CACHE_SECONDS));
+        return print::line(&format!(
+            "revoked {name}; a running gateway refuses it within {} seconds",
+            identity::Authenticator::CACHE_SECONDS
+        ));
     }
     let tokens = store.tokens().await?;
-    let live = tokens.iter().filter(|token| token.revoked.is_none()).map(|token| token.name.as_str());
+    let live =
+        tokens.iter().filter(|token| token.revoked.is_none()).map(|token| token.name.as_str());
     let mend = match nearest(name, live) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`bartizan token list` shows all".to_owned(),
@@ -106,7 +144,13 @@ async fn list(global: &Global, store: &store::Store) -> anyhow::Result<()> {
                 (None, Some(expires)) if expires <= now => "expired",
                 _ => "valid",
             };
-            Row { name: token.name, state, roles: token.roles, created: time(token.created), expires: token.expires.map(time) }
+            Row {
+                name: token.name,
+                state,
+                roles: token.roles,
+                created: time(token.created),
+                expires: token.expires.map(time),
+            }
         })
         .collect();
     print::rows(global.output, &rows, "no tokens yet: bartizan token mint NAME")
@@ -126,11 +170,18 @@ impl print::Row for Row {
 
     fn cells(&self) -> Vec<String> {
         let expires = self.expires.clone().unwrap_or_else(|| "never".to_owned());
-        vec![self.name.clone(), self.state.to_owned(), self.roles.join(", "), self.created.clone(), expires]
+        vec![
+            self.name.clone(),
+            self.state.to_owned(),
+            self.roles.join(", "),
+            self.created.clone(),
+            expires,
+        ]
     }
 }
 
 fn time(seconds: u64) -> String {
-    let seconds = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    let seconds =
+        i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     seconds.map_or_else(|| "the far future".to_owned(), |time| time.to_string())
 }

@@ -1,16 +1,24 @@
 //! `up`: the gateway itself.
 
 use std::{
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use gateway::Gateway;
+use audit::AuditFault;
+use gateway::{Gateway, StartFault};
 
 use super::{ended, load, posture, wait, watch::Watch};
 use crate::{
     cli::Global,
-    config::{self, Loaded, Search, fault, file::Loopback, resolve::{DEMO, resolve}, value::Listen},
+    config::{
+        self, Loaded, Search, fault,
+        file::Loopback,
+        resolve::{DEMO, resolve},
+        value::Listen,
+    },
+    outcome::Mistake,
     print, state,
 };
 
@@ -23,8 +31,26 @@ pub fn run(global: &Global, listen: Option<Listen>) -> anyhow::Result<()> {
     wait(async {
         // Before the address is told, so that no change after that is missed.
         let mut watch = Watch::new(global.config.as_deref(), &loaded);
-        let gateway = Gateway::open(resolve(&loaded, &folder)?).await?;
-        let running = gateway.listen_on_doors().await?;
+        let gateway = match Gateway::open(resolve(&loaded, &folder)?).await {
+            Err(StartFault::Audit { fault: AuditFault::Locked(_), .. }) => {
+                let mend = "it takes up changes of the configuration by itself; a second one needs a --state-dir of its own";
+                return Err(Mistake::new(
+                    format!("a gateway is running on {} already", folder.display()),
+                    mend,
+                )
+                .into());
+            }
+            opened => opened?,
+        };
+        let running = match gateway.listen_on_doors().await {
+            Err(StartFault::Listen { address, fault }) if fault.kind() == ErrorKind::AddrInUse => {
+                let mend = "name another port with --listen, or in the configuration; port 0 takes a free one";
+                return Err(
+                    Mistake::new(format!("another program listens on {address}"), mend).into()
+                );
+            }
+            listening => listening?,
+        };
         print::text(&banner(global, &loaded, &folder, running.address()))?;
         tokio::select! {
             () = ended() => {}
@@ -44,13 +70,22 @@ fn overridden(mut loaded: Loaded, listen: Option<Listen>) -> Loaded {
 }
 
 /// Applies each change of the configuration; a broken one is told, and the old one goes on.
-async fn take_changes(watch: &mut Watch, global: &Global, listen: Option<Listen>, folder: &Path, gateway: &Arc<Gateway>) {
+async fn take_changes(
+    watch: &mut Watch,
+    global: &Global,
+    listen: Option<Listen>,
+    folder: &Path,
+    gateway: &Arc<Gateway>,
+) {
     loop {
         watch.changed().await;
         let loaded = match config::load(global.config.as_deref(), Search::Here) {
             Ok(loaded) => overridden(loaded, listen),
             Err(config::LoadFault::Faulty(faulty)) => {
-                eprintln!("{}", fault::render(&faulty.path, &faulty.text, &faulty.findings, fault::coloured()));
+                eprintln!(
+                    "{}",
+                    fault::render(&faulty.path, &faulty.text, &faulty.findings, fault::coloured())
+                );
                 tracing::error!("the changed configuration has errors; the old one goes on");
                 continue;
             }
@@ -85,7 +120,12 @@ async fn apply(loaded: &Loaded, folder: &Path, gateway: &Arc<Gateway>) -> anyhow
 }
 
 /// All that a newcomer has to know.
-fn banner(global: &Global, loaded: &Loaded, folder: &Path, address: std::net::SocketAddr) -> String {
+fn banner(
+    global: &Global,
+    loaded: &Loaded,
+    folder: &Path,
+    address: std::net::SocketAddr,
+) -> String {
     let scheme = if loaded.file.tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
     let servers = match &loaded.path {
@@ -93,15 +133,28 @@ fn banner(global: &Global, loaded: &Loaded, folder: &Path, address: std::net::So
         Some(_) => {
             let enabled = loaded.file.servers.iter().filter(|(_, server)| server.get_ref().enabled);
             let names: Vec<&str> = enabled.map(|(key, _)| key.0.as_str()).collect();
-            if names.is_empty() { "none yet: `bartizan add NAME -- COMMAND…` or `bartizan add NAME URL`".to_owned() } else { names.join(", ") }
+            if names.is_empty() {
+                "none yet: `bartizan add NAME -- COMMAND…` or `bartizan add NAME URL`".to_owned()
+            } else {
+                names.join(", ")
+            }
         }
     };
     let token = match loaded.file.identity.loopback {
         Loopback::Open => "none is needed from this machine".to_owned(),
-        Loopback::Token => format!("Authorization: Bearer $({} token mint NAME)", command(global, &[])),
+        Loopback::Token => {
+            format!("Authorization: Bearer $({} token mint NAME)", command(global, &[]))
+        }
     };
-    let file = loaded.path.as_ref().map_or_else(|| "none; the defaults serve".to_owned(), |path| path.display().to_string());
-    let gaps: Vec<String> = posture::protections(loaded).iter().filter(|protection| protection.state != posture::State::On).map(|protection| format!("  {}: {}\n", protection.name, protection.means)).collect();
+    let file = loaded
+        .path
+        .as_ref()
+        .map_or_else(|| "none; the defaults serve".to_owned(), |path| path.display().to_string());
+    let gaps: Vec<String> = posture::protections(loaded)
+        .iter()
+        .filter(|protection| protection.state != posture::State::On)
+        .map(|protection| format!("  {}: {}\n", protection.name, protection.means))
+        .collect();
     format!(
         "listening on {url}\n\n\
          For a client that starts programs (no token needed):\n  {entry}\n\
@@ -120,19 +173,31 @@ fn banner(global: &Global, loaded: &Loaded, folder: &Path, address: std::net::So
 fn client_entry(global: &Global) -> String {
     let mut args = global_args(global);
     args.push("stdio".to_owned());
-    serde_json::json!({"mcpServers": {"bartizan": {"command": own_file(), "args": args}}}).to_string()
+    serde_json::json!({"mcpServers": {"bartizan": {"command": own_file(), "args": args}}})
+        .to_string()
 }
 
 fn command(global: &Global, more: &[&str]) -> String {
     let args = global_args(global);
-    std::iter::once("bartizan").chain(args.iter().map(String::as_str)).chain(more.iter().copied()).collect::<Vec<_>>().join(" ")
+    std::iter::once("bartizan")
+        .chain(args.iter().map(String::as_str))
+        .chain(more.iter().copied())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The folders that were named, as another process has to name them.
 fn global_args(global: &Global) -> Vec<String> {
     let named = [("--config", &global.config), ("--state-dir", &global.state_dir)];
     let named = named.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?)));
-    named.flat_map(|(flag, path)| [flag.to_owned(), std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string()]).collect()
+    named
+        .flat_map(|(flag, path)| {
+            [
+                flag.to_owned(),
+                std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string(),
+            ]
+        })
+        .collect()
 }
 
 fn own_file() -> PathBuf {

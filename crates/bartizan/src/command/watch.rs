@@ -32,9 +32,16 @@ impl Watch {
         let watcher = notify::recommended_watcher(move |_| {
             // One that waits already says the same.
             let _ = told.try_send(());
-        }).map(|mut watcher| {
-            let folder = |path: PathBuf| std::path::absolute(path).ok()?.parent().map(Path::to_owned);
-            let candidates = loaded.path.clone().into_iter().chain(named.is_none().then(|| PathBuf::from(config::FILE_NAME))).chain(config::user_file());
+        })
+        .map(|mut watcher| {
+            let folder =
+                |path: PathBuf| std::path::absolute(path).ok()?.parent().map(Path::to_owned);
+            let candidates = loaded
+                .path
+                .clone()
+                .into_iter()
+                .chain(named.is_none().then(|| PathBuf::from(config::FILE_NAME)))
+                .chain(config::user_file());
             for folder in candidates.filter_map(folder) {
                 // A folder that is not there yet is left to the look now and then.
                 let _ = watcher.watch(&folder, RecursiveMode::NonRecursive);
@@ -42,7 +49,13 @@ impl Watch {
             watcher
         });
         let seen = loaded.path.clone().map(|path| (path, loaded.text.clone()));
-        Watch { named: named.map(Path::to_owned), seen, events, hang_up: HangUp::new(), _watcher: watcher.ok() }
+        Watch {
+            named: named.map(Path::to_owned),
+            seen,
+            events,
+            hang_up: HangUp::new(),
+            _watcher: watcher.ok(),
+        }
     }
 
     /// Returns when there is another file, or another text in it, or when SIGHUP asks for a fresh look.

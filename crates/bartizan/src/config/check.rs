@@ -28,7 +28,11 @@ fn check_door(file: &File, folder: &Path, findings: &mut Vec<Finding>) {
     if let Some(tls) = &file.tls {
         for path in [&tls.cert, &tls.key] {
             if let Err(error) = std::fs::File::open(folder.join(path.get_ref())) {
-                findings.push(Finding::error(format!("`{}` can't be read: {error}", path.get_ref().display()), path.span(), "name a file in PEM form that this user may read"));
+                findings.push(Finding::error(
+                    format!("`{}` can't be read: {error}", path.get_ref().display()),
+                    path.span(),
+                    "name a file in PEM form that this user may read",
+                ));
             }
         }
     }
@@ -43,7 +47,7 @@ fn check_door(file: &File, folder: &Path, findings: &mut Vec<Finding>) {
         }
         if listen.ip().is_unspecified() && file.hosts.is_empty() {
             findings.push(Finding::warning(
-                "no name is accepted as `Host`, so clients on other machines are refused",
+                "no name is accepted as `Host`, so whoever reaches this gateway by a name is refused",
                 file.listen.span(),
                 "name this gateway as its clients do, such as hosts = [\"mcp.example.com\"]",
             ));
@@ -57,7 +61,11 @@ fn check_roles(file: &File, findings: &mut Vec<Finding>) {
         let Role { members, allow, deny } = role.get_ref();
         let loopback = members.iter().find(|member| member.get_ref().0 == "loopback");
         if let Some(member) = loopback.filter(|_| file.identity.loopback == Loopback::Token) {
-            findings.push(Finding::warning("nobody is let in as `loopback`", member.span(), "list token:NAME, or set loopback = \"open\" in [identity]"));
+            findings.push(Finding::warning(
+                "nobody is let in as `loopback`",
+                member.span(),
+                "list token:NAME, or set loopback = \"open\" in [identity]",
+            ));
         }
         for pattern in allow.iter().chain(deny) {
             let server = pattern.get_ref().server();
@@ -66,18 +74,37 @@ fn check_roles(file: &File, findings: &mut Vec<Finding>) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("add a section [servers.{server}], or take the line out"),
                 };
-                findings.push(Finding::warning(format!("no server is called `{server}`"), pattern.span(), mend));
+                findings.push(Finding::warning(
+                    format!("no server is called `{server}`"),
+                    pattern.span(),
+                    mend,
+                ));
             }
         }
     }
 }
 
-fn check_server(name: &str, server: &Server, span: std::ops::Range<usize>, folder: &Path, findings: &mut Vec<Finding>) {
+fn check_server(
+    name: &str,
+    server: &Server,
+    span: std::ops::Range<usize>,
+    folder: &Path,
+    findings: &mut Vec<Finding>,
+) {
     match (&server.url, &server.command) {
-        (None, None) => findings.push(Finding::error(format!("the server `{name}` has neither `url` nor `command`"), span, "add url = \"https://…\" for a remote server, or command = \"…\" for one to start")),
+        (None, None) => findings.push(Finding::error(
+            format!("the server `{name}` has neither `url` nor `command`"),
+            span,
+            "add url = \"https://…\" for a remote server, or command = \"…\" for one to start",
+        )),
         (Some(url), Some(command)) => {
-            let span = url.span().start.max(command.span().start)..url.span().end.max(command.span().end);
-            findings.push(Finding::error(format!("the server `{name}` has both `url` and `command`"), span, "keep one of them: url for a remote server, command for one to start"));
+            let span =
+                url.span().start.max(command.span().start)..url.span().end.max(command.span().end);
+            findings.push(Finding::error(
+                format!("the server `{name}` has both `url` and `command`"),
+                span,
+                "keep one of them: url for a remote server, command for one to start",
+            ));
         }
         (Some(_), None) => check_remote(name, server, findings),
         (None, Some(command)) => check_local(name, server, command, folder, findings),
@@ -85,28 +112,55 @@ fn check_server(name: &str, server: &Server, span: std::ops::Range<usize>, folde
 }
 
 fn check_remote(name: &str, server: &Server, findings: &mut Vec<Finding>) {
-    let stray = server.args.first().map(|arg| arg.span()).or_else(|| server.env.values().next().map(|value| value.span())).or_else(|| server.cwd.as_ref().map(|cwd| cwd.span()));
+    let stray = server
+        .args
+        .first()
+        .map(|arg| arg.span())
+        .or_else(|| server.env.values().next().map(|value| value.span()))
+        .or_else(|| server.cwd.as_ref().map(|cwd| cwd.span()));
     if let Some(span) = stray {
-        findings.push(Finding::error(format!("`args`, `env` and `cwd` are for a server to start, and `{name}` has a url"), span, "take them out, or write command instead of url"));
+        findings.push(Finding::error(
+            format!("`args`, `env` and `cwd` are for a server to start, and `{name}` has a url"),
+            span,
+            "take them out, or write command instead of url",
+        ));
     }
     let Some(url) = &server.url else { return };
     let host = url.get_ref().0.host().unwrap_or_default();
     let near = is_this_machine(host);
     if !server.allow_private && (near || is_private(host)) {
-        findings.push(Finding::warning(format!("`{host}` is a private address, so calls to `{name}` will be refused"), url.span(), "if that is meant, add allow-private = true"));
+        findings.push(Finding::warning(
+            format!("`{host}` is a private address, so calls to `{name}` will be refused"),
+            url.span(),
+            "if that is meant, add allow-private = true",
+        ));
     }
     let Some(credential) = &server.credential else { return };
     if url.get_ref().0.scheme_str() == Some("http") && !near {
-        findings.push(Finding::warning(format!("the credential of `{name}` travels unencrypted"), url.span(), "write https://"));
+        findings.push(Finding::warning(
+            format!("the credential of `{name}` travels unencrypted"),
+            url.span(),
+            "write https://",
+        ));
     }
     let value = &credential.get_ref().value;
     check_template(value, findings);
     if value.get_ref().reference.is_literal() {
-        findings.push(literal_secret("the credential stands in this file as it is", value.span(), "TOKEN"));
+        findings.push(literal_secret(
+            "the credential stands in this file as it is",
+            value.span(),
+            "TOKEN",
+        ));
     }
 }
 
-fn check_local(name: &str, server: &Server, command: &toml::Spanned<String>, folder: &Path, findings: &mut Vec<Finding>) {
+fn check_local(
+    name: &str,
+    server: &Server,
+    command: &toml::Spanned<String>,
+    folder: &Path,
+    findings: &mut Vec<Finding>,
+) {
     if let Some(credential) = &server.credential {
         findings.push(Finding::error(
             format!("`credential` is for a remote server, and `{name}` is started here"),
@@ -114,16 +168,29 @@ fn check_local(name: &str, server: &Server, command: &toml::Spanned<String>, fol
             "give it the secret as an environment variable: env = { API_TOKEN = \"${env:API_TOKEN}\" }",
         ));
     }
-    let folder = server.cwd.as_ref().map_or_else(|| folder.to_owned(), |cwd| folder.join(cwd.get_ref()));
-    if !folder.is_dir() && let Some(cwd) = &server.cwd {
-        findings.push(Finding::warning(format!("`{}` is not a folder", cwd.get_ref().display()), cwd.span(), "name a folder that exists"));
+    let folder =
+        server.cwd.as_ref().map_or_else(|| folder.to_owned(), |cwd| folder.join(cwd.get_ref()));
+    if !folder.is_dir()
+        && let Some(cwd) = &server.cwd
+    {
+        findings.push(Finding::warning(
+            format!("`{}` is not a folder", cwd.get_ref().display()),
+            cwd.span(),
+            "name a folder that exists",
+        ));
     }
     if server.enabled && find_program(command.get_ref(), &folder).is_none() {
         let mend = match command.get_ref().split_once(char::is_whitespace) {
-            Some((program, _)) => format!("write the program alone, command = \"{program}\", and the rest as args = [\"…\"]"),
+            Some((program, _)) => format!(
+                "write the program alone, command = \"{program}\", and the rest as args = [\"…\"]"
+            ),
             None => "install it, or write its whole path".to_owned(),
         };
-        findings.push(Finding::warning(format!("the program `{}` was not found", command.get_ref()), command.span(), mend));
+        findings.push(Finding::warning(
+            format!("the program `{}` was not found", command.get_ref()),
+            command.span(),
+            mend,
+        ));
     }
     for arg in &server.args {
         if let Some(kind) = secrets::known_key(arg.get_ref()) {
@@ -136,39 +203,78 @@ fn check_local(name: &str, server: &Server, command: &toml::Spanned<String>, fol
     }
     for (variable, value) in &server.env {
         check_template(value, findings);
+        let named = vec![(variable.clone(), value.get_ref().reference.clone())];
+        if let Err(fault) = vault::Environment::new(named) {
+            findings.push(Finding::error(
+                fault.to_string(),
+                value.span(),
+                "a name is made of letters, digits and _",
+            ));
+        }
         if !value.get_ref().reference.is_literal() {
             continue;
         }
         let text = value.get_ref().text();
         if let Some(kind) = secrets::known_key(text) {
-            findings.push(literal_secret(&format!("`{variable}` holds {kind} as it is"), value.span(), variable));
+            findings.push(literal_secret(
+                &format!("`{variable}` holds {kind} as it is"),
+                value.span(),
+                variable,
+            ));
         } else if secrets::secret_name(variable) {
-            findings.push(literal_secret(&format!("`{variable}` seems to be a secret, and stands in this file as it is"), value.span(), variable));
+            findings.push(literal_secret(
+                &format!("`{variable}` seems to be a secret, and stands in this file as it is"),
+                value.span(),
+                variable,
+            ));
         }
     }
 }
 
 fn literal_secret(title: &str, span: std::ops::Range<usize>, variable: &str) -> Finding {
-    Finding::warning(title, span, format!("keep it elsewhere and write \"${{env:{variable}}}\" or \"${{file:/path/to/it}}\" in its place"))
+    Finding::warning(
+        title,
+        span,
+        format!(
+            "keep it elsewhere and write \"${{env:{variable}}}\" or \"${{file:/path/to/it}}\" in its place"
+        ),
+    )
 }
 
 /// References that name nothing at this moment.
 fn check_template(template: &toml::Spanned<Template>, findings: &mut Vec<Finding>) {
     if let Err(fault) = template.get_ref().reference.resolve() {
-        findings.push(Finding::warning(fault.to_string(), template.span(), "without it this server can't be used"));
+        findings.push(Finding::warning(
+            fault.to_string(),
+            template.span(),
+            "without it this server can't be used",
+        ));
     }
 }
 
 /// Whether a URL's host is this machine, by its text alone.
 pub fn is_this_machine(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost") || literal(host).is_some_and(|ip| ip.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.to_ascii_lowercase().ends_with(".localhost")
+        || literal(host).is_some_and(|ip| ip.is_loopback())
 }
 
 /// Whether a URL's host is an address that only a private network routes, by its text alone.
 pub fn is_private(host: &str) -> bool {
     match literal(host) {
-        Some(IpAddr::V4(ip)) => ip.is_private() || ip.is_link_local() || ip.is_loopback() || ip.is_unspecified() || (ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64),
-        Some(IpAddr::V6(ip)) => ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback() || ip.is_unspecified(),
+        Some(IpAddr::V4(ip)) => {
+            ip.is_private()
+                || ip.is_link_local()
+                || ip.is_loopback()
+                || ip.is_unspecified()
+                || (ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64)
+        }
+        Some(IpAddr::V6(ip)) => {
+            ip.is_unique_local()
+                || ip.is_unicast_link_local()
+                || ip.is_loopback()
+                || ip.is_unspecified()
+        }
         None => false,
     }
 }
@@ -184,5 +290,7 @@ fn find_program(command: &str, folder: &Path) -> Option<PathBuf> {
         return path.is_file().then_some(path);
     }
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(command)).find(|candidate| candidate.is_file())
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(command))
+        .find(|candidate| candidate.is_file())
 }

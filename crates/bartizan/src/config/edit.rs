@@ -18,7 +18,11 @@ pub enum NewServer {
 }
 
 /// The text with a section `[servers.NAME]` more. `None` when the name is taken, or `servers` is not a section.
-pub fn with_server(text: &str, name: &str, server: &NewServer) -> Result<Option<String>, toml_edit::TomlError> {
+pub fn with_server(
+    text: &str,
+    name: &str,
+    server: &NewServer,
+) -> Result<Option<String>, toml_edit::TomlError> {
     let mut document: DocumentMut = text.parse()?;
     let servers = document.entry("servers").or_insert_with(|| {
         let mut table = Table::new();
@@ -30,14 +34,13 @@ pub fn with_server(text: &str, name: &str, server: &NewServer) -> Result<Option<
         return Ok(None);
     }
     servers.insert(name, Item::Table(section(server)));
-    Ok(Some(document.to_string()))
+    let changed = document.to_string();
+    Ok(Some(if text.is_empty() { changed.trim_start().to_owned() } else { changed }))
 }
 
 fn section(server: &NewServer) -> Table {
     let mut table = Table::new();
-    if let Some(prefix) = table.decor().prefix().is_none().then_some("\n") {
-        table.decor_mut().set_prefix(prefix);
-    }
+    table.decor_mut().set_prefix("\n");
     match server {
         NewServer::Command { command, args, env } => {
             table.insert("command", value(command));
@@ -45,7 +48,9 @@ fn section(server: &NewServer) -> Table {
                 table.insert("args", value(args.iter().collect::<Array>()));
             }
             if !env.is_empty() {
-                let pairs = env.iter().map(|(name, text)| (name.as_str(), Value::String(Formatted::new(text.clone()))));
+                let pairs = env.iter().map(|(name, text)| {
+                    (name.as_str(), Value::String(Formatted::new(text.clone())))
+                });
                 table.insert("env", value(pairs.collect::<InlineTable>()));
             }
         }
@@ -68,7 +73,10 @@ fn section(server: &NewServer) -> Table {
 /// The text without the section `[servers.NAME]`. `None` when there is none.
 pub fn without_server(text: &str, name: &str) -> Result<Option<String>, toml_edit::TomlError> {
     let mut document: DocumentMut = text.parse()?;
-    let removed = document.get_mut("servers").and_then(Item::as_table_like_mut).and_then(|servers| servers.remove(name));
+    let removed = document
+        .get_mut("servers")
+        .and_then(Item::as_table_like_mut)
+        .and_then(|servers| servers.remove(name));
     Ok(removed.map(|_| document.to_string()))
 }
 
@@ -108,14 +116,24 @@ mod tests {
     const TEXT: &str = "# mine\nlisten = \"127.0.0.1:1\" # why\n\n# the first\n[servers.a]\ncommand = \"a\"\n\n[limits]\ndepth = 9\n";
 
     fn url() -> NewServer {
-        NewServer::Url { url: "https://x/mcp".into(), allow_private: false, credential: Some(("Authorization".into(), "Bearer ${env:X}".into())) }
+        NewServer::Url {
+            url: "https://x/mcp".into(),
+            allow_private: false,
+            credential: Some(("Authorization".into(), "Bearer ${env:X}".into())),
+        }
     }
 
     #[test]
     fn adding_and_removing_gives_the_old_text_back() {
         let added = with_server(TEXT, "b", &url()).unwrap().unwrap();
-        assert!(added.contains("# mine\nlisten = \"127.0.0.1:1\" # why\n\n# the first\n[servers.a]"), "{added}");
-        assert!(added.contains("[servers.b]\nurl = \"https://x/mcp\"\n\n[servers.b.credential]\n"), "{added}");
+        assert!(
+            added.contains("# mine\nlisten = \"127.0.0.1:1\" # why\n\n# the first\n[servers.a]"),
+            "{added}"
+        );
+        assert!(
+            added.contains("[servers.b]\nurl = \"https://x/mcp\"\n\n[servers.b.credential]\n"),
+            "{added}"
+        );
         assert_eq!(without_server(&added, "b").unwrap().unwrap(), TEXT);
     }
 

@@ -33,11 +33,21 @@ pub struct Finding {
 
 impl Finding {
     pub fn error(title: impl Into<String>, span: Range<usize>, mend: impl Into<String>) -> Self {
-        Finding { severity: Severity::Error, title: title.into(), span: Some(span), mend: Some(mend.into()) }
+        Finding {
+            severity: Severity::Error,
+            title: title.into(),
+            span: Some(span),
+            mend: Some(mend.into()),
+        }
     }
 
     pub fn warning(title: impl Into<String>, span: Range<usize>, mend: impl Into<String>) -> Self {
-        Finding { severity: Severity::Warning, title: title.into(), span: Some(span), mend: Some(mend.into()) }
+        Finding {
+            severity: Severity::Warning,
+            title: title.into(),
+            span: Some(span),
+            mend: Some(mend.into()),
+        }
     }
 
     /// A refusal by the TOML reader or by one of our types.
@@ -61,25 +71,34 @@ impl Finding {
 /// Puts serde's sentences into ours, and adds the mend.
 fn explain(message: &str) -> (String, Option<String>) {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    if let (Some(("unknown field", _)), Some((name, known))) = (message.split_once(" `"), quoted.split_first()) {
+    if let (Some(("unknown field", _)), Some((name, known))) =
+        (message.split_once(" `"), quoted.split_first())
+    {
         return (format!("unknown key `{name}`"), Some(suggest(name, known, "the keys here are")));
     }
-    if let (Some(("unknown variant", _)), Some((name, known))) = (message.split_once(" `"), quoted.split_first()) {
+    if let (Some(("unknown variant", _)), Some((name, known))) =
+        (message.split_once(" `"), quoted.split_first())
+    {
         return (format!("unknown value `{name}`"), Some(suggest(name, known, "the values are")));
     }
     if let (Some(("missing field", _)), Some(name)) = (message.split_once(" `"), quoted.first()) {
         return (format!("the key `{name}` is missing"), Some(format!("add {name} = …")));
     }
-    if message.starts_with("invalid type") {
-        let mend = match message.rsplit_once("expected ").map(|(_, wanted)| wanted) {
-            Some("a string") => quoted.first().map(|value| format!("write it in quotes: \"{value}\"")),
-            Some("a sequence") => Some("write a list: [\"…\"]".to_owned()),
-            Some("a boolean") => Some("write true or false, without quotes".to_owned()),
-            Some(wanted) if wanted.contains("i64") || wanted.contains("u32") => Some("write a whole number, without quotes".to_owned()),
-            Some(wanted) if wanted.starts_with("struct") || wanted == "a map" => Some("write a section in square brackets, or a table in braces".to_owned()),
-            _ => None,
+    if let Some((found, wanted)) =
+        message.strip_prefix("invalid type: ").and_then(|rest| rest.rsplit_once(", expected "))
+    {
+        let (wanted, mend) = match wanted {
+            "a string" if found.starts_with("integer") => (
+                "a string",
+                "write it in quotes, and with its unit if it has one, such as \"60s\" or \"10MiB\"",
+            ),
+            "a string" => ("a string", "write it in quotes"),
+            "a sequence" => ("a list", "write it in square brackets: [\"…\"]"),
+            "a boolean" => ("true or false", "write true or false, without quotes"),
+            "i64" => ("a whole number", "write a whole number, without quotes"),
+            _ => ("a section", "write a section in square brackets, or a table in braces"),
         };
-        return (message.replace("invalid type", "wrong type"), mend);
+        return (format!("{wanted} is expected, not {found}"), Some(mend.to_owned()));
     }
     (message.to_owned(), None)
 }
@@ -97,7 +116,12 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let normal = name.to_lowercase().replace('_', "-");
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&normal, candidate).max(prefix_likeness(&normal, candidate)), candidate))
+        .map(|candidate| {
+            (
+                strsim::jaro_winkler(&normal, candidate).max(prefix_likeness(&normal, candidate)),
+                candidate,
+            )
+        })
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
@@ -133,7 +157,8 @@ pub fn coloured() -> bool {
 pub fn render(path: &Path, text: &str, findings: &[Finding], coloured: bool) -> String {
     let renderer = if coloured { Renderer::styled() } else { Renderer::plain() };
     let name = path.display().to_string();
-    let reports: Vec<String> = findings.iter().map(|finding| render_one(&renderer, &name, text, finding)).collect();
+    let reports: Vec<String> =
+        findings.iter().map(|finding| render_one(&renderer, &name, text, finding)).collect();
     reports.join("\n\n")
 }
 
@@ -142,12 +167,16 @@ fn render_one(renderer: &Renderer, name: &str, text: &str, finding: &Finding) ->
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut group = level.primary_title(finding.title.as_str()).elements(Vec::<annotate_snippets::Element<'_>>::new());
+    let mut group = level
+        .primary_title(finding.title.as_str())
+        .elements(Vec::<annotate_snippets::Element<'_>>::new());
     match &finding.span {
         Some(span) => {
             let end = span.end.min(text.len());
             let span = span.start.min(end)..end;
-            group = group.element(Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(span)));
+            group = group.element(
+                Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(span)),
+            );
         }
         None => group = group.element(annotate_snippets::Origin::path(name)),
     }

@@ -13,10 +13,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use toml::Spanned;
 
-use super::value::{Bounded, ByteSize, HeaderText, HostText, Joint, Listen, Member, OriginText, PatternText, Period, RoleKey, ServerKey, ServerUrl, Template};
+use super::value::{
+    Bounded, ByteSize, HeaderText, HostText, Joint, Listen, Member, OriginText, PatternText,
+    Period, RoleKey, ServerKey, ServerUrl, Template,
+};
 
 /// Where the gateway listens unless it is told otherwise.
-pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8420);
+pub const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8420);
 
 /// The configuration of Bartizan.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -28,8 +32,8 @@ pub struct File {
     pub listen: Spanned<Listen>,
     /// What joins a server's name and a tool's name where all servers are offered together: `github__get_issue`.
     pub separator: Joint,
-    /// Values of the `Host` header that are accepted besides the address that is listened on: the names by which clients reach this gateway.
-    /// Any other is refused, which is what stops DNS rebinding.
+    /// The names by which clients reach this gateway, as they stand in the `Host` header. IP addresses and `localhost` are always accepted;
+    /// any other name is refused, which is what stops DNS rebinding.
     #[schemars(extend("examples" = [json!(["mcp.example.com"])]))]
     pub hosts: Vec<HostText>,
     /// Browser origins that may talk to this gateway. A request without an `Origin` does not come from a web page and is not concerned.

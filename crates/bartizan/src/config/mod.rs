@@ -48,7 +48,9 @@ impl Loaded {
     /// The warnings, each at its place.
     pub fn rendered_warnings(&self, coloured: bool) -> Option<String> {
         match &self.path {
-            Some(path) if !self.warnings.is_empty() => Some(fault::render(path, &self.text, &self.warnings, coloured)),
+            Some(path) if !self.warnings.is_empty() => {
+                Some(fault::render(path, &self.text, &self.warnings, coloured))
+            }
             _ => None,
         }
     }
@@ -93,7 +95,8 @@ pub fn find(named: Option<&Path>, search: Search) -> Option<PathBuf> {
 
 /// The user's own file: `$XDG_CONFIG_HOME/bartizan/bartizan.toml`.
 pub fn user_file() -> Option<PathBuf> {
-    let base = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let base =
+        std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let base = base.or_else(|| std::env::home_dir().map(|home| home.join(".config")))?;
     Some(base.join("bartizan").join(FILE_NAME))
 }
@@ -108,7 +111,8 @@ pub fn load(named: Option<&Path>, search: Search) -> Result<Loaded, LoadFault> {
 
 /// Reads and checks one file.
 pub fn read(path: &Path) -> Result<Loaded, LoadFault> {
-    let text = std::fs::read_to_string(path).map_err(|error| LoadFault::Unreadable { path: path.to_owned(), error })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| LoadFault::Unreadable { path: path.to_owned(), error })?;
     parse(path, text).map_err(|faulty| LoadFault::Faulty(Box::new(faulty)))
 }
 
@@ -116,7 +120,13 @@ pub fn read(path: &Path) -> Result<Loaded, LoadFault> {
 pub fn parse(path: &Path, text: String) -> Result<Loaded, Faulty> {
     let file: File = match toml::from_str(&text) {
         Ok(file) => file,
-        Err(error) => return Err(Faulty { path: path.to_owned(), findings: vec![Finding::of(&error)], text }),
+        Err(error) => {
+            return Err(Faulty {
+                path: path.to_owned(),
+                findings: vec![Finding::of(&error)],
+                text,
+            });
+        }
     };
     let findings = check::check(&file, &folder_of(path));
     if findings.iter().any(|finding| finding.severity == Severity::Error) {

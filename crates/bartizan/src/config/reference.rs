@@ -14,16 +14,26 @@ pub fn schema() -> Value {
 
 /// The schema with every definition in its place, which is what the pages below walk through.
 fn inlined() -> Value {
-    let settings = schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let settings = schemars::generate::SchemaSettings::draft2020_12()
+        .with(|settings| settings.inline_subschemas = true);
     settings.into_generator().into_root_schema_for::<File>().to_value()
 }
 
-/// The sections whose names the user chooses, with a sample name and the kind of entry to show under it.
-const SAMPLES: [(&str, &[(&str, Option<&str>)]); 2] = [("roles", &[("ci", None)]), ("servers", &[("github", Some("url")), ("files", Some("command"))])];
+/// A name to show for a section whose names the user chooses, and the kind of entry to show under it.
+type Sample = (&'static str, Option<&'static str>);
+
+/// The samples for such a section.
+fn samples(section: &str) -> &'static [Sample] {
+    match section {
+        "roles" => &[("ci", None)],
+        "servers" => &[("github", Some("url")), ("files", Some("command"))],
+        _ => &[],
+    }
+}
 
 const EXAMPLE_HEAD: &str = "\
 # A complete bartizan.toml. Each setting is commented out and shows its default, or an example where there is none.
-# Everything is optional: without any server of your own, a small demo server is offered.
+# Everything is optional.
 ";
 
 /// A complete commented example. A setting begins with `#` alone, an explanation with `# `.
@@ -38,7 +48,8 @@ fn example_section(out: &mut String, path: &str, schema: &Value, kind: Option<&s
         Some(wanted) => kind.is_none_or(|kind| kind == wanted),
         None => all,
     };
-    for (name, key) in properties(schema).filter(|(_, key)| section_of(key).is_none() && shown(key)) {
+    for (name, key) in properties(schema).filter(|(_, key)| section_of(key).is_none() && shown(key))
+    {
         out.push('\n');
         comment(out, key);
         for (choice, text) in choices(key) {
@@ -58,8 +69,7 @@ fn example_section(out: &mut String, path: &str, schema: &Value, kind: Option<&s
                 example_section(out, &path, section, None, true);
             }
             Section::Named(section) => {
-                let samples = SAMPLES.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, samples)| samples);
-                for (index, (sample, kind)) in samples.iter().enumerate() {
+                for (index, (sample, kind)) in samples(name).iter().enumerate() {
                     let path = format!("{path}.{sample}");
                     let _ = writeln!(out, "{}#[{path}]", if index == 0 { "" } else { "\n" });
                     example_section(out, &path, section, *kind, index == 0);
@@ -116,7 +126,10 @@ fn page_keys(out: &mut String, schema: &Value) {
         let default = &key["default"];
         if !default.is_null() {
             let _ = write!(out, " · default `{}`", toml_text(default));
-        } else if schema["required"].as_array().is_some_and(|required| required.iter().any(|of| of == name)) {
+        } else if schema["required"]
+            .as_array()
+            .is_some_and(|required| required.iter().any(|of| of == name))
+        {
             out.push_str(" · required");
         }
         match key["x-kind"].as_str() {
@@ -148,11 +161,14 @@ fn section_of(key: &Value) -> Option<Section<'_>> {
     if present["properties"].is_object() {
         return Some(Section::One(present));
     }
-    present["additionalProperties"]["properties"].is_object().then(|| Section::Named(&present["additionalProperties"])).or_else(|| {
-        // Names with a pattern of their own.
-        let named = present["patternProperties"].as_object()?.values().next()?;
-        named["properties"].is_object().then_some(Section::Named(named))
-    })
+    present["additionalProperties"]["properties"]
+        .is_object()
+        .then(|| Section::Named(&present["additionalProperties"]))
+        .or_else(|| {
+            // Names with a pattern of their own.
+            let named = present["patternProperties"].as_object()?.values().next()?;
+            named["properties"].is_object().then_some(Section::Named(named))
+        })
 }
 
 fn properties(schema: &Value) -> impl Iterator<Item = (&str, &Value)> {
@@ -160,7 +176,11 @@ fn properties(schema: &Value) -> impl Iterator<Item = (&str, &Value)> {
 }
 
 fn choices(key: &Value) -> impl Iterator<Item = (&str, String)> {
-    key["oneOf"].as_array().into_iter().flatten().filter_map(|choice| Some((choice["const"].as_str()?, description(choice))))
+    key["oneOf"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|choice| Some((choice["const"].as_str()?, description(choice))))
 }
 
 fn description(schema: &Value) -> String {
@@ -185,9 +205,7 @@ fn type_name(key: &Value) -> String {
 }
 
 fn comment(out: &mut String, schema: &Value) {
-    for line in description(schema).lines() {
-        comment_text(out, line);
-    }
+    comment_text(out, &description(schema).replace('\n', " "));
 }
 
 /// Wraps at 120 characters.
@@ -235,7 +253,8 @@ mod tests {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
         let text = uncommented().replace("/etc/bartizan/", "").replace("/srv/docs", ".");
-        let loaded = parse(&folder.path().join("bartizan.toml"), text.clone()).unwrap_or_else(|fault| panic!("{fault}"));
+        let loaded = parse(&folder.path().join("bartizan.toml"), text.clone())
+            .unwrap_or_else(|fault| panic!("{fault}"));
         assert_eq!(loaded.file.servers.len(), 2);
         let document: toml::Table = text.parse().unwrap();
         let mut missing = Vec::new();
@@ -250,7 +269,9 @@ mod tests {
             let path = format!("{path}{name}");
             match (value.get(name), section_of(key)) {
                 (None, _) => missing.push(path),
-                (Some(value), Some(Section::One(section))) => missing_keys(&format!("{path}."), section, value, missing),
+                (Some(value), Some(Section::One(section))) => {
+                    missing_keys(&format!("{path}."), section, value, missing)
+                }
                 (Some(value), Some(Section::Named(section))) => {
                     for (name, value) in value.as_table().into_iter().flatten() {
                         missing_keys(&format!("{path}.{name}."), section, value, missing);
@@ -267,8 +288,13 @@ mod tests {
             for (name, key) in properties(schema) {
                 assert!(description(key).len() > 10, "{path}{name} has no description");
                 match section_of(key) {
-                    Some(Section::One(section) | Section::Named(section)) => walk(&format!("{path}{name}."), section),
-                    None => assert!(key["examples"].get(0).is_some() || !key["default"].is_null(), "{path}{name}"),
+                    Some(Section::One(section) | Section::Named(section)) => {
+                        walk(&format!("{path}{name}."), section)
+                    }
+                    None => assert!(
+                        key["examples"].get(0).is_some() || !key["default"].is_null(),
+                        "{path}{name}"
+                    ),
                 }
             }
         }
@@ -277,6 +303,11 @@ mod tests {
 
     #[test]
     fn the_defaults_are_valid() {
-        assert!(parse(std::path::Path::new("bartizan.toml"), String::new()).unwrap().warnings.is_empty());
+        assert!(
+            parse(std::path::Path::new("bartizan.toml"), String::new())
+                .unwrap()
+                .warnings
+                .is_empty()
+        );
     }
 }

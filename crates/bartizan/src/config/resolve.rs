@@ -30,7 +30,8 @@ pub enum ResolveFault {
 /// What the gateway serves: the file's servers, or the demo server where there is no file.
 pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, ResolveFault> {
     let folder = std::path::absolute(loaded.folder())?;
-    let File { listen, separator, hosts, origins, tls, identity, roles, servers, limits, audit } = &loaded.file;
+    let File { listen, separator, hosts, origins, tls, identity, roles, servers, limits, audit } =
+        &loaded.file;
     let mut entries = Vec::new();
     for (key, server) in servers {
         if server.get_ref().enabled {
@@ -42,7 +43,10 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
     }
     Ok(resolved::Config {
         listen: listen.get_ref().0,
-        tls: tls.as_ref().map(|tls| resolved::Tls { cert: folder.join(tls.cert.get_ref()), key: folder.join(tls.key.get_ref()) }),
+        tls: tls.as_ref().map(|tls| resolved::Tls {
+            cert: folder.join(tls.cert.get_ref()),
+            key: folder.join(tls.key.get_ref()),
+        }),
         hosts: hosts.iter().map(|host| host.0.clone()).collect(),
         origins: origins.iter().map(|origin| origin.0.clone()).collect(),
         separator: separator.separator.clone(),
@@ -80,13 +84,24 @@ fn resolve_limits(limits: &file::Limits) -> resolved::Limits {
 }
 
 /// `None` for an entry that has no way to be reached, which the check has refused already.
-fn entry(name: mcp::ServerName, server: &file::Server, folder: &Path) -> Result<Option<resolved::Server>, ResolveFault> {
+fn entry(
+    name: mcp::ServerName,
+    server: &file::Server,
+    folder: &Path,
+) -> Result<Option<resolved::Server>, ResolveFault> {
     let reach = match (&server.url, &server.command) {
-        (Some(url), _) => resolved::Reach::Http { url: url.get_ref().0.clone(), allow_private: server.allow_private },
+        (Some(url), _) => resolved::Reach::Http {
+            url: url.get_ref().0.clone(),
+            allow_private: server.allow_private,
+        },
         (None, Some(command)) => resolved::Reach::Stdio {
             command: program(command.get_ref(), folder),
             args: server.args.iter().map(|arg| arg.get_ref().clone()).collect(),
-            env: server.env.iter().map(|(name, value)| (name.clone(), value.get_ref().reference.clone())).collect(),
+            env: server
+                .env
+                .iter()
+                .map(|(name, value)| (name.clone(), value.get_ref().reference.clone()))
+                .collect(),
             cwd: server.cwd.as_ref().map(|cwd| folder.join(cwd.get_ref())),
         },
         (None, None) => return Ok(None),
@@ -94,7 +109,10 @@ fn entry(name: mcp::ServerName, server: &file::Server, folder: &Path) -> Result<
     let credentials = match &server.credential {
         Some(credential) => {
             let credential = credential.get_ref();
-            vec![vault::Credential::new(&credential.header.0, credential.value.get_ref().reference.clone())?]
+            vec![vault::Credential::new(
+                &credential.header.0,
+                credential.value.get_ref().reference.clone(),
+            )?]
         }
         None => Vec::new(),
     };
@@ -103,13 +121,24 @@ fn entry(name: mcp::ServerName, server: &file::Server, folder: &Path) -> Result<
         Era::Handshake => EraChoice::Handshake,
         Era::Stateless => EraChoice::Stateless,
     };
-    Ok(Some(resolved::Server { name, reach, era, shared: server.shared, timeout: server.timeout.0, credentials }))
+    Ok(Some(resolved::Server {
+        name,
+        reach,
+        era,
+        shared: server.shared,
+        timeout: server.timeout.0,
+        credentials,
+    }))
 }
 
 /// A path begins at the file's folder; a bare name is looked for in PATH.
 fn program(command: &str, folder: &Path) -> String {
     let path = PathBuf::from(command);
-    if command.contains('/') && path.is_relative() { folder.join(path).to_string_lossy().into_owned() } else { command.to_owned() }
+    if command.contains('/') && path.is_relative() {
+        folder.join(path).to_string_lossy().into_owned()
+    } else {
+        command.to_owned()
+    }
 }
 
 fn demo() -> Result<resolved::Server, ResolveFault> {
@@ -141,17 +170,33 @@ mod tests {
     #[test]
     fn paths_begin_at_the_files_folder_and_disabled_servers_are_left_out() {
         let text = "[servers.a]\ncommand = \"./run\"\ncwd = \"data\"\n[servers.b]\ncommand = \"npx\"\n[servers.c]\nurl = \"https://x/mcp\"\nenabled = false\n";
-        let loaded = super::super::parse(Path::new("/etc/bartizan/bartizan.toml"), text.to_owned()).unwrap();
+        let loaded =
+            super::super::parse(Path::new("/etc/bartizan/bartizan.toml"), text.to_owned()).unwrap();
         let config = resolve(&loaded, Path::new("/state")).unwrap();
-        let reached: Vec<_> = config.servers.iter().map(|server| (server.name.as_str(), &server.reach)).collect();
-        let stdio = |command: &str, cwd: Option<&str>| resolved::Reach::Stdio { command: command.into(), args: vec![], env: vec![], cwd: cwd.map(PathBuf::from) };
-        assert_eq!(reached, [("a", &stdio("/etc/bartizan/./run", Some("/etc/bartizan/data"))), ("b", &stdio("npx", None))]);
+        let reached: Vec<_> =
+            config.servers.iter().map(|server| (server.name.as_str(), &server.reach)).collect();
+        let stdio = |command: &str, cwd: Option<&str>| resolved::Reach::Stdio {
+            command: command.into(),
+            args: vec![],
+            env: vec![],
+            cwd: cwd.map(PathBuf::from),
+        };
+        assert_eq!(
+            reached,
+            [
+                ("a", &stdio("/etc/bartizan/./run", Some("/etc/bartizan/data"))),
+                ("b", &stdio("npx", None))
+            ]
+        );
     }
 
     #[test]
     fn without_a_file_there_is_the_demo_server() {
         let config = resolve(&Loaded::none(), Path::new("/state")).unwrap();
-        assert_eq!(config.servers.iter().map(|server| server.name.as_str()).collect::<Vec<_>>(), [DEMO]);
+        assert_eq!(
+            config.servers.iter().map(|server| server.name.as_str()).collect::<Vec<_>>(),
+            [DEMO]
+        );
         assert_eq!(config.listen, file::DEFAULT_LISTEN);
     }
 }

@@ -32,16 +32,25 @@ const KEYS: [(&str, usize, &str); 26] = [
 
 /// What kind of key stands in `text`, by its form alone.
 pub fn known_key(text: &str) -> Option<&'static str> {
-    let words = text.split(|c: char| c.is_whitespace() || matches!(c, '=' | '"' | '\'' | ',' | ';'));
-    words.into_iter().chain([text]).find_map(|word| KEYS.iter().find(|(prefix, length, _)| word.len() >= *length && word.starts_with(prefix)).map(|(_, _, kind)| *kind))
+    let words =
+        text.split(|c: char| c.is_whitespace() || matches!(c, '=' | '"' | '\'' | ',' | ';'));
+    words.into_iter().chain([text]).find_map(|word| {
+        KEYS.iter()
+            .find(|(prefix, length, _)| word.len() >= *length && word.starts_with(prefix))
+            .map(|(_, _, kind)| *kind)
+    })
 }
 
 /// Whether a variable of this name usually holds a secret.
 pub fn secret_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     let parts: Vec<&str> = name.split(['_', '-']).collect();
-    ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "APIKEY", "CREDENTIALS", "PAT"].iter().any(|word| parts.contains(word))
-        || parts.windows(2).any(|pair| matches!(pair, ["API" | "ACCESS" | "PRIVATE" | "SECRET", "KEY"]))
+    ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "APIKEY", "CREDENTIALS", "PAT"]
+        .iter()
+        .any(|word| parts.contains(word))
+        || parts
+            .windows(2)
+            .any(|pair| matches!(pair, ["API" | "ACCESS" | "PRIVATE" | "SECRET", "KEY"]))
 }
 
 #[cfg(test)]
@@ -54,7 +63,14 @@ mod tests {
         assert_eq!(known_key(&github), Some("a GitHub token"));
         assert_eq!(known_key(&format!("Bearer {github}")), Some("a GitHub token"));
         assert_eq!(known_key(&format!("--token={github}")), Some("a GitHub token"));
-        for harmless in ["", "sk-short", "https://mcp.example.com/mcp", "-y", "@modelcontextprotocol/server-filesystem", "Bearer ${env:GITHUB_TOKEN}"] {
+        for harmless in [
+            "",
+            "sk-short",
+            "https://mcp.example.com/mcp",
+            "-y",
+            "@modelcontextprotocol/server-filesystem",
+            "Bearer ${env:GITHUB_TOKEN}",
+        ] {
             assert_eq!(known_key(harmless), None, "{harmless}");
         }
     }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Gateway,
-    call::{Call, Door, Reply, Scope},
+    call::{Call, Door, Gist, Reply, ResultKind, Scope},
     refusal::Refusal,
 };
 
@@ -65,11 +65,13 @@ pub async fn initialize(
         info: info.clone(),
         log: LogWish::Default,
     };
+    let params = message.share(params);
     let call = Call {
         scope: scope.clone(),
         method: Method::Initialize,
         method_name: "initialize".into(),
-        params: message.share(params),
+        gist: Gist::of(Method::Initialize, &params),
+        params,
         client,
         version,
         door,
@@ -128,11 +130,13 @@ pub fn start(
     let (events, received) = mpsc::channel(EVENTS);
     let (questions, asked) = mpsc::channel(EVENTS);
     let id: Box<str> = request.id.raw().into();
+    let (method, params) = (Method::of(&request.method), message.share(request.params));
     let call = Call {
         scope: session.scope.clone(),
-        method: Method::of(&request.method),
+        method,
         method_name: request.method.as_ref().into(),
-        params: message.share(request.params),
+        gist: Gist::of(method, &params),
+        params,
         client: session.client(),
         version: session.version,
         door,
@@ -218,6 +222,7 @@ impl Turn<'_> {
                 patch = patch.set("requestState", state.text());
             }
             call.params = patch.build();
+            call.gist.retry = true;
         }
         Err(Refusal::InputUnsupported("the server asks without end"))
     }
@@ -271,8 +276,7 @@ fn level(level: String) -> Result<String, Refusal> {
 
 fn input_required(reply: &Reply) -> Option<JsonBuf> {
     let result = reply.outcome.as_ref().ok()?;
-    let kind = result.json().get("resultType")?;
-    (kind.text() == "\"input_required\"").then(|| result.clone())
+    (reply.kind == ResultKind::InputRequired).then(|| result.clone())
 }
 
 /// The reply as this era knows it: without what only the stateless era has.
@@ -286,8 +290,9 @@ pub fn handshake_form(method: Method, reply: Reply) -> Result<JsonBuf, JsonBuf> 
     }
     let json = result.json();
     let mut patch = Patch::of(json);
-    for member in ["resultType", "ttlMs", "cacheScope"] {
-        if json.get(member).is_some() {
+    const STATELESS: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
+    for (member, held) in STATELESS.iter().zip(json.pick(STATELESS)) {
+        if held.is_some() {
             patch = patch.remove(member);
         }
     }

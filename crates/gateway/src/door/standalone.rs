@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Gateway,
-    call::{Call, Door},
+    call::{Call, Door, Gist},
     listen::listen_params,
 };
 
@@ -45,11 +45,13 @@ async fn watch(
     events: &Events,
 ) {
     while !session.ended() {
+        let params = listen_params(&session.uris());
         let call = Call {
             scope: session.scope.clone(),
             method: Method::SubscriptionsListen,
             method_name: "subscriptions/listen".into(),
-            params: listen_params(&session.uris()),
+            gist: Gist::of(Method::SubscriptionsListen, &params),
+            params,
             client: session.client(),
             version: session.version,
             door,

@@ -7,9 +7,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use identity::Verified;
-use mcp::{
-    Era, HeaderFault, Json, JsonBuf, Method, Patch, Request, Version, decode_header, meta, quote,
-};
+use mcp::{Era, HeaderFault, Json, JsonBuf, Method, Patch, Request, Version, decode_header, meta};
 use tokio::sync::mpsc;
 use upstream::{ClientFacts, LogWish};
 
@@ -18,7 +16,7 @@ use super::exchange::{
 };
 use crate::{
     Gateway,
-    call::{Call, Door, Reply, Scope},
+    call::{Call, Door, Gist, Reply, ResultKind, Scope},
     refusal::Refusal,
 };
 
@@ -148,15 +146,19 @@ pub fn read(
 ) -> Result<Call, Refusal> {
     let method = Method::of(&request.method);
     let held = request.params.get(meta::META).unwrap_or(Json::EMPTY);
-    let text = |key| held.get(key).and_then(Json::string);
-    let version =
-        text(meta::PROTOCOL_VERSION).ok_or(Refusal::MetaMissing(meta::PROTOCOL_VERSION))?;
+    let [version, capabilities, info, level] = held.pick([
+        meta::PROTOCOL_VERSION,
+        meta::CLIENT_CAPABILITIES,
+        meta::CLIENT_INFO,
+        meta::LOG_LEVEL,
+    ]);
+    let version = version.and_then(Json::string);
+    let version = version.ok_or(Refusal::MetaMissing(meta::PROTOCOL_VERSION))?;
     let version = match Version::parse(&version) {
         Some(version) if version.era() == Era::Stateless => version,
         _ => return Err(Refusal::Version(version.into_owned())),
     };
-    let capabilities = held
-        .get(meta::CLIENT_CAPABILITIES)
+    let capabilities = capabilities
         .filter(|value| value.kind() == mcp::Kind::Object)
         .ok_or(Refusal::MetaMissing(meta::CLIENT_CAPABILITIES))?;
     if matches!(
@@ -171,15 +173,18 @@ pub fn read(
     }
     let client = ClientFacts {
         capabilities: message.share(capabilities),
-        info: held.get(meta::CLIENT_INFO).map(|info| message.share(info)),
-        log: text(meta::LOG_LEVEL)
+        info: info.map(|info| message.share(info)),
+        log: level
+            .and_then(Json::string)
             .map_or(LogWish::None, |level| LogWish::Level(level.into_owned())),
     };
+    let params = message.share(request.params);
     Ok(Call {
         scope,
         method,
         method_name: request.method.as_ref().into(),
-        params: message.share(request.params),
+        gist: Gist::of(method, &params),
+        params,
         client,
         version,
         door,
@@ -201,17 +206,17 @@ pub fn stateless_form(method: Method, reply: Reply) -> Result<JsonBuf, JsonBuf> 
     let result = reply.outcome?;
     let json = result.json();
     let mut patch = Patch::of(json);
-    if json.get("resultType").is_none() {
+    if reply.kind == ResultKind::Absent {
         patch = patch.set("resultType", "\"complete\"");
     }
-    let complete = json.get("resultType").is_none_or(|kind| kind.text() == "\"complete\"");
-    if complete && cacheable(method) {
-        if json.get("ttlMs").is_none() {
+    if cacheable(method) && matches!(reply.kind, ResultKind::Absent | ResultKind::Complete) {
+        let [ttl, scope] = json.pick(["ttlMs", "cacheScope"]);
+        if ttl.is_none() {
             patch = patch.set("ttlMs", "0");
         }
         // What policy filtered for one principal must not be shared with another.
-        if json.get("cacheScope").is_none_or(|scope| scope.text() != "\"private\"") {
-            patch = patch.set("cacheScope", quote("private"));
+        if scope.is_none_or(|scope| scope.text() != "\"private\"") {
+            patch = patch.set("cacheScope", "\"private\"");
         }
     }
     if patch.is_empty() { Ok(result) } else { Ok(patch.build()) }

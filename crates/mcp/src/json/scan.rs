@@ -115,6 +115,13 @@ pub(super) fn string_end(bytes: &[u8], mut at: usize) -> usize {
     }
 }
 
+/// As [`string_end`], and whether there was an escape.
+#[inline]
+pub(super) fn name_end(bytes: &[u8], at: usize) -> (usize, bool) {
+    let end = plain_end(bytes, at);
+    if bytes.get(end) == Some(&b'"') { (end + 1, false) } else { (string_end(bytes, end), true) }
+}
+
 /// Just past the checked value that begins at `at`.
 pub(super) fn value_end(bytes: &[u8], at: usize) -> usize {
     match bytes.get(at) {

@@ -16,7 +16,9 @@ impl TryFrom<String> for Member {
 
     fn try_from(text: String) -> Result<Self, ValueFault> {
         let token = text.strip_prefix("token:");
-        if matches!(text.as_str(), "owner" | "loopback") || token.is_some_and(|name| identity::TokenName::new(name).is_ok()) {
+        if matches!(text.as_str(), "owner" | "loopback")
+            || token.is_some_and(|name| identity::TokenName::new(name).is_ok())
+        {
             return Ok(Member(text));
         }
         let mend = match token {
@@ -43,7 +45,10 @@ impl PatternText {
     /// The server's part, without the kind.
     pub fn server(&self) -> String {
         let text = self.0.to_string();
-        let text = ["tool:", "prompt:", "resource:"].iter().find_map(|kind| text.strip_prefix(kind)).unwrap_or(&text);
+        let text = ["tool:", "prompt:", "resource:"]
+            .iter()
+            .find_map(|kind| text.strip_prefix(kind))
+            .unwrap_or(&text);
         text.split('/').next().unwrap_or_default().to_owned()
     }
 }
@@ -54,7 +59,9 @@ impl TryFrom<String> for PatternText {
     fn try_from(text: String) -> Result<Self, ValueFault> {
         text.parse().map(PatternText).map_err(|fault: policy::PatternFault| {
             let mend = match fault {
-                policy::PatternFault::NoSlash(_) if !text.is_empty() => format!("\"{text}/*\" stands for all that the server {text} offers"),
+                policy::PatternFault::NoSlash(_) if !text.is_empty() => {
+                    format!("\"{text}/*\" stands for all that the server {text} offers")
+                }
                 _ => "write server/name, such as \"github/get_*\"".to_owned(),
             };
             ValueFault::new(fault.to_string(), mend)
@@ -78,7 +85,8 @@ impl TryFrom<String> for HeaderText {
 
     fn try_from(text: String) -> Result<Self, ValueFault> {
         let mend = "write a name such as \"Authorization\" or \"X-Api-Key\"";
-        let checked = vault::Reference::parse("x").and_then(|value| vault::Credential::new(&text, value));
+        let checked =
+            vault::Reference::parse("x").and_then(|value| vault::Credential::new(&text, value));
         match checked {
             Ok(_) => Ok(HeaderText(text)),
             Err(fault) => Err(ValueFault::new(fault.to_string(), mend)),
@@ -119,7 +127,10 @@ impl TryFrom<String> for Template {
     fn try_from(text: String) -> Result<Self, ValueFault> {
         match vault::Reference::parse(&text) {
             Ok(reference) => Ok(Template { text, reference }),
-            Err(fault) => Err(ValueFault::new(fault.to_string(), "write ${env:NAME} or ${file:/PATH} for what is kept elsewhere")),
+            Err(fault) => Err(ValueFault::new(
+                fault.to_string(),
+                "write ${env:NAME} or ${file:/PATH} for what is kept elsewhere",
+            )),
         }
     }
 }

@@ -50,7 +50,12 @@ impl std::str::FromStr for ServerUrl {
     type Err = ValueFault;
 
     fn from_str(text: &str) -> Result<Self, ValueFault> {
-        let fault = |why: &str| ValueFault::new(format!("`{text}` is not a server's URL: {why}"), "write a whole URL such as \"https://mcp.example.com/mcp\"");
+        let fault = |why: &str| {
+            ValueFault::new(
+                format!("`{text}` is not a server's URL: {why}"),
+                "write a whole URL such as \"https://mcp.example.com/mcp\"",
+            )
+        };
         let url: http::Uri = text.parse().map_err(|_| fault("it can't be read"))?;
         match url.scheme_str() {
             Some("http" | "https") => {}
@@ -95,8 +100,13 @@ impl TryFrom<String> for HostText {
 
     fn try_from(text: String) -> Result<Self, ValueFault> {
         match text.parse::<http::uri::Authority>() {
-            Ok(authority) if !text.contains('@') && !authority.host().is_empty() && text != "*" => Ok(HostText(text.to_ascii_lowercase())),
-            _ => Err(ValueFault::new(format!("`{text}` is not a host"), "write a name with or without a port, such as \"mcp.example.com\"; patterns are not possible")),
+            Ok(authority) if !text.contains('@') && !authority.host().is_empty() && text != "*" => {
+                Ok(HostText(text.to_ascii_lowercase()))
+            }
+            _ => Err(ValueFault::new(
+                format!("`{text}` is not a host"),
+                "write a name with or without a port, such as \"mcp.example.com\"; patterns are not possible",
+            )),
         }
     }
 }
@@ -116,10 +126,18 @@ impl TryFrom<String> for OriginText {
     type Error = ValueFault;
 
     fn try_from(text: String) -> Result<Self, ValueFault> {
-        let rest = text.split_once("://").filter(|(scheme, _)| !scheme.is_empty()).map(|(_, rest)| rest);
+        let rest =
+            text.split_once("://").filter(|(scheme, _)| !scheme.is_empty()).map(|(_, rest)| rest);
         match rest.map(str::parse::<http::uri::Authority>) {
-            Some(Ok(authority)) if !authority.as_str().contains('@') && !authority.host().contains('*') => Ok(OriginText(text)),
-            _ => Err(ValueFault::new(format!("`{text}` is not an origin"), "write scheme, host and port without a path, such as \"https://chat.example.com\"; patterns are not possible")),
+            Some(Ok(authority))
+                if !authority.as_str().contains('@') && !authority.host().contains('*') =>
+            {
+                Ok(OriginText(text))
+            }
+            _ => Err(ValueFault::new(
+                format!("`{text}` is not an origin"),
+                "write scheme, host and port without a path, such as \"https://chat.example.com\"; patterns are not possible",
+            )),
         }
     }
 }
@@ -138,7 +156,15 @@ mod tests {
     fn urls_are_whole_and_hold_no_credential() {
         assert!("https://mcp.example.com/mcp".parse::<ServerUrl>().is_ok());
         assert!("http://[::1]:80/mcp?x=1".parse::<ServerUrl>().is_ok());
-        for bad in ["mcp.example.com/mcp", "ftp://x/y", "https://", "https://a:b@c/d", "https://c/d#e", "/mcp", "http://a b/"] {
+        for bad in [
+            "mcp.example.com/mcp",
+            "ftp://x/y",
+            "https://",
+            "https://a:b@c/d",
+            "https://c/d#e",
+            "/mcp",
+            "http://a b/",
+        ] {
             assert!(bad.parse::<ServerUrl>().is_err(), "{bad}");
         }
     }

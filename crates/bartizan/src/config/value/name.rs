@@ -27,7 +27,10 @@ impl std::str::FromStr for ServerKey {
 
 /// The nearest name that would be allowed.
 fn plausible_name(text: &str) -> Option<String> {
-    let mapped: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let mapped: String = text
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .collect();
     let mut name = mapped.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
     name = name.trim_start_matches(|c: char| !c.is_ascii_lowercase()).to_owned();
     name.truncate(32);
@@ -69,7 +72,10 @@ impl TryFrom<String> for Joint {
     fn try_from(text: String) -> Result<Self, ValueFault> {
         match mcp::Separator::new(&text) {
             Ok(separator) => Ok(Joint { text, separator }),
-            Err(fault) => Err(ValueFault::new(format!("`{text}` can't separate names: {fault}"), "leave it out, or write \"__\" or \".\"")),
+            Err(fault) => Err(ValueFault::new(
+                format!("`{text}` can't separate names: {fault}"),
+                "leave it out, or write \"__\" or \".\"",
+            )),
         }
     }
 }
@@ -90,10 +96,17 @@ impl TryFrom<String> for RoleKey {
     type Error = ValueFault;
 
     fn try_from(name: String) -> Result<Self, ValueFault> {
-        let role = policy::Role { name: name.clone(), members: Vec::new(), allow: Vec::new(), deny: Vec::new() };
+        let role = policy::Role {
+            name: name.clone(),
+            members: Vec::new(),
+            allow: Vec::new(),
+            deny: Vec::new(),
+        };
         match policy::Policy::new(vec![role]) {
             Ok(_) => Ok(RoleKey(name)),
-            Err(fault) => Err(ValueFault::new(fault.to_string(), "choose a name such as `readers`")),
+            Err(fault) => {
+                Err(ValueFault::new(fault.to_string(), "choose a name such as `readers`"))
+            }
         }
     }
 }

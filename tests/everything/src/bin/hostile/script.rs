@@ -9,8 +9,8 @@ const MANY: usize = 1_000_000;
 const NOISE: &str = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"noise"}}"#;
 
 /// Members and numbers that a reader with opinions would drop or change.
-const ODD_RESULT: &str = r#"{"resultType":"complete","content":[{"type":"text","text":"odd","vendor.example/block":1.10}],"structuredContent":{"big":18446744073709551617,"low":-9223372036854775809,"decimal":1.10,"wide":1E400,"tiny":1e-999,"zero":-0,"escaped":"\u00e9\/\u0007","":{"empty name":null}},"isError":false,"_meta":{"vendor.example/n":123456789012345678901234567890},"vendorTop":{"z":1,"a":[2.0,2.00]}}"#;
-const ODD_TOOL: &str = r#"{"name":"odd","title":"Odd","description":"Odd numbers and vendor members","inputSchema":{"type":"object","properties":{"n":{"type":"number","maximum":1e400,"multipleOf":0.10,"x-vendor":{"k":18446744073709551617}}}},"annotations":{"readOnlyHint":true,"vendorHint":0.50},"execution":{"taskSupport":"forbidden"},"vendorMember":[1.0,1.00],"_meta":{"vendor.example/t":1.10}}"#;
+const ODD_RESULT: &str = r#"{"resultType":"complete","content":[{"type":"text","text":"odd","vendor.example/block":1.10}],"structuredContent":{"big":18446744073709551617,"low":-9223372036854775809,"decimal":1.10,"wide":1E300,"tiny":1e-999,"zero":-0,"escaped":"\u00e9\/\u0007","":{"empty name":null}},"isError":false,"_meta":{"vendor.example/n":123456789012345678901234567890},"vendorTop":{"z":1,"a":[2.0,2.00]}}"#;
+const ODD_TOOL: &str = r#"{"name":"odd","title":"Odd","description":"Odd numbers and vendor members","inputSchema":{"type":"object","properties":{"n":{"type":"number","maximum":1e300,"multipleOf":0.10,"x-vendor":{"k":18446744073709551617}}}},"annotations":{"readOnlyHint":true,"vendorHint":0.50},"execution":{"taskSupport":"forbidden"},"vendorMember":[1.0,1.00],"_meta":{"vendor.example/t":1.10}}"#;
 
 const TOOLS: [&str; 12] = [
     "die",

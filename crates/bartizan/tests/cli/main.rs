@@ -1,0 +1,11 @@
+//! The real binary, as a user meets it.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod config;
+mod demo;
+mod docs;
+mod home;
+mod running;
+mod servers;
+mod tokens;

@@ -1,0 +1,114 @@
+//! A running gateway, and the commands that find it.
+
+use serde_json::{Value, json};
+
+use crate::home::Home;
+
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
+
+#[test]
+fn from_nothing_to_a_call() {
+    let home = Home::new();
+    let up = home.up();
+    assert!(up.post("/mcp", None, INITIALIZE).starts_with("HTTP/1.1 401"));
+    let token = home.run(&["token", "mint", "laptop"]).ok().out;
+    let answer = up.post("/mcp", Some(token.trim_end()), INITIALIZE);
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("\"protocolVersion\":\"2025-11-25\""),
+        "{answer}"
+    );
+    assert_eq!(home.run(&["call", "demo", "echo", r#"{"text":"hi"}"#]).ok().out, "hi\n");
+    let tail = home.run(&["audit", "tail", "--output", "json"]).ok().json();
+    assert!(
+        tail.as_array()
+            .unwrap()
+            .iter()
+            .any(|record| record["name"] == "echo" && record["door"] == "local"),
+        "{tail}"
+    );
+    up.signal("TERM");
+    let (said, code) = up.end();
+    assert_eq!(code, 0);
+    for promised in
+        ["\"mcpServers\"", "/mcp", "token mint NAME", "state folder", "demo", "Not protected"]
+    {
+        assert!(said.contains(promised), "{promised}: {said}");
+    }
+    assert_eq!(home.run(&["call", "demo", "echo", r#"{"text":"alone"}"#]).ok().out, "alone\n");
+}
+
+#[test]
+fn one_state_folder_has_one_gateway() {
+    let home = Home::new();
+    let _up = home.up();
+    let second = home.run(&["up", "--listen", "127.0.0.1:0"]);
+    assert_eq!(second.code, 2);
+    assert!(second.err.contains("already"), "{}", second.err);
+}
+
+#[test]
+fn a_change_is_applied_and_a_broken_one_is_not() {
+    let home = Home::with("[servers.one]\ncommand = \"sh\"\nenabled = false\n");
+    let mut up = home.up();
+    home.run(&["add", "two", "--no-connect", "--", env!("CARGO_BIN_EXE_bartizan"), "demo-server"])
+        .ok();
+    up.logged("the changed configuration is in use");
+    assert_eq!(home.run(&["call", "two", "echo", r#"{"text":"now"}"#]).ok().out, "now\n");
+    let good = home.read("bartizan.toml");
+    home.write("bartizan.toml", &format!("lissten = 1\n{good}"));
+    let log = up.logged("the old one goes on");
+    assert!(log.contains("bartizan.toml:1:1") && log.contains("did you mean `listen`?"), "{log}");
+    assert_eq!(
+        home.run(&["call", "--config", "/dev/null", "two", "echo", r#"{"text":"still"}"#]).ok().out,
+        "still\n"
+    );
+    home.write("bartizan.toml", &format!("separator = \".\"\n{good}"));
+    up.logged("the changed configuration is in use");
+    up.signal("HUP");
+    up.logged("the changed configuration is in use");
+    std::fs::remove_file(home.path("bartizan.toml")).unwrap();
+    up.logged("the configuration file is gone");
+}
+
+#[test]
+fn stdio_is_the_same_with_and_without_a_running_gateway() {
+    let home = Home::new();
+    let lines = format!(
+        "{INITIALIZE}\n{}\n{}\n",
+        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"})
+    );
+    let names = |args: &[&str]| {
+        let ran = home.run_with_input(args, &lines).ok();
+        let replies = ran.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let list = replies
+            .into_iter()
+            .find(|reply| reply["id"] == 2)
+            .unwrap_or_else(|| panic!("{}\n{}", ran.out, ran.err));
+        list["result"]["tools"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|tool| tool["name"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let all = ["demo__add", "demo__echo", "demo__greet", "demo__time"];
+    assert_eq!(names(&["stdio"]), all);
+    let up = home.up();
+    assert_eq!(names(&["stdio"]), all);
+    assert_eq!(names(&["stdio", "--server", "demo"]), ["add", "echo", "greet", "time"]);
+    drop(up);
+}
+
+#[test]
+fn stdio_does_not_trust_the_folder_it_is_started_in() {
+    let home = Home::with("[servers.evil]\ncommand = \"sh\"\nargs = [\"-c\", \"touch owned\"]\n");
+    let lines = format!(
+        "{INITIALIZE}\n{}\n{}\n",
+        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"})
+    );
+    let ran = home.run_with_input(&["stdio"], &lines).ok();
+    assert!(ran.out.contains("demo__echo"), "{}", ran.out);
+    assert!(!home.path("owned").exists());
+}

@@ -1,0 +1,214 @@
+//! `add`, `remove`, `list`, `call`: without a running gateway.
+
+use crate::home::Home;
+
+const CONFIG: &str = "# my gateway\nlisten = \"127.0.0.1:9999\" # not the usual one\n\n# the first\n[servers.first]\ncommand = \"sh\"\n\n[limits]\ndepth = 32\n";
+
+#[test]
+fn adding_and_removing_leave_the_rest_as_it_is() {
+    let home = Home::with(CONFIG);
+    home.run(&[
+        "add",
+        "files",
+        "--no-connect",
+        "--env",
+        "MODE=${env:PATH}",
+        "--",
+        "sh",
+        "-c",
+        "exit 0",
+    ])
+    .ok();
+    let added = home.read("bartizan.toml");
+    assert!(added.contains("[servers.files]\ncommand = \"sh\"\nargs = [\"-c\", \"exit 0\"]\nenv = { MODE = \"${env:PATH}\" }\n"), "{added}");
+    home.run(&["check"]).ok();
+    home.run(&["remove", "files"]).ok();
+    assert_eq!(home.read("bartizan.toml"), CONFIG);
+}
+
+#[test]
+fn adding_a_remote_server() {
+    let home = Home::with(CONFIG);
+    let ran = home
+        .run(&[
+            "add",
+            "hub",
+            "https://mcp.example.com/mcp",
+            "--header",
+            "Authorization=Bearer ${env:NOT_SET_HERE}",
+            "--no-connect",
+        ])
+        .ok();
+    assert!(ran.err.contains("environment variable NOT_SET_HERE is not set"), "{}", ran.err);
+    let added = home.read("bartizan.toml");
+    assert!(added.contains("[servers.hub]\nurl = \"https://mcp.example.com/mcp\"\n\n[servers.hub.credential]\nheader = \"Authorization\"\nvalue = \"Bearer ${env:NOT_SET_HERE}\"\n"), "{added}");
+    home.run(&["add", "near", "http://127.0.0.1:3000/mcp", "--no-connect"]).ok();
+    assert!(
+        home.read("bartizan.toml").contains(
+            "[servers.near]\nurl = \"http://127.0.0.1:3000/mcp\"\nallow-private = true\n"
+        )
+    );
+    home.run(&["remove", "hub"]).ok();
+    assert!(!home.read("bartizan.toml").contains("hub"));
+}
+
+#[test]
+fn what_can_not_be_added_changes_nothing() {
+    let home = Home::with(CONFIG);
+    for (args, why) in [
+        (&["add", "first", "https://x.example/mcp"][..], "there is a server `first`"),
+        (&["add", "files", "npx"], "a command comes after `--`"),
+        (&["add", "My_Files", "--", "sh"], "call it `my-files`"),
+        (
+            &["add", "hub", "https://x.example/mcp", "--header", "Authorization"],
+            "not a name and a value",
+        ),
+        (&["add", "hub", "https://x.example/mcp", "--header", "Host=x"], "host"),
+    ] {
+        let ran = home.run(args);
+        assert_eq!(ran.code, 2, "{args:?}");
+        assert!(ran.err.contains(why), "{args:?}: {}", ran.err);
+    }
+    assert_eq!(home.read("bartizan.toml"), CONFIG);
+    let broken = Home::with("nonsense = 1\n");
+    assert_eq!(broken.run(&["add", "files", "--", "sh"]).code, 2);
+    assert_eq!(broken.read("bartizan.toml"), "nonsense = 1\n");
+}
+
+#[test]
+fn the_first_server_makes_the_users_file_and_shows_what_it_offers() {
+    let home = Home::new();
+    let ran = home.run(&["add", "mine", "--", env!("CARGO_BIN_EXE_bartizan"), "demo-server"]).ok();
+    assert!(ran.out.contains("echo") && ran.out.contains("Says the text again."), "{}", ran.out);
+    assert!(home.read(".config/bartizan/bartizan.toml").starts_with("[servers.mine]\n"));
+    let again = home
+        .run(&[
+            "add",
+            "more",
+            "--output",
+            "json",
+            "--",
+            env!("CARGO_BIN_EXE_bartizan"),
+            "demo-server",
+        ])
+        .ok();
+    assert_eq!(again.json()["offer"]["tools"][0]["name"], "add");
+}
+
+#[test]
+fn a_server_that_does_not_answer_stays_and_is_told() {
+    let home = Home::new();
+    let ran = home.run(&["add", "dead", "--", "sh", "-c", "exit 3"]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.err.contains("it does not answer") && ran.err.contains("bartizan remove dead"),
+        "{}",
+        ran.err
+    );
+    let list = home.run(&["list", "--output", "json"]).ok().json();
+    assert_eq!(list[0]["name"], "dead");
+    assert_eq!(list[0]["tools"], serde_json::Value::Null);
+    assert_ne!(list[0]["state"], "ok");
+}
+
+#[test]
+fn lists() {
+    let home = Home::new();
+    let demo = home.run(&["list", "--output", "json"]).ok().json();
+    assert_eq!(
+        (demo[0]["name"].as_str(), demo[0]["tools"].as_u64(), demo[0]["state"].as_str()),
+        (Some("demo"), Some(4), Some("ok"))
+    );
+    let home = Home::with(
+        "[servers.a]\ncommand = \"sh\"\nenabled = false\n[servers.b]\nurl = \"https://b.example/mcp\"\n",
+    );
+    let list = home.run(&["list", "--offline", "--output", "json"]).ok().json();
+    assert_eq!(
+        (list[0]["state"].as_str(), list[1]["state"].as_str()),
+        (Some("disabled"), Some("not asked"))
+    );
+    assert_eq!(list[1]["where"], "https://b.example/mcp");
+    let none = Home::with("").run(&["list"]).ok();
+    assert!(none.out.starts_with("no servers"), "{}", none.out);
+}
+
+#[test]
+fn removing_what_is_not_there() {
+    let home = Home::with(CONFIG);
+    let ran = home.run(&["remove", "frist"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("did you mean `first`?"), "{}", ran.err);
+    assert_eq!(Home::new().run(&["remove", "x"]).code, 2);
+}
+
+#[test]
+fn calling_a_tool() {
+    let home = Home::new();
+    assert_eq!(home.run(&["call", "demo", "echo", r#"{"text":"höi"}"#]).ok().out, "höi\n");
+    assert_eq!(
+        home.run_with_input(&["call", "demo", "add", "-"], r#"{"a":1,"b":2}"#).ok().out,
+        "3\n"
+    );
+    let raw =
+        home.run(&["call", "demo", "echo", r#"{"text":"x"}"#, "--output", "json"]).ok().json();
+    assert_eq!(raw["content"][0]["text"], "x");
+    let asked = home.run(&["call", "demo", "greet"]).ok();
+    assert_eq!(asked.out, "Hello, whoever you are!\n");
+    assert!(asked.err.contains("declined"), "{}", asked.err);
+}
+
+#[test]
+fn calls_that_fail() {
+    let home = Home::new();
+    let tool_error = home.run(&["call", "demo", "add", "{}"]);
+    assert_eq!((tool_error.code, tool_error.out.as_str()), (1, "a and b must be numbers\n"));
+    let no_tool = home.run(&["call", "demo", "fly"]);
+    assert_eq!((no_tool.code, no_tool.out.as_str()), (1, ""), "{}", no_tool.err);
+    let misspelt = home.run(&["call", "demo", "ehco"]);
+    assert_eq!(misspelt.code, 2);
+    assert!(misspelt.err.contains("did you mean `echo`?"), "{}", misspelt.err);
+    let no_server = home.run(&["call", "dmeo", "echo"]);
+    assert_eq!(no_server.code, 2);
+    assert!(no_server.err.contains("did you mean `demo`?"), "{}", no_server.err);
+    for arguments in ["{", "[]", "{\"a\":1,\"a\":2}"] {
+        assert_eq!(home.run(&["call", "demo", "add", arguments]).code, 2, "{arguments}");
+    }
+    let tail = home.run(&["audit", "tail", "--refused", "--output", "json"]).ok().json();
+    assert!(
+        tail.as_array()
+            .unwrap()
+            .iter()
+            .any(|record| record["name"] == "fly" || record["outcome"] == "tool_error"),
+        "{tail}"
+    );
+}
+
+#[test]
+fn posture_is_honest_about_what_was_loosened() {
+    let state = |config: &str, name: &str| {
+        let rows = Home::with(config).run(&["posture", "--output", "json"]).ok().json();
+        let row = rows.as_array().unwrap().iter().find(|row| row["name"] == name).unwrap().clone();
+        row["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(state("", "identity"), "on");
+    assert_eq!(state("[identity]\nloopback = \"open\"\n", "identity"), "off");
+    assert_eq!(state("", "policy"), "off");
+    assert_eq!(state("[roles.a]\nallow = [\"*\"]\n", "policy"), "partial");
+    assert_eq!(state("[roles.a]\nallow = [\"x/y\"]\n", "policy"), "on");
+    assert_eq!(state("", "private addresses"), "on");
+    assert_eq!(
+        state(
+            "[servers.a]\nurl = \"https://a.example/\"\nallow-private = true\n",
+            "private addresses"
+        ),
+        "partial"
+    );
+    assert_eq!(
+        state(
+            "[servers.a]\nurl = \"https://a.example/\"\ncredential = { value = \"abc\" }\n",
+            "credentials"
+        ),
+        "off"
+    );
+    assert_eq!(state("", "audit"), "partial");
+}
