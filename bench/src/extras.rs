@@ -66,22 +66,23 @@ async fn sessions(programs: &Programs, folder: &Path) -> anyhow::Result<Vec<Extr
     let process = gateway.process()?;
     let endpoint = endpoint(&process.authority(), "/mcp/echo", Era::Handshake);
     first_answer(&endpoint, PATIENCE).await?;
-    let idle = memory(process.pid())?.0;
+    let idle = memory(process.pid())?;
     let begun = Instant::now();
     let mut connection = Connection::open(&endpoint.authority).await?;
     // What the first sessions cost once (pools, caches, grown tables) is not what a session costs.
     for _ in 0..SESSIONS / 10 {
         connection.greet(&endpoint).await?;
     }
-    let before = memory(process.pid())?.0;
+    let before = memory(process.pid())?.anonymous;
     for _ in 0..SESSIONS {
         connection.greet(&endpoint).await?;
     }
     let opened = begun.elapsed();
-    let after = memory(process.pid())?.0;
+    let after = memory(process.pid())?.anonymous;
     let each = kib(after.saturating_sub(before)) / f64::from(SESSIONS);
     Ok(vec![
-        extra("RSS idle", kib(idle) / 1024.0, "MiB", "≤ 20"),
+        extra("RSS idle", kib(idle.resident) / 1024.0, "MiB", "≤ 20"),
+        extra("RSS idle, without the program's text", kib(idle.anonymous) / 1024.0, "MiB", ""),
         extra("RSS of an idle handshake session", each, "KiB", "≤ 4"),
         extra(
             "opening a session",

@@ -159,9 +159,9 @@ fn figures(
         ..Figures::default()
     };
     for pid in pids {
-        let (now, peak) = process::memory(*pid)?;
-        figures.rss_kib += now;
-        figures.peak_kib += peak;
+        let memory = process::memory(*pid)?;
+        figures.rss_kib += memory.resident;
+        figures.peak_kib += memory.peak;
     }
     Ok(figures)
 }

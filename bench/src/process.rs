@@ -32,18 +32,29 @@ pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
     Ok(TICK * (ticks()? + ticks()?))
 }
 
-/// Resident memory in KiB: now and at its highest.
+/// Resident memory in KiB.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Now.
+    pub resident: u64,
+    /// Of that, its own: not the program's text, which the system can drop and read again.
+    pub anonymous: u64,
+    /// At its highest.
+    pub peak: u64,
+}
+
+/// Resident memory of a process.
 ///
 /// # Errors
 /// When the process is gone.
-pub fn memory(pid: u32) -> anyhow::Result<(u64, u64)> {
+pub fn memory(pid: u32) -> anyhow::Result<Memory> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let field = |name: &str| {
         let line =
             status.lines().find_map(|line| line.strip_prefix(name)).context("/proc/PID/status")?;
         Ok::<u64, anyhow::Error>(line.trim().trim_end_matches(" kB").parse()?)
     };
-    Ok((field("VmRSS:")?, field("VmHWM:")?))
+    Ok(Memory { resident: field("VmRSS:")?, anonymous: field("RssAnon:")?, peak: field("VmHWM:")? })
 }
 
 /// A child that ends with its owner.

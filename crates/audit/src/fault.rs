@@ -32,4 +32,8 @@ pub enum AuditFault {
     /// The disk is slower than the calls: too much waits to be written. A retry makes sense.
     #[error("too many records wait to be written")]
     Overloaded,
+    /// The records, the key or the checkpoint are not those that were signed: nothing is
+    /// added to them.
+    #[error("{}: the journal is not the one that was signed; verify it, and move it away to begin a new one", .0.display())]
+    Tampered(PathBuf),
 }

@@ -38,11 +38,7 @@ pub(crate) fn create(dir: &Path, first: u64) -> io::Result<File> {
 
 /// Makes the folder, and takes the lock that keeps two writers apart. The lock goes with the file.
 pub(crate) fn lock(dir: &Path) -> Result<File, AuditFault> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(at(dir))?;
+    make_dir(dir).map_err(at(dir))?;
     let path = dir.join("journal.lock");
     let file = private().create(true).open(&path).map_err(at(&path))?;
     match file.try_lock() {
@@ -57,7 +53,30 @@ pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> AuditFault + '_ {
     move |error| AuditFault::Io { path: path.into(), source: Arc::new(error) }
 }
 
-fn private() -> OpenOptions {
+/// Makes a folder that is the owner's alone, and those above it.
+pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+/// Puts a file in the place of another, whole or not at all; `sync`: also after power loss.
+pub(crate) fn replace(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
+    let new = path.with_extension("new");
+    // A crash may have left one, and this appends.
+    let _ = std::fs::remove_file(&new);
+    let mut file = private().create_new(true).open(&new)?;
+    file.write_all(bytes)?;
+    if sync {
+        file.sync_all()?;
+    }
+    std::fs::rename(&new, path)
+}
+
+/// How a file is opened that is appended to and the owner's alone.
+pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.append(true);
     #[cfg(unix)]
@@ -80,14 +99,17 @@ pub(crate) struct End {
 }
 
 /// Finds the end of the journal, cutting what a crash left unfinished; makes the first file
-/// when there is none.
-pub(crate) fn end(dir: &Path) -> Result<End, AuditFault> {
+/// when there is none. Of `signed` records nothing is cut.
+pub(crate) fn end(dir: &Path, signed: u64) -> Result<End, AuditFault> {
     let mut files = list(dir)?;
     let mut next = 1;
     let mut cut = 0;
     while let Some((first, path)) = files.pop() {
         let mut file = private().read(true).open(&path).map_err(at(&path))?;
         let tail = Tail::read(&mut file, first).map_err(at(&path))?;
+        if tail.next <= signed {
+            return Err(AuditFault::Tampered(dir.into()));
+        }
         let torn = tail.length - tail.good;
         cut += torn;
         if torn > 0 {
@@ -102,6 +124,9 @@ pub(crate) fn end(dir: &Path) -> Result<End, AuditFault> {
         // file before.
         std::fs::remove_file(&path).map_err(at(&path))?;
         next = first;
+    }
+    if next <= signed {
+        return Err(AuditFault::Tampered(dir.into()));
     }
     let file = create(dir, next).map_err(at(dir))?;
     Ok(End { file, bytes: 0, next, open: BTreeSet::new(), cut })

@@ -7,10 +7,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::files;
+use crate::ledger::Ledger;
 use crate::read::{Entries, Entry};
 use crate::writer::{Disk, Line, Queue};
 use crate::{AuditFault, Kind, Outcome, Record};
@@ -25,11 +27,18 @@ pub struct Options {
     pub strict: bool,
     /// A file that has reached this size is followed by a new one.
     pub max_file_bytes: u64,
+    /// How long a record may be without a signed checkpoint over it.
+    pub checkpoint_every: Duration,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { fsync: true, strict: false, max_file_bytes: 64 << 20 }
+        Options {
+            fsync: true,
+            strict: false,
+            max_file_bytes: 64 << 20,
+            checkpoint_every: Duration::from_secs(10),
+        }
     }
 }
 
@@ -45,12 +54,17 @@ struct Inner {
 
 impl Journal {
     /// Opens or makes the journal in `dir`: cuts a torn last line, goes on with the sequence
-    /// number, and closes intents without outcome as `unknown`.
+    /// number, and closes intents without outcome as `unknown`. A journal that is not what its
+    /// checkpoint says is left as it is.
     pub fn open(dir: &Path, options: Options) -> Result<Journal, AuditFault> {
         let lock = files::lock(dir)?;
-        let end = files::end(dir)?;
+        let mut ledger = Ledger::open(dir, options.checkpoint_every)?;
+        let end = files::end(dir, ledger.signed())?;
+        end.file.sync_all().map_err(files::at(dir))?;
+        ledger.recover()?;
         let queue = Arc::new(Queue::new(&end, &options));
-        let disk = Disk { dir: dir.into(), file: end.file, fsync: options.fsync, _lock: lock };
+        let disk =
+            Disk { dir: dir.into(), file: end.file, ledger, fsync: options.fsync, _lock: lock };
         let shared = queue.clone();
         let thread = std::thread::Builder::new()
             .name("audit".into())

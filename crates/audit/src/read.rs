@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::{AuditFault, Kind, Outcome, files};
 
 /// The longest line that is read.
-const LINE_LIMIT: u64 = 16 << 20;
+pub(crate) const LINE_LIMIT: u64 = 16 << 20;
 
 /// A record as read back.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]

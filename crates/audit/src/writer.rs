@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::files::{self, End};
 use crate::journal::{Options, Recorded};
+use crate::ledger::Ledger;
 use crate::{AuditFault, Kind, Record};
 
 /// What may wait to be written, in bytes. Outcomes may use all of it, everything else half,
@@ -166,14 +167,21 @@ impl Queue {
     }
 
     /// Waits for something to write, and puts an empty batch in its place. The flag says
-    /// that it is the last.
-    fn take(&self, spare: Batch) -> (Batch, bool) {
+    /// that it is the last. When a checkpoint is due, the batch may be empty.
+    fn take(&self, spare: Batch, due: Option<Instant>) -> (Batch, bool) {
         let mut state = self.lock();
         let mut idle = false;
         while !state.urgent && state.fault.is_none() {
             if idle && state.batch.bytes.is_empty() {
                 state.writer = Writer::Parked;
-                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = match due.map(|due| due.saturating_duration_since(Instant::now())) {
+                    None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+                    Some(Duration::ZERO) => break,
+                    Some(left) => {
+                        let waited = self.wake.wait_timeout(state, left);
+                        waited.unwrap_or_else(PoisonError::into_inner).0
+                    }
+                };
                 idle = false;
                 continue;
             }
@@ -250,6 +258,7 @@ impl State {
 pub(crate) struct Disk {
     pub(crate) dir: PathBuf,
     pub(crate) file: File,
+    pub(crate) ledger: Ledger,
     pub(crate) fsync: bool,
     /// Held as long as this writes.
     pub(crate) _lock: File,
@@ -260,13 +269,17 @@ impl Disk {
     pub(crate) fn run(mut self, queue: &Arc<Queue>) {
         let mut spare = Batch::default();
         loop {
-            let (mut batch, last) = queue.take(spare);
+            let (mut batch, last) = queue.take(spare, self.ledger.due());
             let written = self.commit(&batch).map_err(files::at(&self.dir));
             if let Err(fault) = &written {
                 settle(std::mem::take(&mut batch.waiters), Some(fault));
                 return queue.fail(fault);
             }
             settle(std::mem::take(&mut batch.waiters), None);
+            // Replies don't wait for this: the journal is what the tree is made of.
+            if let Err(error) = self.extend_tree(&batch, last) {
+                return queue.fail(&files::at(&self.dir)(error));
+            }
             if last {
                 return;
             }
@@ -281,10 +294,28 @@ impl Disk {
         let mut from = 0;
         for &(at, first) in &batch.cuts {
             self.write(&batch.bytes[from..at])?;
+            if !self.fsync {
+                self.file.sync_data()?;
+            }
             self.file = files::create(&self.dir, first)?;
             from = at;
         }
         self.write(&batch.bytes[from..])
+    }
+
+    /// Adds the batch to the tree, and signs it when it is time: at the end, after a change
+    /// of files, and when the interval is over.
+    fn extend_tree(&mut self, batch: &Batch, last: bool) -> io::Result<()> {
+        self.ledger.append(&batch.bytes)?;
+        let due = self.ledger.due().is_some_and(|due| due <= Instant::now());
+        if !(last || due || !batch.cuts.is_empty()) {
+            return Ok(());
+        }
+        // Nothing is signed that a power loss could take back.
+        if !self.fsync {
+            self.file.sync_data()?;
+        }
+        self.ledger.checkpoint()
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -312,7 +343,7 @@ mod tests {
 
     /// A queue that nobody empties.
     fn queue(dir: &std::path::Path) -> Queue {
-        Queue::new(&files::end(dir).unwrap(), &Options::default())
+        Queue::new(&files::end(dir, 0).unwrap(), &Options::default())
     }
 
     #[test]

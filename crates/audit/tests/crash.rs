@@ -7,11 +7,17 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use audit::{Entry, Journal, Kind, Options, Outcome, Record};
 
 const DIR: &str = "AUDIT_CRASH_DIR";
-const OPTIONS: Options = Options { fsync: true, strict: false, max_file_bytes: 20_000 };
+const OPTIONS: Options = Options {
+    fsync: true,
+    strict: false,
+    max_file_bytes: 20_000,
+    checkpoint_every: Duration::from_millis(3),
+};
 
 /// Not a test: the process that is killed. It prints the number of each record once it is durable.
 #[test]

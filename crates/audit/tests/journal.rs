@@ -269,5 +269,8 @@ async fn its_files_are_the_owners_alone() {
     journal.append(&Record::default()).await.unwrap();
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&inner), 0o700);
-    assert!(std::fs::read_dir(&inner).unwrap().all(|entry| mode(&entry.unwrap().path()) == 0o600));
+    journal.close().unwrap();
+    for entry in std::fs::read_dir(&inner).unwrap().map(|entry| entry.unwrap().path()) {
+        assert_eq!(mode(&entry), if entry.is_dir() { 0o700 } else { 0o600 }, "{entry:?}");
+    }
 }

@@ -1,5 +1,7 @@
 //! One request as the pipeline sees it: the stateless form, whatever the door it came through.
 
+use std::borrow::Cow;
+
 use http::{HeaderName, HeaderValue};
 use mcp::{Era, Json, JsonBuf, Method, ServerName, Version, meta};
 use upstream::ClientFacts;
@@ -74,20 +76,64 @@ pub struct Gist {
     pub trace: Option<Box<str>>,
 }
 
-impl Gist {
+/// A request's params and `_meta`, walked once each.
+pub struct Shown<'a> {
+    /// What it is about: the member that [`Method::name_member`] names.
+    pub name: Option<Cow<'a, str>>,
+    arguments: Option<Json<'a>>,
+    retry: bool,
+    /// The revision that `_meta` claims, which only the stateless era has.
+    pub version: Option<Cow<'a, str>>,
+    /// `clientCapabilities`.
+    pub capabilities: Option<Json<'a>>,
+    /// `clientInfo`.
+    pub info: Option<Json<'a>>,
+    /// `logLevel`.
+    pub level: Option<Json<'a>>,
+    trace: Option<Json<'a>>,
+}
+
+impl<'a> Shown<'a> {
     /// Reads it.
-    pub fn of(method: Method, params: &JsonBuf) -> Gist {
-        let json = params.json();
+    pub fn of(method: Method, params: Json<'a>) -> Shown<'a> {
         let name = method.name_member().unwrap_or_default();
         let [name, arguments, held, responses, state] =
-            json.pick([name, "arguments", meta::META, "inputResponses", "requestState"]);
-        let traceparent = held.and_then(|held| held.get("traceparent")).and_then(Json::string);
-        Gist {
-            name: name.and_then(Json::string).map(|name| name.into()),
-            arguments: arguments.map(|json| params.share(json)),
+            params.pick([name, "arguments", meta::META, "inputResponses", "requestState"]);
+        let [version, capabilities, info, level, trace] = held.unwrap_or(Json::EMPTY).pick([
+            meta::PROTOCOL_VERSION,
+            meta::CLIENT_CAPABILITIES,
+            meta::CLIENT_INFO,
+            meta::LOG_LEVEL,
+            "traceparent",
+        ]);
+        Shown {
+            name: name.and_then(Json::string),
+            arguments,
             retry: responses.is_some() || state.is_some(),
-            trace: traceparent.and_then(|text| Some(text.get(3..35)?.into())),
+            version: version.and_then(Json::string),
+            capabilities,
+            info,
+            level,
+            trace,
         }
+    }
+
+    /// What the later steps need of it; `message` is where it was read from.
+    pub fn gist(&self, message: &JsonBuf) -> Gist {
+        let trace = self.trace.and_then(Json::string);
+        Gist {
+            name: self.name.as_deref().map(Into::into),
+            arguments: self.arguments.map(|json| message.share(json)),
+            retry: self.retry,
+            trace: trace.and_then(|text| Some(text.get(3..35)?.into())),
+        }
+    }
+}
+
+impl Gist {
+    /// Reads it, where nothing else of the params is needed.
+    pub fn of(method: Method, params: &JsonBuf) -> Gist {
+        Shown::of(method, params.json()).gist(params)
     }
 }
 
@@ -120,9 +166,7 @@ pub enum ResultKind {
 }
 
 impl ResultKind {
-    /// Reads it.
-    pub fn of(outcome: &Result<JsonBuf, JsonBuf>) -> ResultKind {
-        let kind = outcome.as_ref().ok().and_then(|result| result.json().get("resultType"));
+    fn of(kind: Option<Json<'_>>) -> ResultKind {
         match kind.map(Json::text) {
             None => ResultKind::Absent,
             Some("\"complete\"") => ResultKind::Complete,
@@ -142,11 +186,23 @@ pub struct Reply {
     pub era: Era,
     /// What the result is.
     pub kind: ResultKind,
+    /// `isError`: the tool says that it failed.
+    pub failed: bool,
 }
 
 impl Reply {
+    /// What a server answered.
+    pub fn of(outcome: Result<JsonBuf, JsonBuf>, era: Era) -> Reply {
+        let [kind, failed] = match &outcome {
+            Ok(result) => result.json().pick(["resultType", "isError"]),
+            Err(_) => [None, None],
+        };
+        let failed = failed.and_then(Json::boolean) == Some(true);
+        Reply { kind: ResultKind::of(kind), failed, outcome, era }
+    }
+
     /// A complete result in the stateless form, made by the gateway.
     pub fn result(body: JsonBuf) -> Reply {
-        Reply { outcome: Ok(body), era: Era::Stateless, kind: ResultKind::Complete }
+        Reply { outcome: Ok(body), era: Era::Stateless, kind: ResultKind::Complete, failed: false }
     }
 }

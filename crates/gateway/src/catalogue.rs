@@ -1,7 +1,7 @@
 //! What a server offers, as last listed: the one source for showing and for calling (law 9).
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -73,7 +73,7 @@ pub struct Item {
 pub struct Listing {
     /// In the server's order.
     pub items: Vec<Item>,
-    by_name: HashMap<Box<str>, usize>,
+    by_name: BTreeMap<Box<str>, usize>,
     /// The first page's result without its items and cursor.
     pub rest: JsonBuf,
     /// For how long it is fresh.
@@ -179,7 +179,7 @@ impl Gateway {
             }
         }
         let approvals = self.recorded(served, kind, &found).await?;
-        let mut by_name = HashMap::with_capacity(found.len());
+        let mut by_name = BTreeMap::new();
         let mut items: Vec<Item> = Vec::with_capacity(found.len());
         for ((definition, raw, header_params), approved) in found.into_iter().zip(approvals) {
             let name: Box<str> = definition.name.into();

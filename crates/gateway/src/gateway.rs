@@ -1,7 +1,7 @@
 //! What is shared by all requests: what is configured now, and the parts that outlive a change of it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     io,
     sync::{
         Arc, Mutex, PoisonError, Weak,
@@ -374,12 +374,12 @@ impl Noise {
 /// Calls in flight, by principal.
 #[derive(Default)]
 pub(crate) struct InFlight {
-    counts: Arc<Mutex<HashMap<Box<str>, usize>>>,
+    counts: Arc<Mutex<BTreeMap<Box<str>, usize>>>,
 }
 
 /// One call in flight.
 pub(crate) struct Slot {
-    counts: Arc<Mutex<HashMap<Box<str>, usize>>>,
+    counts: Arc<Mutex<BTreeMap<Box<str>, usize>>>,
     caller: Verified,
 }
 

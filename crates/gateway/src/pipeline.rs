@@ -153,14 +153,14 @@ impl Gateway {
         };
         let (Ok(body) | Err(body)) = &reply.outcome;
         inspect::inspect_result(body.json(), &limits).map_err(unsafe_result)?;
-        let Reply { outcome: Ok(result), era, kind } = reply else { return Ok(reply) };
-        let result = match kind {
+        let Reply { outcome: Ok(result), .. } = reply else { return Ok(reply) };
+        let result = match reply.kind {
             ResultKind::InputRequired => mrtr::seal(&self.sealer, caller, call, target, result)?,
             ResultKind::Task => self.seal_task(caller, call, target, result)?,
             _ if target.task.is_some() => self.seal_task(caller, call, target, result)?,
             _ => result,
         };
-        Ok(Reply { outcome: Ok(rewrite::result(call, target, result)), era, kind })
+        Ok(Reply { outcome: Ok(rewrite::result(call, target, result)), ..reply })
     }
 
     pub(crate) async fn record_refusal(&self, record: &Record<'_>, refusal: Refusal) -> Refusal {
@@ -215,10 +215,8 @@ fn outcome(reply: &Result<Reply, Refusal>) -> Outcome {
         Err(_) => Outcome::Refused,
         Ok(Reply { outcome: Err(_), .. }) => Outcome::Error,
         Ok(Reply { kind: ResultKind::InputRequired, .. }) => Outcome::InputRequired,
-        Ok(Reply { outcome: Ok(result), .. }) => match result.json().get("isError") {
-            Some(is) if is.boolean() == Some(true) => Outcome::ToolError,
-            _ => Outcome::Ok,
-        },
+        Ok(Reply { failed: true, .. }) => Outcome::ToolError,
+        Ok(_) => Outcome::Ok,
     }
 }
 

@@ -10,7 +10,7 @@ use policy::Permit;
 use upstream::{Events, Outgoing};
 
 use crate::{
-    call::{Call, Reply, ResultKind},
+    call::{Call, Reply},
     mrtr::State,
     refusal::Refusal,
     resolve::{ApprovedTarget, Target},
@@ -66,8 +66,7 @@ pub(crate) async fn send(
         upstream::LinkFault::Parked => Refusal::RequestState,
         fault => served.fault(fault),
     })?;
-    let kind = ResultKind::of(&answer.outcome);
-    Ok(Reply { outcome: answer.outcome, era: answer.era, kind })
+    Ok(Reply::of(answer.outcome, answer.era))
 }
 
 /// The aggregate's names replaced by the server's own, the sealed state by the server's.

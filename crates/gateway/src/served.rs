@@ -59,7 +59,7 @@ impl Served {
         if self.entry.shared {
             self.everyone.clone()
         } else {
-            Partition(caller.principal().partition().into())
+            Partition(caller.principal().shared_partition())
         }
     }
 

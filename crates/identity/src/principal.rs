@@ -23,7 +23,7 @@ pub struct Principal(Arc<Facts>);
 struct Facts {
     kind: PrincipalKind,
     id: String,
-    partition: String,
+    partition: Arc<str>,
     roles: Vec<String>,
 }
 
@@ -42,6 +42,11 @@ impl Principal {
     /// between two tokens that had the same name one after the other.
     pub fn partition(&self) -> &str {
         &self.0.partition
+    }
+
+    /// The same, shared.
+    pub fn shared_partition(&self) -> Arc<str> {
+        self.0.partition.clone()
     }
 
     /// Roles that came with the credential.
@@ -76,7 +81,7 @@ impl Verified {
 
     pub(crate) fn token(record: &TokenRecord) -> Verified {
         let id = format!("token:{}", record.name);
-        let partition = format!("{id}#{}", record.hash.short());
+        let partition = format!("{id}#{}", record.hash.short()).into();
         let roles = record.roles.clone();
         Verified(Principal(Arc::new(Facts { kind: PrincipalKind::Token, id, partition, roles })))
     }

@@ -206,16 +206,15 @@ impl Session {
     }
 }
 
-/// An ask's params without reserved `_meta` keys: they speak of a session that the client does not have.
+/// An ask's params without what speaks of a session that the client does not have: reserved `_meta`
+/// keys, and the token of progress reports that could never reach the server.
 fn without_reserved(params: JsonBuf) -> JsonBuf {
     let Some(theirs) = params.json().get(meta::META).filter(|m| m.kind() == Kind::Object) else {
         return params;
     };
-    let names: Vec<_> = theirs
-        .members()
-        .map(|(name, _)| name)
-        .filter(|name| name.starts_with("io.modelcontextprotocol/"))
-        .collect();
+    let ours =
+        |name: &str| name.starts_with("io.modelcontextprotocol/") || name == meta::PROGRESS_TOKEN;
+    let names: Vec<_> = theirs.members().map(|(name, _)| name).filter(|name| ours(name)).collect();
     if names.is_empty() {
         return params;
     }

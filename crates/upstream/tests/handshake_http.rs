@@ -104,6 +104,34 @@ async fn a_forgotten_session_is_made_again_once() {
 }
 
 #[tokio::test]
+async fn an_unknown_method_is_no_forgotten_session() {
+    let server = old(|seen| match seen.rpc() {
+        "prompts/list" => Say::error(404, seen, -32601),
+        _ => Say::result(seen, json!({})),
+    })
+    .await;
+    let link = server.link(EraChoice::Handshake, LinkLimits::default());
+    let caller = Caller::new("{}");
+    let refused = caller.send(&link, "prompts/list", "{}").await.unwrap();
+    assert_eq!(value(&refused.outcome.unwrap_err())["code"], -32601);
+    assert!(caller.send(&link, "tools/list", "{}").await.is_ok());
+    assert_eq!(server.rpc("initialize").len(), 1);
+}
+
+#[tokio::test]
+async fn idle_sessions_are_deleted() {
+    let server = old(|seen| Say::result(seen, json!({}))).await;
+    let limits = LinkLimits { idle: Duration::from_millis(100), ..LinkLimits::default() };
+    let link = server.link(EraChoice::Handshake, limits);
+    let caller = Caller::new("{}");
+    assert!(caller.send(&link, "tools/list", "{}").await.is_ok());
+    until("it is deleted", async || server.with(&Method::DELETE).len() == 1).await;
+    assert!(caller.send(&link, "tools/list", "{}").await.is_ok());
+    assert_eq!(server.rpc("initialize").len(), 2);
+    assert_eq!(link.status().restarts, 0);
+}
+
+#[tokio::test]
 async fn an_ask_on_the_calls_stream() {
     let (answers, _) = broadcast::channel::<Value>(4);
     let heard = answers.clone();

@@ -1,5 +1,5 @@
-"""A client of a program that speaks MCP on its standard input and output: `stdio.py COMMAND ARGS…`.
-It calls `echo`, answers an elicitation, and prints what it got as JSON."""
+"""A client of a program that speaks MCP on its standard input and output: `stdio.py legacy|auto
+COMMAND ARGS…`. It calls `echo`, answers an elicitation, and prints what it got as JSON."""
 
 import asyncio
 import json
@@ -15,9 +15,9 @@ async def elicited(context, params):
     return ElicitResult(action="accept", content={"name": "Ada"})
 
 
-async def main(command: str, *arguments: str) -> None:
+async def main(mode: str, command: str, *arguments: str) -> None:
     server = StdioServerParameters(command=command, args=list(arguments), env=dict(os.environ))
-    async with Client(server, mode="legacy", elicitation_callback=elicited) as client:
+    async with Client(server, mode=mode, elicitation_callback=elicited) as client:
 
         async def text(name, arguments):
             return (await client.call_tool(name, arguments)).content[0].text

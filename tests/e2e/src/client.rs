@@ -12,6 +12,8 @@ pub const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
 const CAPABILITIES_KEY: &str = "io.modelcontextprotocol/clientCapabilities";
 const STATELESS: &str = "2026-07-28";
 const HANDSHAKE: &str = "2025-11-25";
+/// More rounds of questions than any tool of the tests needs.
+const MOST_ROUNDS: usize = 8;
 
 /// The era that a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,5 +202,98 @@ impl Client {
     /// The names of all tools.
     pub async fn tools(&self) -> Vec<String> {
         self.names("tools/list", "tools").await
+    }
+
+    /// Makes a request, answers whatever the server asks in between, and returns the final answer.
+    /// Each question comes with its method and its params.
+    pub async fn request_answering(
+        &self,
+        method: &str,
+        mut params: Value,
+        answer: impl Fn(&str, &Value) -> Value,
+    ) -> Value {
+        if self.era == Era::Handshake {
+            return self.answer_requests(method, params, answer).await;
+        }
+        for _ in 0..MOST_ROUNDS {
+            let reply = self.request(method, params.clone()).await;
+            let result = &reply["result"];
+            if result["resultType"] != "input_required" {
+                return reply;
+            }
+            let asked = result["inputRequests"].as_object().cloned().unwrap_or_default();
+            let answers = asked.iter().map(|(key, question)| {
+                let method = question["method"].as_str().unwrap();
+                (key.clone(), answer(method, &question["params"]))
+            });
+            params["inputResponses"] = answers.collect();
+            params["requestState"] = result["requestState"].clone();
+        }
+        panic!("{method} asks for ever");
+    }
+
+    async fn answer_requests(
+        &self,
+        method: &str,
+        params: Value,
+        answer: impl Fn(&str, &Value) -> Value,
+    ) -> Value {
+        let mut reply = self.send(method, params).await;
+        while let Some(message) = reply.next().await {
+            match message["method"].as_str() {
+                None => return message,
+                Some(method) if message.get("id").is_some() => {
+                    let result = answer(method, &message["params"]);
+                    let answer = json!({ "jsonrpc": "2.0", "id": message["id"], "result": result });
+                    assert_eq!(self.post(&answer.to_string()).send().await.status, 202);
+                }
+                Some(_) => {}
+            }
+        }
+        panic!("no answer to {method}");
+    }
+
+    /// Calls a tool, answers whatever it asks, and returns the text of its result.
+    pub async fn call_answering(
+        &self,
+        tool: &str,
+        arguments: Value,
+        answer: impl Fn(&str, &Value) -> Value,
+    ) -> String {
+        let params = json!({ "name": tool, "arguments": arguments });
+        let reply = self.request_answering("tools/call", params, answer).await;
+        let text = reply["result"]["content"][0]["text"].as_str();
+        text.unwrap_or_else(|| panic!("no text: {reply}")).to_owned()
+    }
+
+    /// Sends a notification.
+    pub async fn notify(&self, method: &str, params: Value) {
+        let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+        let reply = self.post(&message.to_string()).send().await;
+        assert_eq!(reply.status, 202, "{method}");
+    }
+
+    /// Opens the stream of changes: of all lists, and of these resources.
+    pub async fn listen(&self, uris: &[&str]) -> Reply {
+        if self.era == Era::Stateless {
+            let notifications = json!({
+                "toolsListChanged": true,
+                "promptsListChanged": true,
+                "resourcesListChanged": true,
+                "resourceSubscriptions": uris,
+            });
+            let params = json!({ "notifications": notifications });
+            let mut reply = self.send("subscriptions/listen", params).await;
+            let first = reply.next().await.unwrap();
+            assert_eq!(first["method"], "notifications/subscriptions/acknowledged", "{first}");
+            return reply;
+        }
+        let reply = self.get().send().await;
+        assert_eq!(reply.status, 200);
+        for uri in uris {
+            let answer = self.request("resources/subscribe", json!({ "uri": uri })).await;
+            assert!(answer.get("result").is_some(), "{answer}");
+        }
+        reply
     }
 }

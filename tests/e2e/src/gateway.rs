@@ -37,6 +37,22 @@ impl Gateway {
     pub async fn start_with(configuration: &str, environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("bartizan.toml"), configuration).unwrap();
+        Self::run_in(folder, environment).await
+    }
+
+    /// Ends it and starts another with the same files.
+    pub async fn restart(mut self) -> Self {
+        self.stop().await;
+        Self::run_in(self.folder, &[]).await
+    }
+
+    /// Changes the configuration while it runs.
+    pub fn configure(&self, configuration: &str) {
+        let text = format!("{OPEN}{configuration}");
+        fs::write(self.folder.path().join("bartizan.toml"), text).unwrap();
+    }
+
+    async fn run_in(folder: TempDir, environment: &[(&str, &str)]) -> Self {
         let mut command = command(&folder);
         command.args(["up", "--listen", "127.0.0.1:0"]).envs(environment.iter().copied());
         let log = File::create(folder.path().join("stderr")).unwrap();
@@ -51,10 +67,9 @@ impl Gateway {
                 heard += &line;
             }
             let log = fs::read_to_string(folder.path().join("stderr")).unwrap();
-            panic!("the gateway ended before it listened:\n{configuration}\n{heard}\n{log}");
+            panic!("the gateway ended before it listened:\n{heard}\n{log}");
         };
-        let address =
-            tokio::time::timeout(PATIENCE, listening).await.expect("a line with the address");
+        let address = tokio::time::timeout(PATIENCE, listening).await.expect("its address");
         // Whatever it prints later is read, so that it never waits for us.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Self { address, child, folder }

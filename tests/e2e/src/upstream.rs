@@ -7,7 +7,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::{PATIENCE, binary};
+use crate::{PATIENCE, binary, eventually, node, node_module};
 
 /// A running HTTP server, killed on drop.
 #[derive(Debug)]
@@ -23,6 +23,29 @@ impl Upstream {
         let mut all = vec!["http"];
         all.extend(arguments);
         Self::start(&binary(name), &all).await
+    }
+
+    /// Starts the npm package server-everything in one of its HTTP modes.
+    pub async fn npm_everything(mode: &str, path: &str) -> Self {
+        // It takes a port number and does not say which it got, so a free one is found first.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let child = Command::new(node())
+            .arg(node_module("@modelcontextprotocol/server-everything/dist/index.js"))
+            .arg(mode)
+            .env("PORT", port.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        eventually("server-everything listens", async || {
+            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+        })
+        .await;
+        Self { url: format!("http://127.0.0.1:{port}{path}"), _child: child }
     }
 
     async fn start(program: &Path, arguments: &[&str]) -> Self {

@@ -112,6 +112,7 @@ async fn mcp_remote() {
             let mut command = Command::new(python("python"));
             command
                 .arg(source("clients/stdio.py"))
+                .arg("legacy")
                 .arg(node())
                 .arg(node_module(".bin/mcp-remote"))
                 .arg(gateway.url(&format!("/mcp/{server}")))

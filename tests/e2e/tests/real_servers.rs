@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use e2e::{Client, Era, Gateway, node, node_module, python, run};
+use e2e::{Client, Era, Gateway, Upstream, node, node_module, python, run};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -152,4 +152,24 @@ async fn each_alone_for_handshake_clients() {
 #[tokio::test]
 async fn each_alone_for_stateless_clients() {
     each_alone(Era::Stateless).await;
+}
+
+/// The same server over HTTP, in the transport of today and in that of 2024.
+#[tokio::test]
+async fn over_http_and_over_sse() {
+    for (mode, path) in [("streamableHttp", "/mcp"), ("sse", "/sse")] {
+        let upstream = Upstream::npm_everything(mode, path).await;
+        let url = &upstream.url;
+        let gateway = Gateway::start(&format!(
+            "[servers.everything]\nurl = \"{url}\"\nallow-private = true\n"
+        ))
+        .await;
+        for era in Era::ALL {
+            let client = Client::plain(&gateway.address, "/mcp/everything", era).await;
+            assert!(client.tools().await.contains(&"echo".to_owned()), "{mode}, {era:?}");
+            let said = client.call_text("echo", json!({ "message": "hello" })).await;
+            assert!(said.contains("hello"), "{mode}, {era:?}: {said}");
+            read_a_resource(&client, "demo:").await;
+        }
+    }
 }

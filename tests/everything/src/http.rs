@@ -49,7 +49,9 @@ pub async fn serve(
         .with_legacy_session_mode(era != Era::Stateless)
         .with_stateless_protocol_metadata_required(era == Era::Stateless);
     let factory = move || Ok(Everything::new(era, Arc::clone(&shared)));
-    let service = Service::new(factory, LocalSessionManager::default().into(), config);
+    let mut sessions = LocalSessionManager::default();
+    sessions.session_config.sse_retry = Some(RETRY);
+    let service = Service::new(factory, sessions.into(), config);
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;

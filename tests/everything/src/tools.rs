@@ -47,7 +47,11 @@ pub fn all() -> Vec<Tool> {
             "Tool with JSON Schema 2020-12 features",
             rich_schema(),
         ),
-        tool("slow", "Waits so many milliseconds", json!({ "ms": { "type": "integer" } })),
+        tool(
+            "slow",
+            "Waits so many milliseconds, and reports when it begins",
+            json!({ "ms": { "type": "integer" } }),
+        ),
         tool("test_audio_content", "Returns audio", none()),
         tool(
             "test_custom_header",
@@ -187,6 +191,7 @@ async fn slow(
     ms: u64,
 ) -> Result<(), ErrorData> {
     let mut count = CountUnlessDone(shared, false);
+    report(context, 0.0).await;
     tokio::select! {
         () = tokio::time::sleep(Duration::from_millis(ms)) => count.1 = true,
         () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
@@ -196,11 +201,15 @@ async fn slow(
 
 async fn progress(context: &RequestContext<RoleServer>) {
     for done in [0.0, 50.0, 100.0] {
-        if let Some(token) = context.meta.get_progress_token() {
-            let report = ProgressNotificationParam::new(token, done).with_total(100.0);
-            let _ = context.peer.notify_progress(report).await;
-        }
+        report(context, done).await;
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn report(context: &RequestContext<RoleServer>, done: f64) {
+    if let Some(token) = context.meta.get_progress_token() {
+        let report = ProgressNotificationParam::new(token, done).with_total(100.0);
+        let _ = context.peer.notify_progress(report).await;
     }
 }
 

@@ -4,11 +4,16 @@
 use http::HeaderMap;
 use mcp::{Era, HeaderFault, Json, Message, Version, meta};
 
-use crate::refusal::Refusal;
+use super::MCP_PROTOCOL_VERSION;
+use crate::{call::Shown, refusal::Refusal};
 
 /// The era of a message that came by HTTP.
-pub fn of_http(headers: &HeaderMap, message: &Message<'_>) -> Result<Era, Refusal> {
-    let header = match headers.get("mcp-protocol-version") {
+pub fn of_http(
+    headers: &HeaderMap,
+    message: &Message<'_>,
+    shown: Option<&Shown<'_>>,
+) -> Result<Era, Refusal> {
+    let header = match headers.get(&MCP_PROTOCOL_VERSION) {
         None => None,
         Some(value) => Some(
             std::str::from_utf8(value.as_bytes().trim_ascii())
@@ -16,7 +21,10 @@ pub fn of_http(headers: &HeaderMap, message: &Message<'_>) -> Result<Era, Refusa
         ),
     };
     let known = header.and_then(Version::parse);
-    let body = claimed(message);
+    let body = match shown {
+        Some(shown) => shown.version.clone(),
+        None => claimed(message),
+    };
     match (header, body) {
         (Some(header), Some(body)) if header == body => Ok(Era::Stateless),
         (header, Some(body)) => Err(Refusal::EraMismatch {
@@ -74,7 +82,7 @@ mod tests {
             headers.insert("mcp-protocol-version", header.parse().unwrap());
         }
         let json = Json::read(body.as_bytes(), &mcp::Limits::default()).unwrap();
-        of_http(&headers, &Message::of(json).unwrap()).map_err(|refusal| refusal.label())
+        of_http(&headers, &Message::of(json).unwrap(), None).map_err(|refusal| refusal.label())
     }
 
     fn request(method: &str, params: &str) -> String {

@@ -110,11 +110,22 @@ fn declared(capabilities: Json<'_>) -> JsonBuf {
 }
 
 /// Takes a notification. Those that Bartizan has no use for are accepted, as the protocol asks.
-pub fn notified(session: &Session, notification: &Notification<'_>) {
-    if notification.method == "notifications/cancelled"
-        && let Some(id) = notification.params.get("requestId").and_then(Id::of)
-    {
-        session.cancel(id.raw());
+pub async fn notified(
+    gateway: &Gateway,
+    caller: &Verified,
+    session: &Session,
+    notification: &Notification<'_>,
+) {
+    match &*notification.method {
+        "notifications/cancelled" => {
+            if let Some(id) = notification.params.get("requestId").and_then(Id::of) {
+                session.cancel(id.raw());
+            }
+        }
+        "notifications/roots/list_changed" => {
+            gateway.roots_changed(caller, &session.scope).await;
+        }
+        _ => {}
     }
 }
 

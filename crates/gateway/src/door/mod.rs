@@ -17,8 +17,16 @@ mod tls;
 #[cfg(unix)]
 mod unix;
 
+use ::http::HeaderName;
 pub use listener::Running;
 pub use session::Sessions;
 pub(crate) use sse_pair::Pairs;
 #[cfg(unix)]
 pub use unix::connect;
+
+// As names, not texts: a text is parsed again at every look-up.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
+const MCP_PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     Gateway,
-    call::{Door, Scope},
+    call::{Door, Scope, Shown},
     refusal::Refusal,
 };
 
@@ -105,7 +105,8 @@ impl Peer {
 
     fn stateless(&self, message: &JsonBuf, request: &Request<'_>) {
         let id = request.id.raw();
-        match stateless::read(message, request, self.scope.clone(), self.door, None) {
+        let shown = Shown::of(Method::of(&request.method), request.params);
+        match stateless::read(message, request, &shown, self.scope.clone(), self.door, None) {
             Ok(call) => {
                 let tag = call.method == Method::SubscriptionsListen;
                 let (gateway, caller) = (self.gateway.clone(), self.caller.clone());
@@ -159,24 +160,30 @@ impl Peer {
     }
 
     fn notified(&self, notification: &Notification<'_>) {
-        if notification.method == "notifications/cancelled"
-            && let Some(id) = notification.params.get("requestId").and_then(Id::of)
-        {
-            match self.session.get() {
-                Some(session) => session.cancel(id.raw()),
-                None => {
-                    if let Some(running) = self.running().remove(id.raw()) {
-                        running.abort();
-                    }
+        let session = self.session.get().cloned();
+        match (&*notification.method, session) {
+            ("notifications/cancelled", session) => {
+                let Some(id) = notification.params.get("requestId").and_then(Id::of) else {
+                    return;
+                };
+                let told = session.is_some_and(|session| session.cancel(id.raw()));
+                // A stateless request has no session to be cancelled by.
+                if !told && let Some(running) = self.running().remove(id.raw()) {
+                    running.abort();
                 }
             }
-        }
-        if notification.method == "notifications/initialized"
-            && let Some(session) = self.session.get().cloned()
-        {
-            let exchange =
-                standalone::open(self.gateway.clone(), self.caller.clone(), session, self.door);
-            self.watch(exchange);
+            ("notifications/initialized", Some(session)) => {
+                let exchange =
+                    standalone::open(self.gateway.clone(), self.caller.clone(), session, self.door);
+                self.watch(exchange);
+            }
+            ("notifications/roots/list_changed", Some(session)) => {
+                let (gateway, caller) = (self.gateway.clone(), self.caller.clone());
+                self.tasks().spawn(async move {
+                    gateway.roots_changed(&caller, &session.scope).await;
+                });
+            }
+            _ => {}
         }
     }
 

@@ -154,11 +154,14 @@ impl Session {
         Running { session: self.clone(), id: id.into(), cancelled }
     }
 
-    /// `notifications/cancelled`.
-    pub fn cancel(&self, id: &str) {
-        if let Some(cancelled) = self.state().running.get(id) {
+    /// `notifications/cancelled`; whether such a request is running.
+    pub fn cancel(&self, id: &str) -> bool {
+        let state = self.state();
+        let running = state.running.get(id);
+        if let Some(cancelled) = running {
             cancelled.notify_one();
         }
+        running.is_some()
     }
 
     /// Keeps a stream for resumption; the oldest finished one makes room.

@@ -11,12 +11,13 @@ use mcp::{Era, HeaderFault, Json, JsonBuf, Method, Patch, Request, Version, deco
 use tokio::sync::mpsc;
 use upstream::{ClientFacts, LogWish};
 
-use super::exchange::{
-    Answered, Body, Exchange, Source, Step, event_stream, frame, notification_text,
+use super::{
+    MCP_METHOD, MCP_NAME,
+    exchange::{Answered, Body, Exchange, Source, Step, event_stream, frame, notification_text},
 };
 use crate::{
     Gateway,
-    call::{Call, Door, Gist, Reply, ResultKind, Scope},
+    call::{Call, Door, Reply, ResultKind, Scope, Shown},
     refusal::Refusal,
 };
 
@@ -31,10 +32,11 @@ pub async fn post(
     headers: &HeaderMap,
     message: &JsonBuf,
     request: &Request<'_>,
+    shown: &Shown<'_>,
 ) -> Response<Body> {
     let id = request.id.raw();
-    let call = mirrored(headers, request)
-        .and_then(|()| read(message, request, scope, Door::Http, Some(headers)));
+    let call = mirrored(headers, request, shown)
+        .and_then(|()| read(message, request, shown, scope, Door::Http, Some(headers)));
     let call = match call {
         Ok(call) => call,
         Err(refusal) => {
@@ -112,8 +114,8 @@ fn tag(object: Json<'_>, subscription: &str) -> JsonBuf {
 }
 
 /// The mirrored headers must say what the body says (SEP-2243).
-fn mirrored(headers: &HeaderMap, request: &Request<'_>) -> Result<(), Refusal> {
-    match header(headers, "mcp-method") {
+fn mirrored(headers: &HeaderMap, request: &Request<'_>, shown: &Shown<'_>) -> Result<(), Refusal> {
+    match header(headers, &MCP_METHOD) {
         None => Err(Refusal::HeaderMismatch(HeaderFault::Missing("Mcp-Method".into()))),
         Some(value) if value != request.method.as_bytes() => {
             Err(Refusal::HeaderMismatch(HeaderFault::Mismatch("Mcp-Method".into())))
@@ -121,9 +123,8 @@ fn mirrored(headers: &HeaderMap, request: &Request<'_>) -> Result<(), Refusal> {
         Some(_) => Ok(()),
     }?;
     let Some(member) = Method::of(&request.method).name_member() else { return Ok(()) };
-    let named = request.params.get(member).and_then(Json::string);
-    let named = named.ok_or(Refusal::NameMissing(member))?;
-    let Some(value) = header(headers, "mcp-name") else {
+    let named = shown.name.as_deref().ok_or(Refusal::NameMissing(member))?;
+    let Some(value) = header(headers, &MCP_NAME) else {
         return Err(Refusal::HeaderMismatch(HeaderFault::Missing("Mcp-Name".into())));
     };
     if decode_header(value).map_err(Refusal::HeaderMismatch)? != named {
@@ -132,7 +133,7 @@ fn mirrored(headers: &HeaderMap, request: &Request<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     headers.get(name).map(|value| value.as_bytes().trim_ascii())
 }
 
@@ -140,25 +141,20 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
 pub fn read(
     message: &JsonBuf,
     request: &Request<'_>,
+    shown: &Shown<'_>,
     scope: Scope,
     door: Door,
     headers: Option<&HeaderMap>,
 ) -> Result<Call, Refusal> {
     let method = Method::of(&request.method);
-    let held = request.params.get(meta::META).unwrap_or(Json::EMPTY);
-    let [version, capabilities, info, level] = held.pick([
-        meta::PROTOCOL_VERSION,
-        meta::CLIENT_CAPABILITIES,
-        meta::CLIENT_INFO,
-        meta::LOG_LEVEL,
-    ]);
-    let version = version.and_then(Json::string);
-    let version = version.ok_or(Refusal::MetaMissing(meta::PROTOCOL_VERSION))?;
-    let version = match Version::parse(&version) {
+    let missing = Refusal::MetaMissing(meta::PROTOCOL_VERSION);
+    let version = shown.version.as_deref().ok_or(missing)?;
+    let version = match Version::parse(version) {
         Some(version) if version.era() == Era::Stateless => version,
-        _ => return Err(Refusal::Version(version.into_owned())),
+        _ => return Err(Refusal::Version(version.to_owned())),
     };
-    let capabilities = capabilities
+    let capabilities = shown
+        .capabilities
         .filter(|value| value.kind() == mcp::Kind::Object)
         .ok_or(Refusal::MetaMissing(meta::CLIENT_CAPABILITIES))?;
     if matches!(
@@ -173,8 +169,9 @@ pub fn read(
     }
     let client = ClientFacts {
         capabilities: message.share(capabilities),
-        info: info.map(|info| message.share(info)),
-        log: level
+        info: shown.info.map(|info| message.share(info)),
+        log: shown
+            .level
             .and_then(Json::string)
             .map_or(LogWish::None, |level| LogWish::Level(level.into_owned())),
     };
@@ -183,7 +180,7 @@ pub fn read(
         scope,
         method,
         method_name: request.method.as_ref().into(),
-        gist: Gist::of(method, &params),
+        gist: shown.gist(message),
         params,
         client,
         version,

@@ -7,7 +7,7 @@ use identity::Verified;
 use mcp::{Era, JsonBuf, Message, Method, Version};
 
 use super::{
-    era,
+    LAST_EVENT_ID, MCP_SESSION_ID, era,
     exchange::{Answered, Body, Exchange, Step, event_stream, notification_text},
     handshake,
     replay::{Reader, Replay, parse_event_id},
@@ -17,11 +17,9 @@ use super::{
 };
 use crate::{
     Gateway,
-    call::{Door, Scope},
+    call::{Door, Scope, Shown},
     refusal::Refusal,
 };
-
-const SESSION: &str = "mcp-session-id";
 
 /// One message from a client.
 pub async fn post(
@@ -39,18 +37,24 @@ pub async fn post(
             return refused(id.map(mcp::Id::raw), &refusal);
         }
     };
-    let id = match &parsed {
-        Message::Request(request) => Some(request.id.raw()),
-        _ => None,
+    let (id, shown) = match &parsed {
+        Message::Request(request) => {
+            let shown = Shown::of(Method::of(&request.method), request.params);
+            (Some(request.id.raw()), Some(shown))
+        }
+        _ => (None, None),
     };
-    let era = match era::of_http(headers, &parsed) {
+    let era = match era::of_http(headers, &parsed, shown.as_ref()) {
         Ok(era) => era,
         Err(refusal) => return refused(id, &gateway.refuse(Some(&caller), refusal).await),
     };
     match (era, &parsed) {
-        (Era::Stateless, Message::Request(request)) => {
-            stateless::post(gateway, caller, scope, headers, &message, request).await
-        }
+        (Era::Stateless, Message::Request(request)) => match &shown {
+            Some(shown) => {
+                stateless::post(gateway, caller, scope, headers, &message, request, shown).await
+            }
+            None => accepted(),
+        },
         // Closing the stream is what cancels here; other notifications have no meaning either.
         (Era::Stateless, _) => accepted(),
         (Era::Handshake, Message::Request(request))
@@ -89,7 +93,7 @@ async fn initialize(
         Ok((session, result)) => {
             let mut response = Answered::new(id, Ok(result)).response();
             if let Ok(session) = HeaderValue::from_str(&session) {
-                response.headers_mut().insert(SESSION, session);
+                response.headers_mut().insert(MCP_SESSION_ID, session);
             }
             response
         }
@@ -104,7 +108,7 @@ fn find(
     scope: &Scope,
     headers: &HeaderMap,
 ) -> Result<Arc<Session>, Refusal> {
-    let id = headers.get(SESSION).ok_or(Refusal::SessionMissing)?;
+    let id = headers.get(&MCP_SESSION_ID).ok_or(Refusal::SessionMissing)?;
     let id = id.to_str().map_err(|_| Refusal::SessionUnknown)?;
     let owner = caller.principal().partition();
     let limits = &gateway.current().config.limits;
@@ -120,7 +124,7 @@ async fn in_session(
 ) -> Response<Body> {
     match parsed {
         Message::Notification(notification) => {
-            handshake::notified(&session, &notification);
+            handshake::notified(&gateway, &caller, &session, &notification).await;
             accepted()
         }
         Message::Response(response) => {
@@ -203,7 +207,7 @@ pub async fn get(
         Ok(session) => session,
         Err(refusal) => return refused(None, &gateway.refuse(Some(&caller), refusal).await),
     };
-    if let Some(last) = headers.get("last-event-id") {
+    if let Some(last) = headers.get(&LAST_EVENT_ID) {
         let event = last.to_str().ok().and_then(parse_event_id);
         let kept = event.and_then(|(number, event)| {
             session.stream(number).map(|replay| Reader::after(replay, number, event))

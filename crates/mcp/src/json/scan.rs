@@ -95,10 +95,11 @@ pub(super) fn separator_end(bytes: &[u8], mut at: usize) -> usize {
 /// Just past the closing quote of the checked string whose content begins at `at`.
 #[inline]
 pub(super) fn string_end(bytes: &[u8], mut at: usize) -> usize {
-    let mut near = at.saturating_add(SHORT);
+    // A word decides most names and short strings, and strings full of escapes; a wide search the rest.
+    let mut near = at.saturating_add(1);
     loop {
         at = if at < near {
-            plain_end(bytes, at)
+            near_plain_end(bytes, at)
         } else {
             let rest = bytes.get(at..).unwrap_or_default();
             at + memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len())
@@ -108,10 +109,22 @@ pub(super) fn string_end(bytes: &[u8], mut at: usize) -> usize {
             Some(b'"') => return at + 1,
             Some(b'\\') => {
                 at += 2;
-                near = at.saturating_add(SHORT);
+                near = at.saturating_add(1);
             }
             Some(_) => at += 1,
         }
+    }
+}
+
+/// The first stop within one word from `at` on, or the word's end.
+#[inline]
+fn near_plain_end(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        Some(chunk) => {
+            let found = stops(u64::from_le_bytes(*chunk));
+            if found == 0 { at + 8 } else { at + (found.trailing_zeros() / 8) as usize }
+        }
+        None => tail_end(bytes, at),
     }
 }
 

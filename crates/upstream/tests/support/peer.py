@@ -33,7 +33,7 @@ def ask(id, count, method="elicitation/create", params=None):
         name = "s%d" % asked
         waiting[name] = group
         params = params or {"message": "name?", "requestedSchema": {"type": "object"},
-                            "_meta": {"io.modelcontextprotocol/related-task": {"taskId": "x"}, "mine": 1}}
+                            "_meta": {"io.modelcontextprotocol/related-task": {"taskId": "x"}, "mine": 1, "progressToken": 4}}
         send({"jsonrpc": "2.0", "id": name, "method": method, "params": params})
 
 def call(id, params):

@@ -1,0 +1,129 @@
+//! The writer's side of the tree: leaves, tiles, and a signed checkpoint now and then.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::checkpoint::{self, Checkpoint};
+use crate::lines::Lines;
+use crate::merkle::{self, Tree};
+use crate::note::Signer;
+use crate::tile::Tiles;
+use crate::{AuditFault, files};
+
+/// The tree of an open journal.
+pub(crate) struct Ledger {
+    dir: PathBuf,
+    signer: Signer,
+    tiles: Tiles,
+    tree: Tree,
+    /// The newest checkpoint.
+    signed: Option<Checkpoint>,
+    every: Duration,
+    last: Instant,
+}
+
+impl Ledger {
+    /// Reads key and newest checkpoint; a log that has one, but no key for it, is not gone on with.
+    pub(crate) fn open(dir: &Path, every: Duration) -> Result<Ledger, AuditFault> {
+        let path = dir.join(checkpoint::FILE);
+        let signer = Signer::open(dir, !path.exists())?;
+        let signed = match Checkpoint::newest(dir, signer.key())? {
+            None => None,
+            Some((_, Some(signed))) => Some(signed),
+            Some((_, None)) => return Err(AuditFault::Tampered(dir.into())),
+        };
+        checkpoint::mend(dir)?;
+        Ok(Ledger {
+            dir: dir.into(),
+            signer,
+            tiles: Tiles::new(dir),
+            tree: Tree::default(),
+            signed,
+            every,
+            last: Instant::now(),
+        })
+    }
+
+    /// How many records are under a signature.
+    pub(crate) fn signed(&self) -> u64 {
+        self.signed.map_or(0, |signed| signed.size)
+    }
+
+    /// Takes up the tree where the tiles end, or makes it again where they don't lead to what
+    /// was signed. Everything in the journal is durable when this is called.
+    pub(crate) fn recover(&mut self) -> Result<(), AuditFault> {
+        self.tree = self.resumed().unwrap_or_default();
+        if !self.catch_up()? {
+            self.tree = Tree::default();
+            if !self.catch_up()? {
+                return Err(AuditFault::Tampered(self.dir.clone()));
+            }
+        }
+        self.checkpoint().map_err(files::at(&self.dir))
+    }
+
+    /// The tree of whole tiles below the newest checkpoint. What the tiles say is believed
+    /// only once it leads to the signed root.
+    fn resumed(&self) -> Option<Tree> {
+        let signed = self.signed?.size;
+        let size = signed - signed % merkle::TILE as u64;
+        let upper = (1..merkle::levels(size)).map(|level| match merkle::width(size, level) {
+            0 => Some(Vec::new()),
+            width => self.tiles.read(level, size >> (8 * (level + 1)), width),
+        });
+        Tree::from_edge(size, upper.collect::<Option<_>>()?)
+    }
+
+    /// Adds what the journal has more. Whether the signed root was met on the way.
+    fn catch_up(&mut self) -> Result<bool, AuditFault> {
+        let mut lines = Lines::from(&self.dir, self.tree.size() + 1)?;
+        let mut met = self.signed.is_none_or(|signed| signed.size == 0);
+        while let Some(line) = lines.next()? {
+            let tiles = &self.tiles;
+            let pushed = self.tree.push(merkle::leaf(line), |tile| tiles.write(&tile));
+            pushed.map_err(files::at(&self.dir))?;
+            if let Some(signed) = self.signed.filter(|signed| signed.size == self.tree.size()) {
+                met = signed.root == self.tree.root();
+                if !met {
+                    return Ok(false);
+                }
+            }
+        }
+        // The journal may end with the last tile.
+        let signed = self.signed.filter(|signed| !met && signed.size == self.tree.size());
+        Ok(met || signed.is_some_and(|signed| signed.root == self.tree.root()))
+    }
+
+    /// Adds the records of a batch.
+    pub(crate) fn append(&mut self, batch: &[u8]) -> io::Result<()> {
+        let mut from = 0;
+        for end in memchr::memchr_iter(b'\n', batch) {
+            let tiles = &self.tiles;
+            self.tree.push(merkle::leaf(&batch[from..end]), |tile| tiles.write(&tile))?;
+            from = end + 1;
+        }
+        Ok(())
+    }
+
+    /// When the next checkpoint is to be signed, if anything is new.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        (self.signed() < self.tree.size()).then(|| self.last + self.every)
+    }
+
+    /// Signs what is new; all of it is durable when this is called.
+    pub(crate) fn checkpoint(&mut self) -> io::Result<()> {
+        self.last = Instant::now();
+        if self.signed.is_some_and(|signed| signed.size == self.tree.size()) {
+            return Ok(());
+        }
+        for tile in self.tree.partial() {
+            self.tiles.write(&tile)?;
+        }
+        let checkpoint = Checkpoint { size: self.tree.size(), root: self.tree.root() };
+        let note = self.signer.sign(&checkpoint.text(self.signer.key().name()));
+        checkpoint::write(&self.dir, &note, checkpoint.size)?;
+        self.signed = Some(checkpoint);
+        Ok(())
+    }
+}
