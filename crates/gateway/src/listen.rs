@@ -159,16 +159,13 @@ impl Gateway {
 
     /// A handshake client's roots are not what they were: the sessions that servers hold for it are told,
     /// and those that care ask for them in their next call.
-    pub(crate) async fn roots_changed(&self, caller: &Verified, scope: &Scope) {
+    pub(crate) fn roots_changed(&self, caller: &Verified, scope: &Scope) {
         const METHOD: &str = "notifications/roots/list_changed";
         for served in self.current().servers.values() {
             if matches!(scope, Scope::One(only) if only != served.name()) {
                 continue;
             }
-            let partition = served.partition(caller);
-            if let Err(fault) = served.link().notify(&partition, METHOD, Json::EMPTY).await {
-                tracing::debug!(server = %served.name(), %fault, "not told of changed roots");
-            }
+            served.link().notify(&served.partition(caller), METHOD, Json::EMPTY);
         }
     }
 

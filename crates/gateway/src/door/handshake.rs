@@ -110,7 +110,7 @@ fn declared(capabilities: Json<'_>) -> JsonBuf {
 }
 
 /// Takes a notification. Those that Bartizan has no use for are accepted, as the protocol asks.
-pub async fn notified(
+pub fn notified(
     gateway: &Gateway,
     caller: &Verified,
     session: &Session,
@@ -123,7 +123,7 @@ pub async fn notified(
             }
         }
         "notifications/roots/list_changed" => {
-            gateway.roots_changed(caller, &session.scope).await;
+            gateway.roots_changed(caller, &session.scope);
         }
         _ => {}
     }

@@ -178,10 +178,7 @@ impl Peer {
                 self.watch(exchange);
             }
             ("notifications/roots/list_changed", Some(session)) => {
-                let (gateway, caller) = (self.gateway.clone(), self.caller.clone());
-                self.tasks().spawn(async move {
-                    gateway.roots_changed(&caller, &session.scope).await;
-                });
+                self.gateway.roots_changed(&self.caller, &session.scope);
             }
             _ => {}
         }

@@ -124,7 +124,7 @@ async fn in_session(
 ) -> Response<Body> {
     match parsed {
         Message::Notification(notification) => {
-            handshake::notified(&gateway, &caller, &session, &notification).await;
+            handshake::notified(&gateway, &caller, &session, &notification);
             accepted()
         }
         Message::Response(response) => {
