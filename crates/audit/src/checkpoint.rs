@@ -106,17 +106,18 @@ pub(crate) fn notes(text: &str) -> (Vec<(u64, &str)>, usize) {
     (notes, begin)
 }
 
-/// Cuts what a crash left unfinished at the end of the history.
-pub(crate) fn mend(dir: &Path) -> Result<(), AuditFault> {
+/// Cuts what a crash left unfinished at the end of the history, and gives its last note.
+pub(crate) fn mend(dir: &Path) -> Result<Option<String>, AuditFault> {
     let path = dir.join(HISTORY);
-    let Ok(bytes) = std::fs::read(&path) else { return Ok(()) };
+    let Ok(bytes) = std::fs::read(&path) else { return Ok(None) };
     let whole = String::from_utf8_lossy(&bytes);
-    let length = notes(&whole).1 as u64;
+    let (notes, length) = notes(&whole);
+    let length = length as u64;
     if length < bytes.len() as u64 && whole.len() == bytes.len() {
         let file = files::private().open(&path).map_err(files::at(&path))?;
         file.set_len(length).map_err(files::at(&path))?;
     }
-    Ok(())
+    Ok(notes.last().map(|(_, note)| (*note).to_owned()))
 }
 
 /// Writes a note: first to the history, then in the place of the newest.
@@ -134,4 +135,47 @@ pub(crate) fn write(dir: &Path, note: &str, size: u64) -> io::Result<()> {
     io::Write::write_all(&mut file, format!("{note}\n").as_bytes())?;
     file.sync_data()?;
     files::replace(&dir.join(FILE), note.as_bytes(), true)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn histories_follow_each_other_and_only_so_many_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        for size in 1..=12 {
+            std::fs::write(dir.path().join(HISTORY), vec![b'x'; HISTORY_BYTES as usize]).unwrap();
+            write(dir.path(), &format!("{size}\n"), size).unwrap();
+        }
+        let names: Vec<_> = histories(dir.path()).unwrap();
+        assert_eq!(names.len(), HISTORIES + 1);
+        assert_eq!(names[0], dir.path().join(format!("checkpoints-{:020}.log", 6)));
+        assert_eq!(std::fs::read_to_string(&names[HISTORIES]).unwrap(), "12\n\n");
+        assert_eq!(std::fs::read_to_string(dir.path().join(FILE)).unwrap(), "12\n");
+    }
+
+    #[test]
+    fn a_piece_of_a_note_is_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = "o\n1\nr\n\n- s\n\no\n2\nr\n\n- s\n- t\n\n";
+        assert_eq!(notes(whole).0, [(1, "o\n1\nr\n\n- s\n"), (7, "o\n2\nr\n\n- s\n- t\n")]);
+        for end in 0..whole.len() {
+            std::fs::write(dir.path().join(HISTORY), &whole[..end]).unwrap();
+            assert_eq!(mend(dir.path()).unwrap().is_some(), end >= 12);
+            let left = std::fs::read_to_string(dir.path().join(HISTORY)).unwrap();
+            assert_eq!(left.len(), if end >= 12 { 12 } else { 0 });
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_history_panics(text in "[ab\n\u{2014}]{0,60}") {
+            let (notes, length) = notes(&text);
+            prop_assert!(notes.iter().all(|(_, note)| note.ends_with('\n')));
+            prop_assert!(text.is_char_boundary(length));
+        }
+    }
 }

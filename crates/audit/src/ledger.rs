@@ -27,13 +27,23 @@ impl Ledger {
     /// Reads key and newest checkpoint; a log that has one, but no key for it, is not gone on with.
     pub(crate) fn open(dir: &Path, every: Duration) -> Result<Ledger, AuditFault> {
         let path = dir.join(checkpoint::FILE);
-        let signer = Signer::open(dir, !path.exists())?;
+        let last = checkpoint::mend(dir)?;
+        let signer = Signer::open(dir, !path.exists() && last.is_none())?;
+        let tampered = || AuditFault::Tampered(dir.into());
         let signed = match Checkpoint::newest(dir, signer.key())? {
             None => None,
-            Some((_, Some(signed))) => Some(signed),
-            Some((_, None)) => return Err(AuditFault::Tampered(dir.into())),
+            Some((_, signed)) => Some(signed.ok_or_else(tampered)?),
         };
-        checkpoint::mend(dir)?;
+        let in_history = match &last {
+            None => None,
+            Some(note) => Some(Checkpoint::open(note, signer.key()).ok_or_else(tampered)?),
+        };
+        // A crash may have come between the two.
+        let ahead = in_history.filter(|last| signed.is_none_or(|signed| signed.size < last.size));
+        if let Some(note) = last.filter(|_| ahead.is_some()) {
+            files::replace(&path, note.as_bytes(), true).map_err(files::at(&path))?;
+        }
+        let signed = ahead.or(signed);
         Ok(Ledger {
             dir: dir.into(),
             signer,

@@ -2,9 +2,16 @@
 //!
 //! An append-only journal of JSON lines with group commit: callers hand in records, one
 //! thread writes what has gathered and syncs it once, then wakes all who wait.
+//!
+//! Over the lines stands a Merkle tree (RFC 9162; leaf: a line without its newline; index: the
+//! sequence number less one), in the formats of C2SP beside the journal: `tile/…` (tlog-tiles),
+//! `checkpoint` (tlog-checkpoint, a signed note, Ed25519), `checkpoints.log` (all of them, each
+//! followed by an empty line), `audit.pub` (what an auditor needs), `audit.key` (the owner's).
+//! A receipt is a tlog-proof whose `extra` is the record.
 #![forbid(unsafe_code)]
 
 mod checkpoint;
+mod diagnose;
 mod fault;
 mod files;
 mod journal;
@@ -13,8 +20,11 @@ mod lines;
 mod merkle;
 mod note;
 mod read;
+mod receipt;
 mod record;
+mod search;
 mod tile;
+mod verify;
 mod writer;
 
 pub use checkpoint::Checkpoint;
@@ -23,4 +33,7 @@ pub use journal::{Append, Intended, Journal, Options, Recorded};
 pub use lines::Place;
 pub use note::{KeyFault, VerifierKey};
 pub use read::{Entries, Entry};
+pub use receipt::{CheckFault, ProveFault, Proven, check, prove};
 pub use record::{Kind, Outcome, Payload, Record};
+pub use search::{Filter, Search, search};
+pub use verify::{Tampered, Verified, verify, verify_with};

@@ -61,11 +61,10 @@ impl Tiles {
     /// The first `width` hashes of a tile, from its full or from its partial file. None when
     /// neither is there or has the right length.
     pub(crate) fn read(&self, level: usize, index: u64, width: usize) -> Option<Vec<Hash>> {
-        let full = parse(&std::fs::read(self.path(level, index, None)).unwrap_or_default(), TILE);
-        let mut hashes = full.or_else(|| {
-            let part = std::fs::read(self.path(level, index, Some(width))).ok()?;
-            parse(&part, width)
-        })?;
+        let full = || parse(&std::fs::read(self.path(level, index, None)).ok()?, TILE);
+        let part = || parse(&std::fs::read(self.path(level, index, Some(width))).ok()?, width);
+        // The full one may come, and its part go, between two looks.
+        let mut hashes = full().or_else(part).or_else(full)?;
         hashes.truncate(width);
         Some(hashes)
     }

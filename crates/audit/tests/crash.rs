@@ -81,10 +81,13 @@ fn run_and_kill(dir: &Path, count: usize) -> Vec<(u64, u64, String)> {
 fn what_was_acknowledged_survives_the_writer() {
     let dir = tempfile::tempdir().unwrap();
     let mut acknowledged = Vec::new();
-    for round in 0..8 {
-        acknowledged.extend(run_and_kill(dir.path(), 1 + round * 37));
+    for round in 0..16 {
+        acknowledged.extend(run_and_kill(dir.path(), 1 + round % 8 * 37));
         drop(Journal::open(dir.path(), OPTIONS).unwrap());
         check(dir.path(), &acknowledged);
+        let key = std::fs::read_to_string(dir.path().join("audit.pub")).unwrap();
+        let verified = audit::verify(dir.path(), &key.parse().unwrap()).unwrap();
+        assert_eq!(verified.size, verified.records);
     }
 }
 
