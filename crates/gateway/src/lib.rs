@@ -3,6 +3,7 @@
 //! Read [`pipeline`] first: it is the sentence that every call goes through.
 #![forbid(unsafe_code)]
 
+mod bounds;
 pub mod call;
 mod catalogue;
 pub mod config;
