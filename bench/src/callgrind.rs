@@ -124,6 +124,12 @@ impl Profile {
         self.sorted(blamed)
     }
 
+    /// The own instructions of all functions whose name contains `part`.
+    #[must_use]
+    pub fn within(&self, part: &str) -> f64 {
+        self.own.iter().filter(|(id, _)| self.name(**id).contains(part)).map(|(_, cost)| cost).sum()
+    }
+
     /// Functions by their own instructions.
     #[must_use]
     pub fn own(&self) -> Vec<(String, f64)> {

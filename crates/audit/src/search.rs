@@ -53,12 +53,11 @@ impl Filter {
             && !self.until.is_some_and(after)
     }
 
-    /// Whether a line can match, without reading it whole.
-    fn may_match(&self, line: &[u8]) -> bool {
-        let server = self.server.as_deref().filter(|server| {
-            server.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-        });
-        server.is_none_or(|server| memmem::find(line, server.as_bytes()).is_some())
+    /// What a line has in it when it is of this server, if the name is written as it is.
+    fn server_text(&self) -> Option<String> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let server = self.server.as_deref().filter(|server| server.bytes().all(plain))?;
+        Some(format!(",\"server\":\"{server}\""))
     }
 }
 
@@ -105,8 +104,9 @@ fn matches(glob: &str, text: &str) -> bool {
 pub struct Search {
     lines: Lines,
     filter: Filter,
-    /// The filter's, as the journal writes it.
+    /// The filter's, as the journal writes them.
     since: Option<String>,
+    server: Option<String>,
     /// Behind this time nothing is looked for.
     end: Option<String>,
     over: bool,
@@ -125,8 +125,8 @@ pub fn search(dir: &Path, filter: Filter) -> Result<Search, AuditFault> {
         }
     }
     let end = filter.until.and_then(|until| until.checked_add(SLACK).ok()).map(written);
-    let since = filter.since.map(written);
-    Ok(Search { lines: Lines::from(dir, first)?, filter, since, end, over: false })
+    let (since, server) = (filter.since.map(written), filter.server_text());
+    Ok(Search { lines: Lines::from(dir, first)?, filter, since, server, end, over: false })
 }
 
 /// The time of a file's first record.
@@ -154,7 +154,8 @@ impl Iterator for Search {
                 break;
             }
             let early = self.since.as_ref().is_some_and(|since| time < since.as_bytes());
-            if early || !self.filter.may_match(line) {
+            let server = self.server.as_deref().map(str::as_bytes);
+            if early || server.is_some_and(|server| memmem::find(line, server).is_none()) {
                 continue;
             }
             match serde_json::from_slice::<Entry>(line) {
