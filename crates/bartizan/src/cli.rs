@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
 
 use crate::config::value::{Listen, Period, ServerKey, ValueFault};
 
@@ -213,17 +214,125 @@ pub enum ConfigCommand {
     Schema,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     /// Print the last records
     Tail {
         /// How many
         #[arg(long, short = 'n', default_value_t = 20, value_name = "COUNT")]
         lines: usize,
-        /// Refused and failed calls only
-        #[arg(long)]
-        refused: bool,
+        #[command(flatten)]
+        only: Only,
     },
+    /// Find records
+    #[command(after_help = "\
+Examples:
+  bartizan audit search --refused --since 2h
+  bartizan audit search --who token:ci --tool 'github__*'
+  bartizan audit search --server files --since 2026-11-01T00:00:00Z --output json
+
+Oldest first, from the running gateway's journal and from those of commands that had a gateway of
+their own; their records are shown as own/N:SEQ.")]
+    Search(SearchArgs),
+    /// Verify that all records are those that were signed
+    #[command(after_help = "\
+Examples:
+  bartizan audit verify
+  bartizan audit verify --dir /mnt/copy --key audit.pub --checkpoint yesterday
+
+Names the first record that was changed, deleted, inserted or moved, with file and line; the exit
+code is 1 then. It may run beside a gateway. Whoever can write to the folder can replace all of it
+and its key too: with --key and --checkpoint, kept on another machine, that shows as well.")]
+    Verify {
+        /// The journal's folder [default: audit in the state folder]
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// The public key, or a file with it [default: audit.pub in the journal's folder]
+        #[arg(long, value_name = "FILE|VKEY")]
+        key: Option<String>,
+        /// A copy of the file `checkpoint` that was kept elsewhere; may be given more than once
+        #[arg(long = "checkpoint", value_name = "FILE")]
+        checkpoints: Vec<PathBuf>,
+    },
+    /// Print a receipt: a record, with the proof that it is in the signed log
+    #[command(after_help = "\
+Examples:
+  bartizan audit prove 42 > receipt
+  bartizan audit check receipt
+  python3 tools/verify/check_receipt.py receipt \"$(cat audit.pub)\"
+
+Whoever has the receipt and the public key needs nothing else, not even Bartizan: the script is
+one file of plain Python.")]
+    Prove {
+        /// The record's number, as `tail` and `search` show it
+        seq: u64,
+        /// The journal's folder [default: audit in the state folder]
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Check a receipt with the public key, and print its record
+    #[command(after_help = "\
+Examples:
+  bartizan audit check receipt --key audit.pub
+  bartizan audit prove 42 | bartizan audit check -
+
+tools/verify/check_receipt.py does the same without Bartizan. The exit code is 1 when the receipt
+proves nothing.")]
+    Check {
+        /// The receipt; `-` reads it from standard input
+        file: PathBuf,
+        /// The public key, or a file with it [default: audit.pub of the journal in the state folder]
+        #[arg(long, value_name = "FILE|VKEY")]
+        key: Option<String>,
+    },
+}
+
+/// Which outcomes are shown.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Only {
+    /// Only what Bartizan refused
+    #[arg(long)]
+    pub refused: bool,
+    /// Only what Bartizan refused or what ended in an error
+    #[arg(long, conflicts_with = "refused")]
+    pub failed: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// A part of the caller's or of the client's name
+    #[arg(long, value_name = "TEXT")]
+    pub who: Option<String>,
+    /// The tool, prompt or resource, as `server__tool` or the name alone; `*` and `?` are wildcards
+    #[arg(long, value_name = "GLOB")]
+    pub tool: Option<String>,
+    /// The server that was called; what was refused before that is found by --tool 'NAME__*'
+    #[arg(long, value_name = "NAME")]
+    pub server: Option<String>,
+    #[command(flatten)]
+    pub only: Only,
+    /// From then on: so long ago, such as 2h or 7d, or a time as 2026-11-23T17:00:00Z
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    pub since: Option<Timestamp>,
+    /// Before then, in the same forms
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    pub until: Option<Timestamp>,
+    /// At most so many, the newest
+    #[arg(long, default_value_t = 100, value_name = "COUNT")]
+    pub limit: usize,
+}
+
+/// A point in time, or how long ago it was.
+fn when(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let ago =
+        text.parse::<Period>().ok().and_then(|Period(ago)| Timestamp::now().checked_sub(ago).ok());
+    ago.ok_or_else(|| {
+        "write how long ago, such as 2h or 7d, or a time with its zone, such as 2026-11-23T17:00:00Z"
+            .to_owned()
+    })
 }
 
 /// The same types as in the configuration, and the same mends.

@@ -1,6 +1,10 @@
 //! Tables for people, JSON for programs.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::mpsc::{self, RecvTimeoutError},
+    time::Duration,
+};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -78,6 +82,23 @@ pub fn waiting(what: &str) -> indicatif::ProgressBar {
         return indicatif::ProgressBar::hidden();
     }
     let bar = indicatif::ProgressBar::new_spinner().with_message(what.to_owned());
-    bar.enable_steady_tick(std::time::Duration::from_millis(120));
+    bar.enable_steady_tick(Duration::from_millis(120));
     bar
+}
+
+/// The same for work that usually needs none: it appears after a second.
+pub fn patiently<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let (working, over) = mpsc::channel::<()>();
+    std::thread::scope(move |scope| {
+        // Goes when the work ends, even by a panic.
+        let _working = working;
+        scope.spawn(move || {
+            if over.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                let bar = waiting(what);
+                let _ = over.recv();
+                bar.finish_and_clear();
+            }
+        });
+        work()
+    })
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -98,7 +101,10 @@ pub struct Catalogue {
 #[derive(Default)]
 struct Slot {
     held: ArcSwapOption<Listing>,
-    fetching: tokio::sync::Mutex<()>,
+    /// Held while the server is asked; inside, the last failure and when that asking began.
+    fetching: tokio::sync::Mutex<Option<(Instant, Refusal)>>,
+    /// Whether an asking runs that no client waits for.
+    detached: AtomicBool,
 }
 
 /// A call uses a listing up to this old; a list asks the server unless its time to live says otherwise.
@@ -106,6 +112,7 @@ const CALL_AGE: Duration = Duration::from_secs(300);
 /// Bounds on what one server may list.
 const PAGES: usize = 100;
 const ITEMS: usize = 10_000;
+const BYTES: usize = 16 << 20;
 
 impl Catalogue {
     fn slot(&self, listed: Listed) -> &Slot {
@@ -125,6 +132,12 @@ impl Catalogue {
         self.slot(listed).held.load_full()
     }
 
+    /// Takes the one place for an asking that outlives its client; given back when dropped.
+    pub fn detach(self: &Arc<Self>, listed: Listed) -> Option<Detached> {
+        let taken = self.slot(listed).detached.swap(true, Ordering::AcqRel);
+        (!taken).then(|| Detached { catalogue: self.clone(), listed })
+    }
+
     /// For a call: what is known, unless it is very old.
     pub fn for_call(&self, listed: Listed) -> Option<Arc<Listing>> {
         self.held(listed).filter(|listing| listing.fetched.elapsed() < CALL_AGE)
@@ -133,6 +146,18 @@ impl Catalogue {
     /// For a list: what is known, if the server said that it is still fresh.
     pub fn for_list(&self, listed: Listed) -> Option<Arc<Listing>> {
         self.held(listed).filter(|listing| listing.fetched.elapsed() < listing.ttl)
+    }
+}
+
+/// The one asking of a list that no client waits for.
+pub struct Detached {
+    catalogue: Arc<Catalogue>,
+    listed: Listed,
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        self.catalogue.slot(self.listed).detached.store(false, Ordering::Release);
     }
 }
 
@@ -145,19 +170,44 @@ impl Gateway {
         caller: &identity::Verified,
         client: &ClientFacts,
     ) -> Result<Arc<Listing>, Refusal> {
+        let asking = self.fetch_or_share(served, listed, caller, client);
+        tokio::time::timeout(served.entry.timeout, asking)
+            .await
+            .unwrap_or_else(|_| Err(served.fault(upstream::LinkFault::Deadline)))
+    }
+
+    async fn fetch_or_share(
+        &self,
+        served: &Served,
+        listed: Listed,
+        caller: &identity::Verified,
+        client: &ClientFacts,
+    ) -> Result<Arc<Listing>, Refusal> {
         let slot = served.catalogue.slot(listed);
         let asked = Instant::now();
-        let _fetching = slot.fetching.lock().await;
+        let mut failed = slot.fetching.lock().await;
+        // What was asked while this waited is as good as asking again, whatever came of it.
         if let Some(held) = served.catalogue.held(listed)
             && held.fetched >= asked
         {
             return Ok(held);
         }
-        let fetched = Instant::now();
-        let pages = pages(served, listed, caller, client).await?;
-        let listing = Arc::new(self.record(served, listed, pages, fetched).await?);
-        slot.held.store(Some(listing.clone()));
-        Ok(listing)
+        if let Some((began, refusal)) = &*failed
+            && *began >= asked
+        {
+            return Err(refusal.clone());
+        }
+        let began = Instant::now();
+        let fetched = async {
+            let pages = pages(served, listed, caller, client).await?;
+            self.record(served, listed, pages, began).await.map(Arc::new)
+        };
+        let fetched = fetched.await;
+        match &fetched {
+            Ok(listing) => slot.held.store(Some(listing.clone())),
+            Err(refusal) => *failed = Some((began, refusal.clone())),
+        }
+        fetched
     }
 
     /// Reads the definitions, records their digests, reports what changed.
@@ -298,6 +348,7 @@ async fn pages(
     let partition = served.partition(caller);
     let mut pages: Vec<JsonBuf> = Vec::new();
     let mut cursor: Option<String> = None;
+    let mut held = 0;
     loop {
         let params = match &cursor {
             None => "{}".to_owned(),
@@ -308,6 +359,7 @@ async fn pages(
         served.credential()?.inject(&mut credential);
         let outgoing = Outgoing {
             partition: &partition,
+            principal: caller.principal().partition(),
             method: listed.method(),
             params: params.json(),
             client,
@@ -327,6 +379,10 @@ async fn pages(
             }
         };
         let next = page.json().get("nextCursor").and_then(Json::string).map(|c| c.into_owned());
+        held += page.bytes().len();
+        if held > BYTES {
+            return Err(served.fault(upstream::LinkFault::Garbage("its list is too long".into())));
+        }
         pages.push(page);
         if next.is_none() || next == cursor || pages.len() >= PAGES {
             return Ok(pages);

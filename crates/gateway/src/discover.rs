@@ -1,11 +1,14 @@
 //! `server/discover` and what `initialize` is answered from.
 
+use std::time::Instant;
+
 use identity::Verified;
 use mcp::{Json, JsonBuf, Patch, meta, quote};
 
 use crate::{
     Gateway,
     call::{Call, Reply, Scope},
+    pipeline::Facts,
     refusal::{Refusal, versions},
 };
 
@@ -34,7 +37,7 @@ pub(crate) fn own_info() -> String {
 impl Gateway {
     /// `server/discover`.
     pub(crate) async fn discover(&self, caller: &Verified, call: &Call) -> Result<Reply, Refusal> {
-        let said = self.introduce(caller, call).await?;
+        let said = self.introduced(caller, call).await?;
         let mut text = format!(
             "{{\"resultType\":\"complete\",\"supportedVersions\":{},\"capabilities\":{}",
             versions(),
@@ -52,10 +55,29 @@ impl Gateway {
         Ok(Reply::result(crate::made(text)))
     }
 
+    /// The introduction, recorded like any other answer.
+    pub(crate) async fn introduced(
+        &self,
+        caller: &Verified,
+        call: &Call,
+    ) -> Result<Introduction, Refusal> {
+        let began = Instant::now();
+        let id = self.next_call_id();
+        let facts = Facts::of(caller, call, &id);
+        let intent = self.record_intent(&facts).await?;
+        let said = self.introduce(caller, call).await;
+        let reply = match &said {
+            Ok(_) => Ok(Reply::result(Json::EMPTY.into())),
+            Err(refusal) => Err(refusal.clone()),
+        };
+        self.record_outcome(intent, &facts, began, &reply).await?;
+        said
+    }
+
     /// Behind the aggregate's door stands Bartizan; behind a single server's, that server.
-    pub async fn introduce(&self, caller: &Verified, call: &Call) -> Result<Introduction, Refusal> {
-        let Scope::One(name) = &call.scope else { return Ok(self.aggregate()) };
-        let served = self.served(name.as_str());
+    async fn introduce(&self, caller: &Verified, call: &Call) -> Result<Introduction, Refusal> {
+        let Scope::One(name) = &call.scope else { return Ok(self.aggregate(caller)) };
+        let served = self.served_to(caller, name.as_str());
         let served = served.ok_or_else(|| Refusal::UnknownServer(name.to_string()))?;
         let offer = served.offer(caller, &call.client).await?;
         Ok(Introduction {
@@ -65,9 +87,10 @@ impl Gateway {
         })
     }
 
-    fn aggregate(&self) -> Introduction {
+    fn aggregate(&self, caller: &Verified) -> Introduction {
         let current = self.current();
-        let names: Vec<_> = current.servers.keys().map(AsRef::as_ref).collect();
+        let servers: Vec<_> = self.touchable(caller).collect();
+        let names: Vec<_> = servers.iter().map(|served| served.name().as_str()).collect();
         let instructions = format!(
             "Bartizan joins the servers {}. Their tools and prompts are named server{}name, their resources server+uri.",
             names.join(", "),

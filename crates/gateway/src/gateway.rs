@@ -51,6 +51,8 @@ pub struct Gateway {
     noise: Noise,
     pub(crate) changes: broadcast::Sender<Listed>,
     pub(crate) ending: watch::Sender<bool>,
+    /// Counts the configurations that were applied.
+    pub(crate) applied: watch::Sender<u64>,
     authenticator: ArcSwap<Authenticator>,
     client: HttpClient,
     boot: String,
@@ -139,6 +141,7 @@ impl Gateway {
             noise: Noise::default(),
             changes: broadcast::channel(64).0,
             ending: watch::channel(false).0,
+            applied: watch::channel(0).0,
             authenticator: ArcSwap::from_pointee(authenticator),
             client,
             boot: boot[..8].to_owned(),
@@ -172,8 +175,7 @@ impl Gateway {
                 served.shutdown().await;
             }
         }
-        self.changed(Listed::Tools);
-        self.changed(Listed::Prompts);
+        self.applied.send_modify(|count| *count += 1);
         let note = audit::Record {
             kind: audit::Kind::Config,
             detail: "a configuration was applied",
@@ -293,6 +295,23 @@ impl Gateway {
     /// A server by its name.
     pub fn served(&self, name: &str) -> Option<Arc<Served>> {
         self.glance().servers.get(name).cloned()
+    }
+
+    /// The servers of which anything could be allowed to this caller. Others are not even contacted.
+    pub(crate) fn touchable(&self, caller: &Verified) -> impl Iterator<Item = Arc<Served>> + use<> {
+        let current = self.current.load_full();
+        let may = |served: &&Arc<Served>| {
+            current.policy.may_touch(&crate::resolve::view(caller), served.name().as_str())
+        };
+        let servers: Vec<_> = current.servers.values().filter(may).cloned().collect();
+        servers.into_iter()
+    }
+
+    /// A server by its name, if anything of it could be allowed to this caller.
+    pub fn served_to(&self, caller: &Verified, name: &str) -> Option<Arc<Served>> {
+        let current = self.glance();
+        let may = current.policy.may_touch(&crate::resolve::view(caller), name);
+        current.servers.get(name).filter(|_| may).cloned()
     }
 
     pub(crate) fn arc(&self) -> Option<Arc<Gateway>> {

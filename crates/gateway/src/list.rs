@@ -45,27 +45,15 @@ impl Gateway {
         let began = Instant::now();
         let id = self.next_call_id();
         let facts = Facts::of(caller, call, &id);
-        let listed = self.joined(caller, call).await;
-        let record = facts.record();
-        match listed {
-            Ok(result) => {
-                let record = audit::Record {
-                    kind: audit::Kind::Outcome,
-                    outcome: Some(audit::Outcome::Ok),
-                    bytes_out: Some(result.bytes().len() as u64),
-                    duration: Some(began.elapsed()),
-                    ..record
-                };
-                self.append(&record).await?;
-                Ok(Reply::result(result))
-            }
-            Err(refusal) => Err(self.record_refusal(&record, refusal).await),
-        }
+        let intent = self.record_intent(&facts).await?;
+        let reply = self.joined(caller, call).await.map(Reply::result);
+        self.record_outcome(intent, &facts, began, &reply).await?;
+        reply
     }
 
     async fn joined(&self, caller: &Verified, call: &Call) -> Result<JsonBuf, Refusal> {
         let current = self.current();
-        let asked = self.asked(caller, call, &current)?;
+        let asked = self.asked(caller, call)?;
         let single = matches!(call.scope, Scope::One(_));
         let parts = join_all(
             asked.iter().map(|(served, cursor)| self.part(caller, call, &current, served, cursor)),
@@ -91,14 +79,9 @@ impl Gateway {
     }
 
     /// Which servers, and where each is to go on: all from the start, or those named in the cursor.
-    fn asked(
-        &self,
-        caller: &Verified,
-        call: &Call,
-        current: &Current,
-    ) -> Result<Vec<Asked>, Refusal> {
+    fn asked(&self, caller: &Verified, call: &Call) -> Result<Vec<Asked>, Refusal> {
         let served: Vec<_> = match &call.scope {
-            Scope::All => current.servers.values().cloned().collect(),
+            Scope::All => self.touchable(caller).collect(),
             Scope::One(name) => {
                 let served = self.served(name.as_str());
                 vec![served.ok_or_else(|| Refusal::UnknownServer(name.to_string()))?]
@@ -211,11 +194,14 @@ impl Gateway {
         served: &Arc<Served>,
         listed: Listed,
     ) -> Result<Arc<crate::catalogue::Listing>, Refusal> {
-        let Some(gateway) = self.arc() else { return Err(Refusal::TooMany("lists")) };
+        let (Some(gateway), Some(detached)) = (self.arc(), served.catalogue.detach(listed)) else {
+            return self.fetch_listing(served, listed, caller, &call.client).await;
+        };
         let served = served.clone();
         let (caller, client) = (caller.clone(), call.client.clone());
         let (sender, receiver) = tokio::sync::oneshot::channel();
         tokio::spawn(async move {
+            let _detached = detached;
             let fetched = gateway.fetch_listing(&served, listed, &caller, &client).await;
             let arrived = fetched.is_ok();
             if sender.send(fetched).is_err() && arrived {
@@ -243,6 +229,7 @@ impl Gateway {
         served.credential()?.inject(&mut credential);
         let outgoing = Outgoing {
             partition: &served.partition(caller),
+            principal: caller.principal().partition(),
             method: &call.method_name,
             params: params.json(),
             client: &call.client,

@@ -1,7 +1,10 @@
 //! `subscriptions/listen`: the servers' streams joined into one, filtered by what was asked for and
 //! by what the caller may read.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use identity::Verified;
 use mcp::{Json, JsonBuf, ServerName, quote};
@@ -18,10 +21,14 @@ use crate::{
     resolve::view,
     rewrite,
     served::Served,
+    task,
 };
 
 /// How long the acknowledgement waits for servers to say what they honour. Later ones still join.
 const ACKNOWLEDGE: Duration = Duration::from_secs(2);
+
+/// Events kept until then.
+const EARLY: usize = 64;
 
 /// What arrives from the servers' streams.
 enum Arrival {
@@ -40,14 +47,11 @@ impl Gateway {
         let wanted = wanted(call.params.json());
         let id = self.next_call_id();
         let facts = Facts::of(caller, call, &id);
-        let record = audit::Record {
-            kind: audit::Kind::Outcome,
-            outcome: Some(audit::Outcome::Ok),
-            ..facts.record()
-        };
-        self.append(&record).await?;
+        let began = Instant::now();
+        let intent = self.record_intent(&facts).await?;
         let mut changes = self.changes.subscribe();
         let mut ending = self.ending.subscribe();
+        let mut applied = self.applied.subscribe();
         let (sender, mut arrivals) = mpsc::channel(64);
         // Dropped with this future: every stream to a server ends with the client's.
         let mut streams = JoinSet::new();
@@ -76,9 +80,13 @@ impl Gateway {
                 },
                 _ = events.closed() => alive = false,
                 _ = ending.changed() => break,
+                // Servers and roles are not what they were: the client listens again, to those of now.
+                _ = applied.changed() => break,
             }
         }
-        Ok(Reply::result(crate::made("{\"resultType\":\"complete\"}".to_owned())))
+        let ended = Ok(Reply::result(crate::made("{\"resultType\":\"complete\"}".to_owned())));
+        self.record_outcome(intent, &facts, began, &ended).await?;
+        ended
     }
 
     /// Starts a stream to each server that has something to say on what is wanted.
@@ -90,18 +98,17 @@ impl Gateway {
         sender: &mpsc::Sender<Arrival>,
         streams: &mut JoinSet<()>,
     ) -> usize {
-        let current = self.current();
         let mut joined = 0;
-        for served in current.servers.values() {
+        for served in self.touchable(caller) {
             if let Scope::One(only) = &call.scope
                 && only != served.name()
             {
                 continue;
             }
-            let Some(own) = self.own_wanted(caller, call, wanted, served) else { continue };
+            let Some(own) = self.own_wanted(caller, call, wanted, &served) else { continue };
             joined += 1;
             let (caller, client) = (caller.clone(), call.client.clone());
-            let (served, sender) = (served.clone(), sender.clone());
+            let sender = sender.clone();
             streams.spawn(async move {
                 let credential = served.credential().map(|fetched| {
                     let mut headers = http::HeaderMap::new();
@@ -145,8 +152,8 @@ impl Gateway {
             }
         };
         let own_task = |task: &String| {
-            let (server, own) = self.own_task(caller, task)?;
-            (server == served.name().as_str()).then_some(own)
+            let own = self.own_task(caller, task).filter(|_| task::declared(call))?;
+            (own.server == served.name().as_str()).then_some(own.task)
         };
         let may = |uri: &String| self.may_read(caller, served.name(), uri);
         let own = Wanted {
@@ -226,10 +233,17 @@ impl Gateway {
         let json = event.params.json();
         let Some(own) = json.get("taskId").and_then(Json::string) else { return false };
         let known = wanted.task_ids.iter().find(|sealed| {
-            self.own_task(caller, sealed).is_some_and(|(s, t)| s == server.as_str() && t == own)
+            self.own_task(caller, sealed)
+                .is_some_and(|known| known.server == server.as_str() && known.task == own)
         });
         let Some(known) = known else { return false };
-        event.params = mcp::Patch::of(json).set("taskId", quote(known)).build();
+        // What the task holds is fetched by `tasks/get`, where it is inspected and recorded.
+        event.params = mcp::Patch::of(json)
+            .set("taskId", quote(known))
+            .remove("result")
+            .remove("error")
+            .remove("inputRequests")
+            .build();
         true
     }
 }
@@ -257,7 +271,10 @@ async fn acknowledged(
                     honoured.resource_uris.extend(said.resource_uris);
                     honoured.task_ids.extend(said.task_ids);
                 }
-                Some(Arrival::Event(server, event)) => early.push((server, event)),
+                Some(Arrival::Event(server, event)) if early.len() < EARLY => {
+                    early.push((server, event));
+                }
+                Some(Arrival::Event(..)) => {}
                 None => return,
             }
         }

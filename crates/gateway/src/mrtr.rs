@@ -7,6 +7,7 @@ use identity::Verified;
 use mcp::{Json, JsonBuf, Kind, Method, Patch, quote};
 
 use crate::{
+    Gateway,
     call::{Call, Scope},
     refusal::Refusal,
     resolve::Target,
@@ -61,6 +62,44 @@ pub(crate) fn open(
     })
 }
 
+/// A call that waits at its server for answers; dropped before they are given, the server is told that
+/// none will come.
+pub(crate) struct Waiting<'a> {
+    gateway: &'a Gateway,
+    caller: &'a Verified,
+    sealed: Option<String>,
+}
+
+impl<'a> Waiting<'a> {
+    /// Of an `input_required` result as its client sees it.
+    pub fn of(gateway: &'a Gateway, caller: &'a Verified, result: Json<'_>) -> Waiting<'a> {
+        let sealed = result.get("requestState").and_then(Json::string);
+        Waiting { gateway, caller, sealed: sealed.map(|sealed| sealed.into_owned()) }
+    }
+
+    /// The answers are there.
+    pub fn answered(mut self) {
+        self.sealed = None;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let Some(sealed) = self.sealed.take() else { return };
+        let owner = self.caller.principal().partition();
+        let opened = self.gateway.sealer.open(Purpose::RequestState, owner, crate::now(), &sealed);
+        let Ok(plain) = opened else { return };
+        let Ok(plain) = Json::read(&plain, &mcp::Limits::default()) else { return };
+        let [server, state] =
+            plain.pick(["server", "state"]).map(|text| text.and_then(Json::string));
+        if let (Some(server), Some(state)) = (server, state)
+            && let Some(served) = self.gateway.served(&server)
+        {
+            served.link().abandon(&served.partition(self.caller), &state);
+        }
+    }
+}
+
 /// Seals the state of an `input_required` result, and holds the questions in it against what the
 /// client declared.
 pub(crate) fn seal(
@@ -75,12 +114,7 @@ pub(crate) fn seal(
     if !matches!(call.method, Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead) {
         return Err(asked(target, "an answer to a method that can't have one"));
     }
-    for (_, question) in questions.members() {
-        let method = question.get("method").and_then(Json::string).unwrap_or_default();
-        if !declared(call, &method) {
-            return Err(asked(target, &method));
-        }
-    }
+    check(call, target, questions)?;
     let mut plain = format!(
         "{{\"server\":{},\"request\":{}",
         quote(target.served.name().as_str()),
@@ -102,19 +136,49 @@ pub(crate) fn seal(
     Ok(patch.build())
 }
 
+/// The questions of a task, under the same rules.
+pub(crate) fn ask_for_task(
+    call: &Call,
+    target: &Target,
+    result: JsonBuf,
+) -> Result<JsonBuf, Refusal> {
+    let Some(questions) = result.json().get("inputRequests") else { return Ok(result) };
+    check(call, target, questions)?;
+    if call.scope != Scope::All {
+        return Ok(result);
+    }
+    Ok(Patch::of(result.json()).set("inputRequests", signed(target, questions)).build())
+}
+
+/// A server may only ask what this request's client said that it can answer.
+fn check(call: &Call, target: &Target, questions: Json<'_>) -> Result<(), Refusal> {
+    for (_, question) in questions.members() {
+        let [method, params] = question.pick(["method", "params"]);
+        let method = method.and_then(Json::string).unwrap_or_default();
+        if !declared(call, &method, params.unwrap_or(Json::EMPTY)) {
+            return Err(asked(target, &method));
+        }
+    }
+    Ok(())
+}
+
 fn asked(target: &Target, method: &str) -> Refusal {
     Refusal::ServerAsked { server: target.served.name().clone(), method: method.to_owned() }
 }
 
-/// Whether this request's client said that it can answer `method`.
-fn declared(call: &Call, method: &str) -> bool {
-    let capability = match method {
-        "elicitation/create" => "elicitation",
-        "roots/list" => "roots",
-        "sampling/createMessage" => "sampling",
+/// Whether this request's client said that it can answer this.
+fn declared(call: &Call, method: &str, params: Json<'_>) -> bool {
+    let (capability, part) = match method {
+        "elicitation/create" => {
+            let by_url = params.get("mode").is_some_and(|mode| mode.text() == "\"url\"");
+            ("elicitation", by_url.then_some("url"))
+        }
+        "roots/list" => ("roots", None),
+        "sampling/createMessage" => ("sampling", params.get("tools").map(|_| "tools")),
         _ => return false,
     };
-    call.client.capabilities.json().get(capability).is_some()
+    let declared = call.client.capabilities.json().get(capability);
+    declared.is_some_and(|declared| part.is_none_or(|part| declared.get(part).is_some()))
 }
 
 /// In the aggregate the person who is asked is told which server asks.

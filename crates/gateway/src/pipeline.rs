@@ -31,11 +31,15 @@ impl Gateway {
         events: &Events,
     ) -> Result<Reply, Refusal> {
         let limits = &self.current().config.limits;
-        let _slot = match call.method {
+        let slot = match call.method {
             Method::SubscriptionsListen => {
-                self.listening.enter(caller, limits.sessions_per_principal)?
+                self.listening.enter(caller, limits.sessions_per_principal)
             }
-            _ => self.in_flight.enter(caller, limits.in_flight_per_principal)?,
+            _ => self.in_flight.enter(caller, limits.in_flight_per_principal),
+        };
+        let _slot = match slot {
+            Ok(slot) => slot,
+            Err(refusal) => return Err(self.refuse(Some(caller), refusal).await),
         };
         match call.method {
             Method::ServerDiscover => self.discover(caller, call).await,
@@ -49,7 +53,8 @@ impl Gateway {
             | Method::Ping
             | Method::ResourcesSubscribe
             | Method::ResourcesUnsubscribe => {
-                Err(Refusal::MethodNotFound(call.method_name.to_string()))
+                let refusal = Refusal::MethodNotFound(call.method_name.to_string());
+                Err(self.refuse(Some(caller), refusal).await)
             }
             Method::CompletionComplete
             | Method::Other
@@ -98,7 +103,7 @@ impl Gateway {
         let permit = self.decide(caller, &target)?;
         facts.permit = Some(permit.clone());
         let state = mrtr::open(&self.sealer, caller, call, &target)?;
-        let intent = self.journal.intent(&facts.record()).await.map_err(unavailable)?;
+        let intent = self.record_intent(facts).await?;
         let credential = match target.served.credential() {
             Ok(credential) => credential,
             Err(refusal) => {
@@ -157,7 +162,10 @@ impl Gateway {
         let result = match reply.kind {
             ResultKind::InputRequired => mrtr::seal(&self.sealer, caller, call, target, result)?,
             ResultKind::Task => self.seal_task(caller, call, target, result)?,
-            _ if target.task.is_some() => self.seal_task(caller, call, target, result)?,
+            _ if target.task.is_some() => {
+                let result = mrtr::ask_for_task(call, target, result)?;
+                self.seal_task(caller, call, target, result)?
+            }
             _ => result,
         };
         Ok(Reply { outcome: Ok(rewrite::result(call, target, result)), ..reply })
@@ -178,7 +186,11 @@ impl Gateway {
         }
     }
 
-    async fn record_outcome(
+    pub(crate) async fn record_intent(&self, facts: &Facts<'_>) -> Result<Intended, Refusal> {
+        self.journal.intent(&facts.record()).await.map_err(unavailable)
+    }
+
+    pub(crate) async fn record_outcome(
         &self,
         intent: Intended,
         facts: &Facts<'_>,
@@ -198,6 +210,15 @@ impl Gateway {
             ..facts.record()
         };
         self.journal.outcome(intent, &record).await.map(drop).map_err(unavailable)
+    }
+
+    /// Records what a session was changed to, which no server hears of.
+    pub(crate) async fn note(&self, caller: &Verified, call: &Call) -> Result<(), Refusal> {
+        let id = self.next_call_id();
+        let facts = Facts::of(caller, call, &id);
+        let intent = self.record_intent(&facts).await?;
+        let done = Ok(Reply::result(mcp::Json::EMPTY.into()));
+        self.record_outcome(intent, &facts, Instant::now(), &done).await
     }
 
     /// Records something that is not a call; resolves when it is durable.

@@ -96,7 +96,7 @@ impl Gateway {
             Listed::Prompts => Refusal::UnknownPrompt { name, rule },
             Listed::Tools => Refusal::UnknownTool { name, rule },
         };
-        let Some(named) = self.by_name(call, name) else {
+        let Some(named) = self.by_name(caller, call, name) else {
             return Err(unknown(name.to_owned(), None));
         };
         let found = match named.served.catalogue.for_call(listed) {
@@ -167,21 +167,29 @@ impl Gateway {
     fn extension(&self, call: &Call) -> Result<Target, Refusal> {
         let unknown = || Refusal::MethodNotFound(call.method_name.to_string());
         let Scope::One(name) = &call.scope else { return Err(unknown()) };
+        // Tasks of other revisions carry ids that nobody sealed.
+        if call.method_name.starts_with("tasks/") {
+            return Err(unknown());
+        }
         let served = self.served(name.as_str()).ok_or_else(unknown)?;
         let named = Named { served, own: call.method_name.to_string(), renamed: false };
         Ok(target(named, Kind::Method, None))
     }
 
-    fn by_name(&self, call: &Call, name: &str) -> Option<Named> {
+    fn by_name(&self, caller: &Verified, call: &Call, name: &str) -> Option<Named> {
         match &call.scope {
             Scope::One(server) => {
-                let served = self.served(server.as_str())?;
+                let served = self.served_to(caller, server.as_str())?;
                 Some(Named { served, own: name.to_owned(), renamed: false })
             }
             Scope::All => {
                 let current = self.current();
                 let (server, own) = current.config.separator.split(name)?;
-                Some(Named { served: self.served(server)?, own: own.to_owned(), renamed: true })
+                Some(Named {
+                    served: self.served_to(caller, server)?,
+                    own: own.to_owned(),
+                    renamed: true,
+                })
             }
         }
     }

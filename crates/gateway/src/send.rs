@@ -54,6 +54,7 @@ pub(crate) async fn send(
     let served = &target.served;
     let outgoing = Outgoing {
         partition: &served.partition(cleared.caller),
+        principal: cleared.caller.principal().partition(),
         method: &call.method_name,
         params: patched.as_ref().map_or(params, |patched| patched.json()),
         client: &call.client,

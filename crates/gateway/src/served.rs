@@ -17,7 +17,7 @@ pub struct Served {
     /// As configured.
     pub entry: Server,
     /// What it is known to offer.
-    pub catalogue: Catalogue,
+    pub catalogue: Arc<Catalogue>,
     credentials: vault::Credentials,
     link: Link,
     everyone: Partition,
@@ -46,7 +46,7 @@ impl Served {
             Reach::Stdio { .. } => Link::stdio(name, launch(&entry)?, entry.era, bounds),
         };
         let everyone = Partition(Arc::from("everyone"));
-        Ok(Served { entry, catalogue: Catalogue::default(), credentials, link, everyone })
+        Ok(Served { entry, catalogue: Arc::default(), credentials, link, everyone })
     }
 
     /// Its name.

@@ -3,8 +3,15 @@
 
 use identity::Verified;
 use mcp::{Json, JsonBuf, Patch, quote};
+use policy::{Action, Kind};
 
-use crate::{Gateway, call::Call, refusal::Refusal, resolve::Target, seal::Purpose};
+use crate::{
+    Gateway,
+    call::Call,
+    refusal::Refusal,
+    resolve::{Target, view},
+    seal::Purpose,
+};
 
 /// Tasks are kept by servers for at most this long, in seconds.
 const TTL: u64 = 7 * 24 * 3600;
@@ -55,14 +62,25 @@ impl Gateway {
             .map_err(|_| Refusal::UnknownTask)
     }
 
-    /// The server's own id of a task that this caller may listen to.
-    pub(crate) fn own_task(&self, caller: &Verified, sealed: &str) -> Option<(String, String)> {
+    /// The server's own id of a task that this caller may listen to, as policy is now.
+    pub(crate) fn own_task(&self, caller: &Verified, sealed: &str) -> Option<OwnTask> {
         let owner = caller.principal().partition();
         let plain = self.sealer.open(Purpose::Task, owner, crate::now(), sealed).ok()?;
         let plain = Json::read(&plain, &mcp::Limits::default()).ok()?;
         let member = |name| Some(plain.get(name)?.string()?.into_owned());
-        Some((member("server")?, member("task")?))
+        let (server, tool) = (member("server")?, member("tool")?);
+        let action = Action { server: &server, kind: Kind::Tool, name: &tool };
+        self.glance().policy.decide(&view(caller), &action).ok()?;
+        Some(OwnTask { task: member("task")?, server })
     }
+}
+
+/// A task as its server knows it.
+pub(crate) struct OwnTask {
+    /// The server's name.
+    pub server: String,
+    /// The server's id.
+    pub task: String,
 }
 
 /// The extension's name.

@@ -55,6 +55,11 @@ impl Pattern {
         self.kind.is_none_or(|own| own == kind) && self.server.matches(server)
     }
 
+    /// Whether the pattern is about this server in any way.
+    pub(crate) fn touches(&self, server: &str) -> bool {
+        self.server.matches(server)
+    }
+
     /// Whether any name will do.
     pub(crate) fn takes_any_name(&self) -> bool {
         self.name.is_any()

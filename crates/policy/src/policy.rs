@@ -161,6 +161,17 @@ impl Policy {
         )
     }
 
+    /// Whether anything of this server could be allowed to the caller. What can't be touched is neither
+    /// started nor contacted nor named for them.
+    pub fn may_touch(&self, caller: &PrincipalView<'_>, server: &str) -> bool {
+        self.all(caller).is_some()
+            || self
+                .roles
+                .iter()
+                .filter(|role| role.is_held_by(caller))
+                .any(|role| role.allow.iter().any(|rule| rule.pattern.touches(server)))
+    }
+
     /// Why the caller has the built-in role, if so.
     fn all(&self, caller: &PrincipalView<'_>) -> Option<&Arc<str>> {
         match caller.id {

@@ -1,4 +1,4 @@
-//! What a handshake server may ask of the client, and the key that tells clients apart.
+//! What a handshake server may ask of the client, and what tells clients apart.
 
 use std::fmt::Write as _;
 
@@ -49,39 +49,47 @@ fn sampling_gap(declared: Json<'_>, params: Json<'_>) -> Option<&'static str> {
     (tools && declared.get("tools").is_none()).then_some("tools")
 }
 
-/// The same capabilities give the same key, however their members are ordered or spaced.
-pub(crate) fn capabilities_key(capabilities: Json<'_>) -> String {
-    let mut out = String::with_capacity(capabilities.text().len());
-    canonical(capabilities, &mut out);
+/// What [`covered`] reads of a client's capabilities, and whether it announces changes of its roots.
+const READ: [(&str, &[&str]); 3] = [
+    ("elicitation", &["form", "url"]),
+    ("roots", &["listChanged"]),
+    ("sampling", &["context", "tools"]),
+];
+
+/// A client's capabilities cut down to what matters to a server of the handshake era, as text of our
+/// own. It is both what `initialize` declares and what tells sessions apart: were anything else of the
+/// client's in it, a client could have a new process with each request.
+pub(crate) fn essence(capabilities: Json<'_>) -> String {
+    let mut out = String::from("{");
+    for (name, parts) in READ {
+        let Some(declared) = capabilities.get(name).filter(|c| c.kind() == Kind::Object) else {
+            continue;
+        };
+        let _ = write!(out, "\"{name}\":{{");
+        for part in parts {
+            match declared.get(part) {
+                None => {}
+                Some(_) if name != "roots" => {
+                    let _ = write!(out, "\"{part}\":{{}},");
+                }
+                Some(flag) if flag.boolean() == Some(true) => {
+                    let _ = write!(out, "\"{part}\":true,");
+                }
+                Some(_) => {}
+            }
+        }
+        end_object(&mut out);
+        out.push(',');
+    }
+    end_object(&mut out);
     out
 }
 
-fn canonical(value: Json<'_>, out: &mut String) {
-    match value.kind() {
-        Kind::Object => {
-            let mut members: Vec<_> = value.members().collect();
-            members.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-            out.push('{');
-            for (name, member) in members {
-                let _ = write!(out, "{name:?}:");
-                canonical(member, out);
-                out.push(',');
-            }
-            out.push('}');
-        }
-        Kind::Array => {
-            out.push('[');
-            for item in value.items() {
-                canonical(item, out);
-                out.push(',');
-            }
-            out.push(']');
-        }
-        Kind::String => {
-            let _ = write!(out, "{:?}", value.string().unwrap_or_default());
-        }
-        Kind::Boolean | Kind::Null | Kind::Number => out.push_str(value.text()),
+fn end_object(out: &mut String) {
+    if out.ends_with(',') {
+        out.pop();
     }
+    out.push('}');
 }
 
 #[cfg(test)]
@@ -119,11 +127,16 @@ mod tests {
     }
 
     #[test]
-    fn keys_ignore_order_and_space() {
-        let one = capabilities_key(json(r#"{"roots":{},"sampling":{"tools":{}, "a":[1,"x"]}}"#));
-        let two =
-            capabilities_key(json(r#"{ "sampling":{"a":[ 1,"\u0078"],"tools":{}},"roots":{} }"#));
-        assert_eq!(one, two);
-        assert_ne!(one, capabilities_key(json(r#"{"roots":{}}"#)));
+    fn only_what_is_read_tells_clients_apart() {
+        let of = |text: &str| essence(json(text));
+        let full = r#"{"elicitation":{"form":{},"url":{}},"roots":{"listChanged":true},"sampling":{"context":{},"tools":{}}}"#;
+        assert_eq!(of(full), full);
+        let odd = r#"{ "x":{}, "sampling":{"tools":{"a":1},"b":[1],"context":{}}, "roots":{"listChanged":true,"n":2},
+            "elicitation":{"url":{"z":0},"y":"y","form":{}}, "experimental":{"e":{}} }"#;
+        assert_eq!(of(odd), full);
+        assert_eq!(of(r#"{"roots":{"listChanged":false},"sampling":[1]}"#), r#"{"roots":{}}"#);
+        assert_eq!(of(r#"{"x0":{},"elicitation":{"x1":{}}}"#), r#"{"elicitation":{}}"#);
+        assert_eq!(of("{}"), "{}");
+        assert_ne!(of(r#"{"elicitation":{"url":{}}}"#), of(r#"{"elicitation":{"form":{}}}"#));
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Call {
     state: Mutex<State>,
     woken: Notify,
     can_ask: bool,
+    /// Whose it is; absent for a request of the link's own.
+    principal: Option<Box<str>>,
     /// Its client has been asked something: what others on the connection ask is not for it.
     parked: AtomicBool,
 }
@@ -66,6 +68,10 @@ impl Call {
             }
             woken.await;
         }
+    }
+
+    pub fn principal(&self) -> Option<&str> {
+        self.principal.as_deref()
     }
 
     /// What is there already.
@@ -119,6 +125,9 @@ const ORPHANS: usize = 16;
 /// Asks that one call may have open: more is a server gone wild.
 const ASKS: usize = 64;
 
+const NO_ROOM: &str = "too many requests wait for the client";
+const AMBIGUOUS: &str = "it can't be told whose request this belongs to";
+
 /// The calls in flight of one process or session.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
@@ -129,22 +138,87 @@ pub(crate) struct Calls {
 #[derive(Debug, Default)]
 struct Table {
     open: BTreeMap<u64, Arc<Call>>,
-    orphans: VecDeque<(Instant, Ask)>,
+    orphans: VecDeque<Orphan>,
+    owners: Owners,
     closed: Option<LinkFault>,
+}
+
+/// An ask that found no call.
+#[derive(Debug)]
+struct Orphan {
+    until: Instant,
+    /// Whose calls may take it; anybody's when it came before the first call.
+    principal: Option<Box<str>>,
+    ask: Ask,
+}
+
+/// Whose calls that can carry an ask there were so far.
+#[derive(Debug, Default)]
+enum Owners {
+    #[default]
+    Nobody,
+    One(Box<str>),
+    Several,
+}
+
+impl Owners {
+    fn note(&mut self, principal: &str) {
+        match self {
+            Owners::Nobody => *self = Owners::One(principal.into()),
+            Owners::One(known) if **known != *principal => *self = Owners::Several,
+            Owners::One(_) | Owners::Several => {}
+        }
+    }
+}
+
+impl Table {
+    /// The one principal that an ask without a stream of its own can be for. A call that waits for its
+    /// client counts: the server may have one more question in it. `Err`: there are several.
+    fn only_owner(&self) -> Result<Option<Box<str>>, ()> {
+        let mut open = self.open.values().filter(|call| call.can_ask).map(|call| call.principal());
+        match (open.next(), &self.owners) {
+            (Some(first), _) => {
+                if open.all(|other| other == first) {
+                    Ok(first.map(Into::into))
+                } else {
+                    Err(())
+                }
+            }
+            (None, Owners::Nobody) => Ok(None),
+            (None, Owners::One(owner)) => Ok(Some(owner.clone())),
+            (None, Owners::Several) => Err(()),
+        }
+    }
+
+    /// Gives a call the asks that waited for one like it.
+    fn adopt(&mut self, call: &Call) {
+        let ours = |orphan: &Orphan| {
+            orphan.principal.is_none() || orphan.principal.as_deref() == call.principal()
+        };
+        let (ours, others) = std::mem::take(&mut self.orphans).into_iter().partition(ours);
+        self.orphans = others;
+        let ours: VecDeque<Orphan> = ours;
+        ours.into_iter().for_each(|orphan| call.ask(orphan.ask));
+    }
 }
 
 impl Calls {
     /// A fresh id and its place. An ask that waited for a call goes to it.
-    pub fn open(&self, method: &str, sink: Option<Sink>) -> Result<(u64, Arc<Call>), LinkFault> {
+    pub fn open(
+        &self,
+        method: &str,
+        principal: Option<&str>,
+    ) -> Result<(u64, Arc<Call>), LinkFault> {
         let can_ask = matches!(
             Method::of(method),
             Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead
         );
-        let state = State { outcome: None, asks: Vec::new(), sink };
+        let state = State { outcome: None, asks: Vec::new(), sink: None };
         let call = Arc::new(Call {
             state: Mutex::new(state),
             woken: Notify::new(),
             can_ask,
+            principal: principal.map(Into::into),
             parked: AtomicBool::new(false),
         });
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
@@ -153,9 +227,10 @@ impl Calls {
             return Err(fault.clone());
         }
         if can_ask {
-            for (_, ask) in table.orphans.drain(..) {
-                call.ask(ask);
+            if let Some(principal) = principal {
+                table.owners.note(principal);
             }
+            table.adopt(&call);
         }
         table.open.insert(id, call.clone());
         Ok((id, call))
@@ -178,18 +253,34 @@ impl Calls {
         lock(&self.table).open.values().for_each(|call| visit(call));
     }
 
-    /// Gives an ask to the oldest call that can carry it; without one it waits for the next.
-    /// `Err`: no room.
-    pub fn ask_oldest(&self, ask: Ask, now: Instant) -> Result<(), Ask> {
+    /// Gives an ask to the oldest call that can carry it, of the principal whose ask it is known to be,
+    /// or else of the only one that has calls: nobody's questions are shown to another. Without a
+    /// call it waits for the next. `Err`: why it can't.
+    pub fn ask_oldest(
+        &self,
+        ask: Ask,
+        known: Option<&str>,
+        now: Instant,
+    ) -> Result<(), (Ask, &'static str)> {
         let mut table = lock(&self.table);
-        let free = |call: &&Arc<Call>| call.can_ask && !call.parked.load(Ordering::Relaxed);
+        let owner = match known {
+            Some(known) => Ok(Some(known.into())),
+            None => table.only_owner(),
+        };
+        let Ok(owner) = owner else { return Err((ask, AMBIGUOUS)) };
+        let free = |call: &&Arc<Call>| {
+            call.can_ask && !call.parked.load(Ordering::Relaxed) && call.principal == owner
+        };
         if let Some(call) = table.open.values().find(free) {
-            return ask_call(call, ask);
+            return ask_call(call, ask).map_err(|ask| (ask, NO_ROOM));
+        }
+        if matches!(table.owners, Owners::Several) {
+            return Err((ask, AMBIGUOUS));
         }
         if table.orphans.len() >= ORPHANS || table.closed.is_some() {
-            return Err(ask);
+            return Err((ask, NO_ROOM));
         }
-        table.orphans.push_back((now + ORPHAN_WAIT, ask));
+        table.orphans.push_back(Orphan { until: now + ORPHAN_WAIT, principal: owner, ask });
         Ok(())
     }
 
@@ -207,24 +298,22 @@ impl Calls {
         let mut table = lock(&self.table);
         call.parked.store(parked, Ordering::Relaxed);
         if !parked {
-            for (_, ask) in table.orphans.drain(..) {
-                call.ask(ask);
-            }
+            table.adopt(call);
         }
     }
 
     /// The server took an ask back.
     pub fn withdraw(&self, id: &str) {
         let mut table = lock(&self.table);
-        table.orphans.retain(|(_, ask)| &*ask.id != id);
+        table.orphans.retain(|orphan| &*orphan.ask.id != id);
         table.open.values().any(|call| call.withdraw(id));
     }
 
     /// Asks that waited too long.
     pub fn expired_asks(&self, now: Instant) -> Vec<Ask> {
         let mut table = lock(&self.table);
-        let due = table.orphans.iter().take_while(|(until, _)| *until <= now).count();
-        table.orphans.drain(..due).map(|(_, ask)| ask).collect()
+        let due = table.orphans.iter().take_while(|orphan| orphan.until <= now).count();
+        table.orphans.drain(..due).map(|orphan| orphan.ask).collect()
     }
 
     /// Ends every call, and every later one, with this fault. The first fault stays.
@@ -253,4 +342,44 @@ fn ask_call(call: &Call, ask: Ask) -> Result<(), Ask> {
 /// A poisoned lock means a panic elsewhere; the data behind these locks is valid at every step.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mcp::Json;
+
+    fn ask(id: &str) -> Ask {
+        Ask { id: id.into(), method: "roots/list".into(), params: JsonBuf::from(Json::EMPTY) }
+    }
+
+    fn ids(call: &Call) -> Vec<Box<str>> {
+        call.take_asks().into_iter().map(|ask| ask.id).collect()
+    }
+
+    #[test]
+    fn an_orphan_waits_for_its_own_principal() {
+        let (calls, now) = (Calls::default(), Instant::now());
+        let place = |id: &str, known| calls.ask_oldest(ask(id), known, now).map_err(|(_, why)| why);
+        assert_eq!(place("first", None), Ok(()), "before any call");
+        let (at, one) = calls.open("tools/call", Some("one")).unwrap();
+        assert_eq!(ids(&one), ["first".into()]);
+        calls.remove(at);
+        assert_eq!(place("late", None), Ok(()));
+        let (two_at, two) = calls.open("tools/call", Some("two")).unwrap();
+        assert!(ids(&two).is_empty(), "it is not two's");
+        let (_, one) = calls.open("tools/call", Some("one")).unwrap();
+        assert_eq!(ids(&one), ["late".into()]);
+
+        assert_eq!(place("whose", None), Err(AMBIGUOUS));
+        assert_eq!(place("two's", Some("two")), Ok(()));
+        assert_eq!((ids(&one).len(), ids(&two)), (0, vec!["two's".into()]));
+        calls.set_parked(&one, true);
+        assert_eq!(place("whose", None), Err(AMBIGUOUS), "a parked call counts");
+        calls.remove(two_at);
+        assert_eq!(place("again", None), Err(AMBIGUOUS), "no queue after several");
+        calls.set_parked(&one, false);
+        assert_eq!(place("one's", None), Ok(()));
+        assert_eq!(ids(&one), ["one's".into()]);
+    }
 }

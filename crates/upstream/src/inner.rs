@@ -1,6 +1,6 @@
 //! What the clones of a link share, and the road that each call takes.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,12 @@ use mcp::{Era, Json, ServerName};
 use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
-use crate::asks::capabilities_key;
+use crate::asks::essence;
 use crate::call::{Ask, Outcome};
 use crate::detect::{self, Evidence, Mode};
 use crate::offers::Offers;
 use crate::parked::Lot;
+use crate::places::Places;
 use crate::pool::{Found, Pool, shut};
 use crate::post::{Http, Posted};
 use crate::session::{Session, Wire};
@@ -38,7 +39,7 @@ pub(crate) struct Inner {
     mode: AtomicU8,
     /// Held by whoever asks an HTTP server for its era.
     detecting: tokio::sync::Mutex<()>,
-    pub in_flight: AtomicUsize,
+    pub places: Places,
     sweeping: AtomicBool,
 }
 
@@ -57,15 +58,6 @@ pub(crate) enum Road {
     Stdio { launch: Launch, era: EraChoice },
 }
 
-/// A call's place among those in flight.
-pub(crate) struct Place<'a>(&'a AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Inner {
     pub fn new(name: ServerName, road: Road, era: EraChoice, limits: LinkLimits) -> Inner {
         let counters = Arc::new(Counters::default());
@@ -79,16 +71,10 @@ impl Inner {
             lot: Lot::new(limits.parked, limits.parked_ttl),
             mode: AtomicU8::new(Mode::pinned(era) as u8),
             detecting: tokio::sync::Mutex::default(),
-            in_flight: AtomicUsize::new(0),
+            places: Places::new(limits.in_flight),
             sweeping: AtomicBool::new(false),
             limits,
         }
-    }
-
-    pub fn enter(&self) -> Result<Place<'_>, LinkFault> {
-        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let place = Place(&self.in_flight);
-        if before < self.limits.in_flight { Ok(place) } else { Err(LinkFault::Full) }
     }
 
     /// The one clock of a call, and the one place where faults are noted.
@@ -266,8 +252,7 @@ impl Inner {
             let stdio = matches!(self.road, Road::Stdio { .. });
             // A stateless process serves every client of its partition, and so does the probe.
             let one = stdio && matches!(self.mode(), Mode::Stateless | Mode::Unknown);
-            let key =
-                if one { String::new() } else { capabilities_key(client.capabilities.json()) };
+            let key = if one { String::new() } else { essence(client.capabilities.json()) };
             let mut coming = match self.pool.find(partition, &key, Instant::now())? {
                 Found::Ready(session) => return Ok(session),
                 Found::Coming(coming) => coming,
@@ -319,6 +304,7 @@ impl Inner {
         }
         let out = Outgoing {
             partition,
+            principal: &partition.0,
             method: "server/discover",
             params: Json::EMPTY,
             client,

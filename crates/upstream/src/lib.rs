@@ -28,6 +28,7 @@ mod logs;
 mod offers;
 mod parked;
 mod pipe;
+mod places;
 mod pool;
 mod post;
 mod reply;
@@ -84,8 +85,10 @@ pub enum LogWish {
 
 /// One request on its way out, in the stateless form, with the server's own names.
 pub struct Outgoing<'a> {
-    /// Whose.
+    /// Whose process or session serves it.
     pub partition: &'a Partition,
+    /// Whose call it is: the partition's own principal, or one of all those that share it.
+    pub principal: &'a str,
     /// The method.
     pub method: &'a str,
     /// The params, names already the server's own. Reserved `_meta` keys in it are overwritten by

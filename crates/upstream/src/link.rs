@@ -67,7 +67,7 @@ impl Link {
     /// Sends one request and waits for its answer. Notifications of this call go to `events` meanwhile.
     /// Dropping the future cancels the call at the server.
     pub async fn send(&self, out: Outgoing<'_>, events: &Events) -> Result<Answer, LinkFault> {
-        let _place = self.inner.enter()?;
+        let _place = self.inner.places.enter(out.principal)?;
         self.inner.within(out.deadline, self.inner.send(&out, events)).await
     }
 
@@ -95,6 +95,13 @@ impl Link {
         }
     }
 
+    /// Gives up a parked call, by the `requestState` that its partition was given: the call is
+    /// cancelled at the server, and what the server asked is answered with an error. An unknown or
+    /// foreign state changes nothing.
+    pub fn abandon(&self, partition: &Partition, state: &str) {
+        self.inner.lot.abandon(partition, state);
+    }
+
     /// How the link is doing.
     pub fn status(&self) -> Status {
         let inner = &self.inner;
@@ -106,7 +113,7 @@ impl Link {
                 Mode::Handshake | Mode::Pair => Some(Era::Handshake),
             },
             alive: inner.pool.sessions().iter().filter(|session| session.is_alive()).count(),
-            in_flight: inner.in_flight.load(Ordering::Relaxed),
+            in_flight: inner.places.len(),
             parked: inner.lot.len(),
             restarts: read(&inner.counters.restarts),
             garbage: read(&inner.counters.garbage),

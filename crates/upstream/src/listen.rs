@@ -159,6 +159,7 @@ impl Listener {
         let params = self.params();
         let out = Outgoing {
             partition: &self.partition,
+            principal: &self.partition.0,
             method: "subscriptions/listen",
             params: params.json(),
             client: &self.client,
@@ -195,7 +196,7 @@ impl Listener {
         link: &Inner,
         session: &Arc<Session>,
     ) -> Result<(Feed, Wanted), LinkFault> {
-        let waiting = Waiting::open(session, "subscriptions/listen")?;
+        let waiting = Waiting::open(session, "subscriptions/listen", None)?;
         let (events, mut heard) = mpsc::channel(link.limits.events.max(1));
         let threshold = Threshold::of(&LogWish::None);
         waiting.call.set_sink(Sink { events, token: None, threshold, listens: true });

@@ -21,11 +21,15 @@ struct Parked {
     waiting: Waiting,
     asks: Vec<(String, Ask)>,
     partition: Partition,
+    principal: Box<str>,
     method: String,
     /// The `input_required` result that the client was given.
     result: JsonBuf,
     until: Instant,
 }
+
+/// Calls that one principal may have parked on a link.
+const SHARE: usize = 64;
 
 /// The parked calls of a link, by the `requestState` that was given out.
 #[derive(Debug)]
@@ -64,12 +68,14 @@ impl Lot {
             waiting,
             asks,
             partition: out.partition.clone(),
+            principal: out.principal.into(),
             method: out.method.to_owned(),
             result: result.clone(),
             until: Instant::now() + self.ttl,
         };
         let mut all = lock(&self.parked);
-        if all.len() >= self.bound {
+        let own = all.values().filter(|other| other.principal == parked.principal).count();
+        if all.len() >= self.bound || own >= SHARE {
             drop(all); // before the call that is dropped with `parked` says so to its server
             return Err(LinkFault::Full);
         }
@@ -129,6 +135,16 @@ impl Lot {
             }
         }
         parked.waiting.wait().await
+    }
+
+    /// Gives up one call of this partition.
+    pub fn abandon(&self, partition: &Partition, state: &str) {
+        let mut all = lock(&self.parked);
+        if all.get(state).is_some_and(|parked| parked.partition == *partition) {
+            let dropped = all.remove(state);
+            drop(all); // before the call says so to its server
+            drop(dropped);
+        }
     }
 
     /// Gives up the calls whose time is over.

@@ -16,6 +16,9 @@ use crate::{LinkFault, Partition};
 /// What a start brought: `Ok(None)` when the era turned out otherwise and the caller is to look again.
 pub(crate) type Started = Option<Result<Option<Arc<Session>>, LinkFault>>;
 
+/// Sessions that one partition may have at once: clients of one principal differ in few ways.
+const SHARE: usize = 8;
+
 #[derive(Debug)]
 pub(crate) struct Pool {
     families: Mutex<HashMap<Partition, Family>>,
@@ -76,8 +79,14 @@ impl Pool {
         if let Some(pause) = families.get(partition).and_then(|f| f.breaker.pause(now)) {
             return Ok(Found::Paused(pause));
         }
+        let own = families.get(partition).map_or(0, |family| family.entries.len());
         let count: usize = families.values().map(|family| family.entries.len()).sum();
-        if count >= self.bound && !evict(&mut families) {
+        let full = count >= self.bound;
+        // A partition makes room among its own first, and beyond its share nowhere else.
+        if (own >= SHARE || full)
+            && !evict(&mut families, Some(partition))
+            && (own >= SHARE || !evict(&mut families, None))
+        {
             return Err(LinkFault::Full);
         }
         let (tell, session) = watch::channel(None);
@@ -211,8 +220,8 @@ fn verdict(entry: &Entry, idle: Duration) -> Verdict {
     }
 }
 
-/// Makes room by ending the session that has been idle longest.
-fn evict(families: &mut HashMap<Partition, Family>) -> bool {
+/// Makes room by ending the session that has been idle longest, of this partition or of all.
+fn evict(families: &mut HashMap<Partition, Family>, of: Option<&Partition>) -> bool {
     let idle = |entry: &Entry| match &*entry.session.borrow() {
         Some(Ok(Some(session))) => Some(session.idle()),
         Some(_) => Some(Duration::MAX),
@@ -220,6 +229,7 @@ fn evict(families: &mut HashMap<Partition, Family>) -> bool {
     };
     let longest = families
         .iter()
+        .filter(|(partition, _)| of.is_none_or(|of| of == *partition))
         .flat_map(|(partition, family)| {
             family.entries.iter().enumerate().map(move |(at, entry)| (partition, at, entry))
         })

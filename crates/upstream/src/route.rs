@@ -23,8 +23,10 @@ pub(crate) fn for_call(
             let token = sink.token.as_deref().filter(|_| u64::try_from(theirs) == Ok(id))?;
             Patch::of(note.params).set(meta::PROGRESS_TOKEN, token).build()
         }
-        "notifications/message" if !sink.threshold.passes(note.params) => return None,
-        _ => message.share(note.params),
+        "notifications/message" if sink.threshold.passes(note.params) => message.share(note.params),
+        // Whatever else a server puts there (changes of resources, cancellations, ...) is no part of
+        // this call, and its client must not take it for one of ours.
+        _ => return None,
     };
     Some(Event { method: note.method.clone().into_owned(), params })
 }
@@ -64,7 +66,7 @@ impl Session {
             }
             Ok(Message::Notification(note)) => self.notified(&note, message, own),
             Ok(Message::Request(request)) => {
-                self.requested(&request, message, own.map(|(id, _)| id));
+                self.requested(&request, message, own);
                 None
             }
             Err(fault) => {
@@ -118,7 +120,7 @@ impl Session {
                     self.listened(note, message);
                 }
             }
-            _ => {
+            "notifications/message" => {
                 let event = |id: u64, call: &Call| {
                     call.with_sink(|sink| {
                         let event = (!sink.listens).then(|| for_call(note, id, sink, message))?;
@@ -135,6 +137,7 @@ impl Session {
                     }
                 });
             }
+            _ => self.counters.dropped(),
         }
         None
     }
@@ -170,7 +173,7 @@ impl Session {
         self.listeners.each(|events| self.offer_event(events, event.clone()), note);
     }
 
-    fn requested(&self, request: &Request<'_>, message: &JsonBuf, own: Option<u64>) {
+    fn requested(&self, request: &Request<'_>, message: &JsonBuf, own: Option<(u64, &Call)>) {
         let id = request.id.raw();
         if self.era == Era::Stateless {
             // Servers of this era must not send requests, nor clients responses.
@@ -192,11 +195,18 @@ impl Session {
             params: without_reserved(message.share(request.params)),
         };
         let placed = match own {
-            Some(call) => self.calls.ask_one(call, ask),
+            Some((id, _)) => self.calls.ask_one(id, ask),
             None => Err(ask),
         };
-        if let Err(ask) = placed.or_else(|ask| self.calls.ask_oldest(ask, Instant::now())) {
-            self.refuse_ask(&ask.id, "too many requests wait for the client");
+        if let Err(ask) = placed {
+            self.place_ask(ask, own.and_then(|(_, call)| call.principal()));
+        }
+    }
+
+    /// Gives an ask to a call of this principal, or of the only one that it can be for.
+    pub(crate) fn place_ask(&self, ask: Ask, principal: Option<&str>) {
+        if let Err((ask, why)) = self.calls.ask_oldest(ask, principal, Instant::now()) {
+            self.refuse_ask(&ask.id, why);
         }
     }
 

@@ -142,7 +142,7 @@ impl Session {
         if self.era == Era::Handshake {
             self.match_level(&out.client.log).await?;
         }
-        let waiting = Waiting::open(self, out.method)?;
+        let waiting = Waiting::open(self, out.method, Some(out.principal))?;
         let composed = match self.era {
             Era::Handshake => compose::handshake(waiting.id, out.method, out.params),
             Era::Stateless => compose::stateless(waiting.id, out.method, out.params, out.client),
@@ -160,7 +160,7 @@ impl Session {
         method: &str,
         params: &str,
     ) -> Result<Outcome, LinkFault> {
-        let waiting = Waiting::open(self, method)?;
+        let waiting = Waiting::open(self, method, None)?;
         let body = Bytes::from(mcp::request(&waiting.id.to_string(), method, params));
         match waiting.start(body).await? {
             Progress::Done(outcome) => Ok(outcome),

@@ -12,13 +12,14 @@ use crate::Partition;
 pub struct LinkLimits {
     /// The longest message (a line, a body, an SSE event), in bytes.
     pub message_bytes: usize,
-    /// Calls in flight; the next one fails with [`crate::LinkFault::Full`].
+    /// Calls in flight, of one principal at most half as many; the next one fails with
+    /// [`crate::LinkFault::Full`].
     pub in_flight: usize,
-    /// Processes and handshake sessions alive at once.
+    /// Processes and handshake sessions alive at once; of one partition at most 8.
     pub sessions: usize,
     /// Notifications that may wait inside one subscription.
     pub events: usize,
-    /// Calls that may wait for a client's answers.
+    /// Calls that may wait for a client's answers; of one principal at most 64.
     pub parked: usize,
     /// How long one waits before the server is told that nobody answers.
     pub parked_ttl: Duration,

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use mcp::{Era, Json, Version};
+use mcp::{Era, Json, JsonBuf, Limits, Version};
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use crate::asks::capabilities_key;
+use crate::asks::essence;
 use crate::detect::{self, Evidence, Mode};
 use crate::inner::{Inner, Road};
 use crate::pipe::Pipe;
@@ -94,7 +94,7 @@ async fn start(
                 return Ok(Some(session));
             }
             // It was started under the probe's key: filed under its own, and found there.
-            link.pool.add(partition, &capabilities_key(client.capabilities.json()), &session);
+            link.pool.add(partition, &essence(client.capabilities.json()), &session);
             Ok(None)
         }
     }
@@ -117,7 +117,11 @@ fn start_pipe(
 }
 
 fn make(link: &Inner, era: Era, wire: Wire, client: &ClientFacts) -> Arc<Session> {
-    let (capabilities, counters) = (client.capabilities.clone(), link.counters.clone());
+    // Few bytes of our own: never beyond the limits.
+    let capabilities = Bytes::from(essence(client.capabilities.json()));
+    let capabilities = JsonBuf::read(capabilities, &Limits::default())
+        .unwrap_or_else(|_| JsonBuf::from(Json::EMPTY));
+    let counters = link.counters.clone();
     Session::new(link.name.clone(), era, wire, capabilities, counters, link.limits.message_bytes)
 }
 
@@ -228,7 +232,7 @@ async fn initialize(session: &Arc<Session>, client: &ClientFacts) -> Result<(), 
         Version::LAST_HANDSHAKE.as_str(),
         session.capabilities.json().text(),
     );
-    let mut waiting = Waiting::open(session, "initialize")?;
+    let mut waiting = Waiting::open(session, "initialize", None)?;
     let body = Bytes::from(mcp::request(&waiting.id.to_string(), "initialize", &params));
     match session.send(waiting.id, body).await? {
         Sent::Yes(stream) => waiting.follow(stream),
@@ -264,7 +268,9 @@ fn described(error: Json<'_>) -> String {
 
 /// Asks a fresh process. An exit, an error or silence speaks for the handshake.
 async fn probe_pipe(link: &Inner, session: &Arc<Session>, client: &ClientFacts) -> Evidence {
-    let Ok(waiting) = Waiting::open(session, "server/discover") else { return Evidence::Handshake };
+    let Ok(waiting) = Waiting::open(session, "server/discover", None) else {
+        return Evidence::Handshake;
+    };
     let body = compose::stateless(waiting.id, "server/discover", Json::EMPTY, client).body;
     match timeout(link.limits.probe, waiting.start(body)).await {
         Ok(Ok(Progress::Done(outcome))) => detect::weigh(&outcome),
@@ -281,6 +287,7 @@ pub(crate) async fn probe_http(
 ) -> Result<Evidence, LinkFault> {
     let out = Outgoing {
         partition,
+        principal: &partition.0,
         method: "server/discover",
         params: Json::EMPTY,
         client,

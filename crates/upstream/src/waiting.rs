@@ -1,7 +1,7 @@
 //! One call on a session, from its request to its reply: asks, streams that break, and cancellation.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use mcp::JsonBuf;
@@ -11,7 +11,7 @@ use crate::call::{Ask, Call, Outcome, Wake};
 use crate::post::outcome;
 use crate::reply::{Reply, Stream};
 use crate::session::{Sent, Session, Wire};
-use crate::{LinkFault, compose};
+use crate::{LinkFault, compose, web};
 
 /// After a first ask, how long to wait for others that the server sends along with it.
 const GRACE: Duration = Duration::from_millis(10);
@@ -54,8 +54,13 @@ impl std::fmt::Debug for StreamState {
 }
 
 impl Waiting {
-    pub fn open(session: &Arc<Session>, method: &str) -> Result<Waiting, LinkFault> {
-        let (id, call) = session.calls.open(method, None)?;
+    /// `principal`: whose call it is; none for a request of the link's own.
+    pub fn open(
+        session: &Arc<Session>,
+        method: &str,
+        principal: Option<&str>,
+    ) -> Result<Waiting, LinkFault> {
+        let (id, call) = session.calls.open(method, principal)?;
         let cancels = method != "initialize";
         Ok(Waiting { session: session.clone(), id, call, stream: None, asked: Vec::new(), cancels })
     }
@@ -139,8 +144,7 @@ impl Waiting {
         let Some(last) = state.stream.last_id.clone() else { return Err(why) };
         while state.resumptions < RESUMPTIONS {
             state.resumptions += 1;
-            let pause = state.stream.retry.unwrap_or(1000).min(30_000);
-            sleep(Duration::from_millis(pause)).await;
+            sleep(web::retry_pause(state.stream.retry)).await;
             match web.get(Some(&last)).await {
                 Ok(Reply::Stream(mut stream)) => {
                     stream.last_id = Some(last);
@@ -158,7 +162,7 @@ impl Waiting {
     }
 
     /// The reply came though its client was not asked yet. On a pipe the asks were somebody else's, and
-    /// go to the next call.
+    /// go to the next call of the same principal.
     fn hand_on(&mut self, mut asks: Vec<Ask>) {
         if !matches!(self.session.wire, Wire::Pipe(_)) {
             return;
@@ -167,9 +171,7 @@ impl Waiting {
         asks.extend(self.call.take_asks());
         for ask in asks {
             self.answered(&ask.id);
-            if let Err(ask) = self.session.calls.ask_oldest(ask, Instant::now()) {
-                self.session.refuse_ask(&ask.id, "too many requests wait for the client");
-            }
+            self.session.place_ask(ask, self.call.principal());
         }
     }
 

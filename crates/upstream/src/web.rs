@@ -27,6 +27,7 @@ const LEAVE: Duration = Duration::from_secs(2);
 /// Notifications under way at once; more are dropped.
 const TELLS: usize = 64;
 const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_LEAST: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(30);
 
 /// The HTTP side of a handshake session.
@@ -277,7 +278,7 @@ async fn keep_stream(session: Weak<Session>) {
                 if stream.last_id.is_some() {
                     last = stream.last_id;
                 }
-                pause = stream.retry.map_or(RETRY_FIRST, Duration::from_millis).min(RETRY_LAST);
+                pause = retry_pause(stream.retry);
             }
             Ok(Reply::Refused(refusal)) if refusal.status == http::StatusCode::NOT_FOUND => {
                 if let Some(session) = session.upgrade()
@@ -294,6 +295,12 @@ async fn keep_stream(session: Weak<Session>) {
         }
         sleep(pause).await;
     }
+}
+
+/// How long to wait before a stream is opened again: what its server wishes (`retry`, in ms), within
+/// bounds. A wish of 0 would make a loop without rest of it.
+pub(crate) fn retry_pause(wish: Option<u64>) -> Duration {
+    wish.map_or(RETRY_FIRST, Duration::from_millis).clamp(RETRY_LEAST, RETRY_LAST)
 }
 
 /// Routes a stream's messages until it ends.
@@ -334,6 +341,14 @@ fn same_origin(base: &Uri, reference: &str) -> Option<Uri> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn retry_pauses() {
+        let pause = |wish| retry_pause(wish).as_millis();
+        assert_eq!(pause(None), 1000);
+        assert_eq!((pause(Some(0)), pause(Some(500)), pause(Some(700))), (500, 500, 700));
+        assert_eq!(pause(Some(u64::MAX)), 30_000);
+    }
 
     #[test]
     fn endpoints() {

@@ -138,6 +138,25 @@ async fn expiry_cancels_and_answers_with_an_error() {
 }
 
 #[tokio::test]
+async fn abandoning_cancels_and_answers_with_an_error() {
+    let link = peer(LinkLimits::default());
+    let caller = Caller::new(CLIENT);
+    let result = asked(&link, &caller, "{}").await;
+    let state = result["requestState"].as_str().unwrap();
+    link.abandon(&partition("thief"), state);
+    link.abandon(&caller.partition, "unknown");
+    assert_eq!(link.status().parked, 1);
+    link.abandon(&caller.partition, state);
+    assert_eq!(link.status().parked, 0);
+    let late = retry(&link, &caller, &result["requestState"], json!({"ask-1": {}})).await;
+    assert_eq!(late.unwrap_err(), LinkFault::Parked);
+    let state = caller.tool(&link, "state", "{}").await;
+    assert_eq!(state["cancelled"].as_array().unwrap().len(), 1);
+    assert_eq!(state["answers"]["s1"]["code"], -32603);
+    link.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_the_client_does_not_offer_never_reaches_it() {
     let link = peer(LinkLimits::default());
     let caller = Caller::new(r#"{"elicitation":{}}"#);

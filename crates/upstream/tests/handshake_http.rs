@@ -10,37 +10,12 @@ use std::time::Duration;
 use http::Method;
 use mcp::Era;
 use serde_json::{Value, json};
-use support::web::{Events, Say, Seen, Server};
+use support::web::{Events, Say, Seen, Server, initialized, old};
 use support::{Caller, until, value};
 use tokio::sync::{broadcast, mpsc};
 use upstream::{EraChoice, LinkFault, LinkLimits, Wanted};
 
 const CLIENT: &str = r#"{"elicitation":{}}"#;
-
-fn initialized(seen: &Seen, version: &str) -> Say {
-    let capabilities =
-        json!({"tools": {"listChanged": true}, "resources": {"subscribe": true}, "logging": {}});
-    let info = json!({"name": "old", "version": "1"});
-    let result =
-        json!({"protocolVersion": version, "capabilities": capabilities, "serverInfo": info});
-    Say::result(seen, result)
-}
-
-/// A handshake server: refuses the probe, counts its sessions, and asks the script for the rest.
-async fn old(script: impl Fn(&Seen) -> Say + Send + Sync + 'static) -> Server {
-    let sessions = AtomicUsize::new(0);
-    let answer = move |seen: &Seen| match (&seen.method, seen.rpc()) {
-        (_, "initialize") => {
-            let id = format!("session-{}", sessions.fetch_add(1, Ordering::Relaxed) + 1);
-            initialized(seen, "2025-06-18").with("mcp-session-id", &id)
-        }
-        (_, "server/discover") => Say::error(400, seen, -32000),
-        (_, method) if method.starts_with("notifications/") => Say::status(202),
-        (&Method::DELETE, _) => Say::status(204),
-        _ => script(seen),
-    };
-    Server::start(answer).await
-}
 
 fn reply(seen: &Seen, result: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": seen.id(), "result": result})

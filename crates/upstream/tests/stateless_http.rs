@@ -51,6 +51,7 @@ async fn headers_and_meta() {
     credential.insert("authorization", HeaderValue::from_static("Bearer server-side"));
     let out = Outgoing {
         partition: &caller.partition,
+        principal: "p",
         method: "tools/call",
         params: params.json(),
         client: &caller.client,
@@ -108,6 +109,7 @@ async fn a_stream_brings_events_then_the_answer() {
     let (events, mut receive) = tokio::sync::mpsc::channel::<Event>(2);
     let out = Outgoing {
         partition: &caller.partition,
+        principal: "p",
         method: "tools/call",
         params: params.json(),
         client: &caller.client,
@@ -136,6 +138,39 @@ async fn a_stream_brings_events_then_the_answer() {
     assert_eq!((heard, messages), (200, 1), "back-pressure: nothing is lost");
     assert_eq!(link.status().dropped_events, 1);
     assert_eq!(link.status().garbage, 1);
+}
+
+#[tokio::test]
+async fn a_calls_stream_carries_nothing_else() {
+    let server = modern(|seen| {
+        let (id, token) =
+            (seen.id().clone(), seen.body["params"]["_meta"]["progressToken"].clone());
+        Say::stream(async move |mut events| {
+            for (method, params) in [
+                ("notifications/resources/updated", json!({"uri": "r:"})),
+                ("notifications/cancelled", json!({"requestId": id, "reason": "x"})),
+                ("notifications/tools/list_changed", json!({})),
+                ("notifications/subscriptions/acknowledged", json!({"notifications": {}})),
+                ("notifications/elicitation/complete", json!({"elicitationId": "e"})),
+                ("x/anything", json!({})),
+                ("notifications/progress", json!({"progress": 1})),
+                ("notifications/progress", json!({"progressToken": token, "progress": 1})),
+                ("notifications/message", json!({"level": "info", "data": 1})),
+            ] {
+                events.data(&json!({"jsonrpc": "2.0", "method": method, "params": params})).await;
+            }
+            events.data(&json!({"jsonrpc": "2.0", "id": id, "result": {}})).await;
+        })
+    })
+    .await;
+    let link = server.link(EraChoice::Stateless, LinkLimits::default());
+    let mut caller = Caller::new("{}");
+    caller.client.log = LogWish::Default;
+    let params = r#"{"name":"t","_meta":{"progressToken":"mine"}}"#;
+    caller.send(&link, "tools/call", params).await.unwrap();
+    let heard: Vec<String> = caller.heard().into_iter().map(|event| event.method).collect();
+    assert_eq!(heard, ["notifications/progress", "notifications/message"]);
+    assert_eq!(link.status().dropped_events, 7);
 }
 
 #[tokio::test]

@@ -266,10 +266,12 @@ async fn bounds_hold() {
     let crowd = async {
         until("one is in flight", async || link.status().in_flight == 1).await;
         let session = other.send(&link, "tools/list", "{}").await.unwrap_err();
-        let mut second = Box::pin(caller.send(&link, "tools/call", hang));
+        let neighbour = Caller { principal: Some("r"), ..Caller::new("{}") };
+        let mut second = Box::pin(neighbour.send(&link, "tools/call", hang));
         let third = async {
             until("two are in flight", async || link.status().in_flight == 2).await;
-            caller.send(&link, "tools/call", hang).await.unwrap_err()
+            let late = Caller { principal: Some("s"), ..Caller::new("{}") };
+            late.send(&link, "tools/call", hang).await.unwrap_err()
         };
         let call = tokio::select! { _ = &mut second => panic!("answered"), fault = third => fault };
         (session, call)

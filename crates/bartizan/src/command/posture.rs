@@ -35,6 +35,9 @@ pub struct Protection {
     pub means: String,
     /// How it gets better; empty where nothing can be done.
     pub mend: String,
+    /// What is missing, said alone: where `means` begins with what is there.
+    #[serde(skip)]
+    pub gap: Option<String>,
 }
 
 impl print::Row for Protection {
@@ -57,7 +60,7 @@ fn protection(
     means: impl Into<String>,
     mend: impl Into<String>,
 ) -> Protection {
-    Protection { name, state, means: means.into(), mend: mend.into() }
+    Protection { name, state, means: means.into(), mend: mend.into(), gap: None }
 }
 
 /// What no setting changes in this version.
@@ -215,16 +218,25 @@ fn sandboxed() -> impl Iterator<Item = Protection> {
 }
 
 fn audit(file: &File) -> Protection {
-    let sync = if file.audit.sync {
-        "on the disk before its reply leaves"
+    let (written, lost) = if file.audit.sync {
+        ("on the disk before its reply leaves", "")
     } else {
-        "written before its reply leaves, though a failing machine may lose the last ones"
+        (
+            "written before its reply leaves, though a failing machine may lose the last ones",
+            "a failing machine may lose the last records; ",
+        )
     };
     let strict = if file.audit.strict { "; the intent too, before a call is sent" } else { "" };
-    protection(
+    let mut found = protection(
         "audit",
         State::Partial,
-        format!("every call's record is {sync}{strict}; tampering with the file would not show"),
-        LATER,
-    )
+        format!(
+            "every call's record is {written}{strict}; the log is a signed Merkle tree: an edit, deletion or reordering shows in `bartizan audit verify` once a checkpoint covers it (within 10 s)"
+        ),
+        "keep audit.pub and copies of checkpoint on another machine",
+    );
+    found.gap = Some(format!(
+        "{lost}whoever holds audit.key or rolls the whole folder back is found out only by a checkpoint kept elsewhere"
+    ));
+    found
 }

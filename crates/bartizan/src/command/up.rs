@@ -153,7 +153,10 @@ fn banner(
     let gaps: Vec<String> = posture::protections(loaded)
         .iter()
         .filter(|protection| protection.state != posture::State::On)
-        .map(|protection| format!("  {}: {}\n", protection.name, protection.means))
+        .map(|protection| {
+            let gap = protection.gap.as_ref().unwrap_or(&protection.means);
+            format!("  {}: {gap}\n", protection.name)
+        })
         .collect();
     format!(
         "listening on {url}\n\n\

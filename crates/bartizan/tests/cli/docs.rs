@@ -22,7 +22,7 @@ fn the_configuration_reference_is_fresh() {
     fresh("docs/configuration.md", &Home::new().run(&["config", "reference"]).ok().out);
 }
 
-const COMMANDS: [&[&str]; 19] = [
+const COMMANDS: [&[&str]; 23] = [
     &["up"],
     &["add"],
     &["remove"],
@@ -39,6 +39,10 @@ const COMMANDS: [&[&str]; 19] = [
     &["config", "reference"],
     &["config", "schema"],
     &["audit", "tail"],
+    &["audit", "search"],
+    &["audit", "verify"],
+    &["audit", "prove"],
+    &["audit", "check"],
     &["completions"],
     &["version"],
     &[],

@@ -155,13 +155,18 @@ impl Up {
 
     /// Posts to the door; the answer with its head.
     pub fn post(&self, path: &str, token: Option<&str>, body: &str) -> String {
+        self.post_with(path, token, "", body)
+    }
+
+    /// The same with more headers, each ended by CR LF.
+    pub fn post_with(&self, path: &str, token: Option<&str>, more: &str, body: &str) -> String {
         let mut stream = std::net::TcpStream::connect(&self.address).unwrap();
         let authorization =
             token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
         write!(
             stream,
             "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n\
-             Accept: application/json, text/event-stream\r\n{authorization}Content-Length: {}\r\n\r\n{body}",
+             Accept: application/json, text/event-stream\r\n{authorization}{more}Content-Length: {}\r\n\r\n{body}",
             self.address,
             body.len()
         )

@@ -173,14 +173,14 @@ fn calls_that_fail() {
     for arguments in ["{", "[]", "{\"a\":1,\"a\":2}"] {
         assert_eq!(home.run(&["call", "demo", "add", arguments]).code, 2, "{arguments}");
     }
-    let tail = home.run(&["audit", "tail", "--refused", "--output", "json"]).ok().json();
-    assert!(
-        tail.as_array()
-            .unwrap()
-            .iter()
-            .any(|record| record["name"] == "fly" || record["outcome"] == "tool_error"),
-        "{tail}"
-    );
+    let tail = |flag| home.run(&["audit", "tail", flag, "--output", "json"]).ok().json();
+    let failed = tail("--failed");
+    let failed = failed.as_array().unwrap();
+    assert!(failed.iter().any(|record| record["outcome"] == "tool_error"), "{failed:?}");
+    let refused = tail("--refused");
+    let refused = refused.as_array().unwrap();
+    assert!(refused.iter().all(|record| record["outcome"] != "tool_error"), "{refused:?}");
+    assert!(refused.iter().all(|record| failed.contains(record)), "{refused:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use http::HeaderMap;
 use mcp::{Era, HeaderFault, Json, Message, Version, meta};
 
-use super::MCP_PROTOCOL_VERSION;
+use super::{MCP_PROTOCOL_VERSION, stateless::header};
 use crate::{call::Shown, refusal::Refusal};
 
 /// The era of a message that came by HTTP.
@@ -13,10 +13,10 @@ pub fn of_http(
     message: &Message<'_>,
     shown: Option<&Shown<'_>>,
 ) -> Result<Era, Refusal> {
-    let header = match headers.get(&MCP_PROTOCOL_VERSION) {
+    let header = match header(headers, &MCP_PROTOCOL_VERSION, "MCP-Protocol-Version")? {
         None => None,
         Some(value) => Some(
-            std::str::from_utf8(value.as_bytes().trim_ascii())
+            std::str::from_utf8(value)
                 .map_err(|_| Refusal::HeaderMismatch(HeaderFault::Character))?,
         ),
     };

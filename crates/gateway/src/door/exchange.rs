@@ -155,6 +155,11 @@ impl Exchange {
         {
             return Poll::Ready(Some(Step::Question(question)));
         }
+        // A channel can say `Pending` although it holds something, to let other tasks run: it wakes us.
+        let waiting = self.questions.as_ref().is_some_and(|questions| !questions.is_empty());
+        if waiting || !self.events.is_empty() {
+            return Poll::Pending;
+        }
         match self.answered.take() {
             Some(answered) => {
                 self.ended = true;

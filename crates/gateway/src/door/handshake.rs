@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
+use http::StatusCode;
 use identity::Verified;
 use mcp::{
     Era, Id, Json, JsonBuf, Kind, Method, Notification, Patch, Request, Version, meta, quote,
@@ -14,18 +15,17 @@ use upstream::{ClientFacts, Events, LogWish};
 use super::{
     exchange::{Answered, Exchange},
     session::Session,
-    stateless::EVENTS,
+    stateless::{EVENTS, KEPT},
 };
 use crate::{
     Gateway,
     call::{Call, Door, Gist, Reply, ResultKind, Scope},
+    mrtr::Waiting,
     refusal::Refusal,
 };
 
 /// Rounds of questions that one call may take; as many as other implementations allow.
 const ROUNDS: usize = 10;
-/// What a session keeps of what the client says of itself, in bytes each.
-const KEPT: usize = 8 << 10;
 /// How long a person may take to answer one question.
 const ANSWER: Duration = Duration::from_secs(600);
 
@@ -77,7 +77,9 @@ pub async fn initialize(
         door,
         param_headers: None,
     };
-    let said = gateway.introduce(caller, &call).await?;
+    let limit = gateway.current().config.limits.in_flight_per_principal;
+    let _slot = gateway.in_flight.enter(caller, limit)?;
+    let said = gateway.introduced(caller, &call).await?;
     let mut text = format!(
         "{{\"protocolVersion\":{},\"capabilities\":{},\"serverInfo\":{}",
         quote(version.as_str()),
@@ -160,10 +162,15 @@ pub fn start(
             answer = turn.answer(call, &events) => answer,
             () = running.cancelled() => Err(Refusal::Cancelled),
         };
-        match answer {
+        let mut answered = match answer {
             Ok(outcome) => Answered::new(&id, outcome),
             Err(refusal) => Answered::refused(&id, &refusal),
+        };
+        // In this era 404 says that the session is gone, and 400 that the request made no sense.
+        if matches!(answered.status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST) {
+            answered.status = StatusCode::OK;
         }
+        answered
     };
     Exchange::new(run, received).asking(asked)
 }
@@ -190,6 +197,7 @@ impl Turn<'_> {
             Method::Ping => done(),
             Method::LoggingSetLevel => {
                 self.session.set_level(level(text("level")?)?);
+                self.gateway.note(self.caller, &call).await?;
                 done()
             }
             Method::ResourcesSubscribe => {
@@ -199,17 +207,23 @@ impl Turn<'_> {
                     return Err(self.gateway.refuse(Some(self.caller), refusal).await);
                 }
                 self.session.subscribe(uri)?;
+                self.session.settled().await;
+                self.gateway.note(self.caller, &call).await?;
                 done()
             }
             Method::ResourcesUnsubscribe => {
                 self.session.unsubscribe(&text("uri")?);
+                self.gateway.note(self.caller, &call).await?;
                 done()
             }
             Method::ServerDiscover
             | Method::SubscriptionsListen
             | Method::TasksCancel
             | Method::TasksGet
-            | Method::TasksUpdate => Err(Refusal::MethodNotFound(call.method_name.to_string())),
+            | Method::TasksUpdate => {
+                let refusal = Refusal::MethodNotFound(call.method_name.to_string());
+                Err(self.gateway.refuse(Some(self.caller), refusal).await)
+            }
             _ => self.rounds(call, events).await,
         }
     }
@@ -227,7 +241,9 @@ impl Turn<'_> {
                 return Ok(handshake_form(call.method, reply));
             };
             let json = wanted.json();
+            let waiting = Waiting::of(self.gateway, self.caller, json);
             let responses = self.ask(json.get("inputRequests").unwrap_or(Json::EMPTY)).await?;
+            waiting.answered();
             let mut patch = Patch::of(original.json()).set("inputResponses", responses);
             if let Some(state) = json.get("requestState") {
                 patch = patch.set("requestState", state.text());

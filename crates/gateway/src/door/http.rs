@@ -97,7 +97,7 @@ async fn enter(
         Err(refusal) => return Err(gateway.refuse(None, refusal).await),
     };
     if let Route::Mcp(Scope::One(name)) | Route::Sse(Scope::One(name)) = route
-        && gateway.served(name.as_str()).is_none()
+        && gateway.served_to(&caller, name.as_str()).is_none()
     {
         let refusal = Refusal::UnknownServer(name.to_string());
         return Err(gateway.refuse(Some(&caller), refusal).await);

@@ -11,7 +11,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{http::handle, tls::Certificates};
+use super::{http::handle, stall::Unstalled, tls::Certificates};
 use crate::{Gateway, StartFault};
 
 /// A client that dawdles over its headers or its handshake is let go.
@@ -98,6 +98,7 @@ async fn accept(
             Some(_) = connections.join_next() => continue,
         };
         let _ = stream.set_nodelay(true);
+        let stream = Unstalled::new(stream);
         let (gateway, stopping) = (gateway.clone(), stopping.clone());
         let acceptor = certificates.as_ref().map(|certificates| certificates.acceptor());
         connections.spawn(async move {

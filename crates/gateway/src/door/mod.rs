@@ -10,6 +10,7 @@ mod peer;
 mod replay;
 mod session;
 mod sse_pair;
+mod stall;
 mod standalone;
 mod stateless;
 mod streamable;

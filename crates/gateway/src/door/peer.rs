@@ -10,7 +10,7 @@ use identity::Verified;
 use mcp::{Era, Id, JsonBuf, Message, Method, Notification, Request};
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     task::{AbortHandle, JoinSet},
 };
 
@@ -31,6 +31,10 @@ use crate::{
 const FINISH: std::time::Duration = std::time::Duration::from_secs(5);
 /// Messages that may wait for the client to read them.
 const WAITING: usize = 64;
+/// Requests of one client that are being answered, or whose answers wait to be read.
+const REQUESTS: usize = 128;
+/// A client that reads nothing for so long is taken for gone.
+const STALL: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// The client.
 pub struct Peer {
@@ -41,8 +45,11 @@ pub struct Peer {
     out: mpsc::Sender<String>,
     session: OnceLock<Arc<Session>>,
     running: Arc<Mutex<HashMap<Box<str>, AbortHandle>>>,
-    /// Dropped with the peer: all that runs for it ends.
+    room: Arc<Semaphore>,
+    /// Calls. Dropped with the peer: all that runs for it ends.
     tasks: Mutex<JoinSet<()>>,
+    /// Subscriptions, which end with the channel and not by themselves.
+    watchers: Mutex<JoinSet<()>>,
 }
 
 impl Peer {
@@ -54,9 +61,19 @@ impl Peer {
         door: Door,
     ) -> (Peer, mpsc::Receiver<String>) {
         let (out, told) = mpsc::channel(WAITING);
-        let (running, tasks) = (Arc::default(), Mutex::new(JoinSet::new()));
-        let session = OnceLock::new();
-        (Peer { gateway, caller, scope, door, out, session, running, tasks }, told)
+        let peer = Peer {
+            gateway,
+            caller,
+            scope,
+            door,
+            out,
+            session: OnceLock::new(),
+            running: Arc::default(),
+            room: Arc::new(Semaphore::new(REQUESTS)),
+            tasks: Mutex::default(),
+            watchers: Mutex::default(),
+        };
+        (peer, told)
     }
 
     /// Who it is.
@@ -64,8 +81,19 @@ impl Peer {
         self.caller.principal().partition()
     }
 
-    fn tasks(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Runs `task` for this client; `None` when so much runs already that the message is dropped.
+    fn spawn(
+        &self,
+        set: &Mutex<JoinSet<()>>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Option<AbortHandle> {
+        let permit = self.room.clone().try_acquire_owned().ok()?;
+        let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
+        while set.try_join_next().is_some() {}
+        Some(set.spawn(async move {
+            task.await;
+            drop(permit);
+        }))
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, HashMap<Box<str>, AbortHandle>> {
@@ -97,9 +125,9 @@ impl Peer {
     /// Tells the client that a message was refused.
     pub fn refuse(&self, id: Option<Box<str>>, refusal: Refusal) {
         let (gateway, caller, out) = (self.gateway.clone(), self.caller.clone(), self.out.clone());
-        self.tasks().spawn(async move {
+        self.spawn(&self.tasks, async move {
             let refusal = gateway.refuse(Some(&caller), refusal).await;
-            let _ = out.send(mcp::error_reply(id.as_deref(), &refusal.error())).await;
+            tell(&out, mcp::error_reply(id.as_deref(), &refusal.error())).await;
         });
     }
 
@@ -126,7 +154,9 @@ impl Peer {
                 _ => Answered::refused(id, &Refusal::MetaMissing(mcp::meta::PROTOCOL_VERSION)),
             };
             let out = self.out.clone();
-            self.tasks().spawn(async move { drop(out.send(reply.text()).await) });
+            self.spawn(&self.tasks, async move {
+                tell(&out, reply.text()).await;
+            });
             return;
         };
         let (gateway, caller) = (self.gateway.clone(), self.caller.clone());
@@ -134,29 +164,38 @@ impl Peer {
         self.run(id, exchange, false);
     }
 
-    /// Drives an exchange, writing each step to the client.
-    fn run(&self, id: &str, mut exchange: Exchange, tag: bool) {
+    /// Drives an exchange, writing each step to the client; a subscription's carry its id.
+    fn run(&self, id: &str, mut exchange: Exchange, subscription: bool) {
         let (out, running, id) = (self.out.clone(), self.running.clone(), Box::<str>::from(id));
         let key = id.clone();
         let task = async move {
             while let Some(step) = exchange.step().await {
                 let text = match step {
-                    Step::Event(event) if tag => stateless::tagged(&event, Some(&id)),
+                    Step::Event(event) if subscription => stateless::tagged(&event, Some(&id)),
                     Step::Event(event) => notification_text(&event),
                     Step::Question(question) => question,
+                    Step::Answered(answered) if subscription => {
+                        stateless::closing(answered, &id).text()
+                    }
                     Step::Answered(answered) => answered.text(),
                 };
-                if out.send(text).await.is_err() {
+                if !tell(&out, text).await {
                     break;
                 }
             }
             running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         };
-        let mut tasks = self.tasks();
-        while tasks.try_join_next().is_some() {}
         // Held across the spawn, so that the task can't end before it is known.
         let mut running = self.running();
-        running.insert(key, tasks.spawn(task));
+        let set = if subscription { &self.watchers } else { &self.tasks };
+        match self.spawn(set, task) {
+            Some(handle) => drop(running.insert(key, handle)),
+            None => {
+                let busy = Answered::refused(&key, &Refusal::TooMany("requests"));
+                // A client that reads nothing is not told either.
+                let _ = self.out.try_send(busy.text());
+            }
+        }
     }
 
     fn notified(&self, notification: &Notification<'_>) {
@@ -187,15 +226,21 @@ impl Peer {
     /// What belongs to no call.
     fn watch(&self, mut exchange: Exchange) {
         let out = self.out.clone();
-        self.tasks().spawn(async move {
+        self.spawn(&self.watchers, async move {
             while let Some(step) = exchange.step().await {
                 if let Some(text) = standalone::visible(step)
-                    && out.send(text).await.is_err()
+                    && !tell(&out, text).await
                 {
                     return;
                 }
             }
         });
+    }
+
+    /// Answers `initialize` beside other messages; `false` when too much runs already.
+    pub fn begin_beside(self: &Arc<Self>, message: JsonBuf) -> bool {
+        let peer = self.clone();
+        self.spawn(&self.tasks, async move { peer.begin(&message).await }).is_some()
     }
 
     /// Answers `initialize` before anything after it is read.
@@ -221,8 +266,13 @@ impl Peer {
             }
             Err(refusal) => Answered::refused(id, &gateway.refuse(Some(caller), refusal).await),
         };
-        let _ = self.out.send(reply.text()).await;
+        tell(&self.out, reply.text()).await;
     }
+}
+
+/// Whether the client took it in time.
+async fn tell(out: &mpsc::Sender<String>, text: String) -> bool {
+    matches!(tokio::time::timeout(STALL, out.send(text)).await, Ok(Ok(())))
 }
 
 /// Whether a message is a handshake's first.
@@ -249,15 +299,10 @@ impl Gateway {
         let writer = tokio::spawn(write_lines(told, write));
         read_lines(self, &peer, read).await;
         // What is still running gets to answer; a client that only closed its sending side hears it.
-        let mut tasks = std::mem::take(&mut *peer.tasks());
-        let running: Vec<_> = peer.running().keys().cloned().collect();
-        if running.is_empty() {
-            tasks.abort_all();
-        } else {
-            let all =
-                async { while !peer.running().is_empty() && tasks.join_next().await.is_some() {} };
-            let _ = tokio::time::timeout(FINISH, all).await;
-        }
+        let mut tasks =
+            std::mem::take(&mut *peer.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let answered = async { while tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FINISH, answered).await;
         drop(tasks);
         drop(peer);
         let _ = writer.await;

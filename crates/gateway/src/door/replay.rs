@@ -140,7 +140,15 @@ impl Source for Reader {
                 let id = format!("{}-{}", self.number, self.next);
                 Poll::Ready(Some(sse_data(Some(&id), Some("message"), &message)))
             }
-            None if state.finished => Poll::Ready(None),
+            None if state.finished => {
+                // Read to its end: a large answer is not kept for a reader that may never come back.
+                if state.bytes > KEEP_READ {
+                    state.first += state.events.len() as u64;
+                    state.events.clear();
+                    state.bytes = 0;
+                }
+                Poll::Ready(None)
+            }
             None => {
                 state.reader = Some(cx.waker().clone());
                 Poll::Pending

@@ -6,10 +6,11 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use mcp::{JsonBuf, Version};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use upstream::{ClientFacts, LogWish};
 
 use super::replay::Replay;
@@ -37,6 +38,7 @@ pub struct Session {
     state: Mutex<State>,
     /// Wakes the standalone stream when what it should carry changes.
     pub changed: Notify,
+    acknowledged: watch::Sender<u64>,
     next: AtomicU64,
     used: AtomicU64,
 }
@@ -45,9 +47,13 @@ pub struct Session {
 struct State {
     log: Option<String>,
     uris: BTreeSet<String>,
+    /// Counts the changes of `uris`.
+    generation: u64,
     asked: HashMap<u64, oneshot::Sender<Response>>,
     running: HashMap<Box<str>, Arc<Notify>>,
     streams: Vec<(u64, Arc<Replay>)>,
+    /// Ends the standalone stream that is open.
+    standalone: Option<Arc<Notify>>,
     ended: bool,
 }
 
@@ -56,6 +62,8 @@ const STREAMS: usize = 32;
 const SUBSCRIPTIONS: usize = 1024;
 const ASKED: usize = 64;
 const URI_BYTES: usize = 8 << 10;
+/// How long a subscription waits for the servers to take it up before it is answered all the same.
+const SETTLE: Duration = Duration::from_secs(3);
 
 impl Session {
     /// Whoever holds it alone: the stdio door has one session and no table.
@@ -76,6 +84,7 @@ impl Session {
             info,
             state: Mutex::default(),
             changed: Notify::new(),
+            acknowledged: watch::channel(0).0,
             next: AtomicU64::new(1),
             used: AtomicU64::new(0),
         }
@@ -104,9 +113,33 @@ impl Session {
         self.state().log = Some(level);
     }
 
-    /// The subscribed URIs.
-    pub fn uris(&self) -> Vec<String> {
-        self.state().uris.iter().cloned().collect()
+    /// The subscribed URIs, and which state of them this is.
+    pub fn uris(&self) -> (u64, Vec<String>) {
+        let state = self.state();
+        (state.generation, state.uris.iter().cloned().collect())
+    }
+
+    /// The standalone stream now listens to this state of the URIs.
+    pub fn acknowledge(&self, generation: u64) {
+        self.acknowledged.send_if_modified(|held| {
+            let newer = generation > *held;
+            *held = generation.max(*held);
+            newer
+        });
+    }
+
+    /// Waits until the standalone stream, if one is open, listens to the URIs as they are now.
+    pub async fn settled(&self) {
+        let generation = {
+            let state = self.state();
+            if state.standalone.is_none() {
+                return;
+            }
+            state.generation
+        };
+        let mut acknowledged = self.acknowledged.subscribe();
+        let settled = acknowledged.wait_for(|held| *held >= generation);
+        let _ = tokio::time::timeout(SETTLE, settled).await;
     }
 
     /// `resources/subscribe`.
@@ -116,6 +149,7 @@ impl Session {
             return Err(Refusal::TooMany("subscriptions"));
         }
         if state.uris.insert(uri) {
+            state.generation += 1;
             self.changed.notify_one();
         }
         Ok(())
@@ -123,9 +157,21 @@ impl Session {
 
     /// `resources/unsubscribe`.
     pub fn unsubscribe(&self, uri: &str) {
-        if self.state().uris.remove(uri) {
+        let mut state = self.state();
+        if state.uris.remove(uri) {
+            state.generation += 1;
             self.changed.notify_one();
         }
+    }
+
+    /// A message goes on one stream only: a newer standalone stream ends the older, whose end is
+    /// what is given back here.
+    pub fn take_over(&self) -> Arc<Notify> {
+        let mine = Arc::new(Notify::new());
+        if let Some(older) = self.state().standalone.replace(mine.clone()) {
+            older.notify_one();
+        }
+        mine
     }
 
     /// Registers a question to the client; the answer arrives at the receiver.

@@ -63,7 +63,9 @@ pub fn post(
         return refused(None, &Refusal::SessionUnknown);
     };
     if is_initialize(&message) {
-        tokio::spawn(async move { peer.begin(&message).await });
+        if !peer.begin_beside(message) {
+            return refused(None, &Refusal::TooMany("requests"));
+        }
     } else {
         peer.take(message);
     }

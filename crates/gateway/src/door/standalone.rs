@@ -2,6 +2,7 @@
 //! on its behalf, renewed whenever the session's own subscriptions change.
 
 use std::{
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -9,7 +10,7 @@ use std::{
 use identity::Verified;
 use mcp::{Json, Method};
 use tokio::sync::mpsc;
-use upstream::Events;
+use upstream::{Event, Events};
 
 use super::{
     exchange::{Answered, Exchange, Source, Step, frame, notification_text},
@@ -44,8 +45,61 @@ async fn watch(
     door: Door,
     events: &Events,
 ) {
+    let taken_over = session.take_over();
+    let mut now = Listening::start(gateway, caller, session, door);
+    // What the session listened to before: kept until the new subscription stands, so that nothing
+    // that happens in between is lost.
+    let mut before: Option<Listening<'_>> = None;
     while !session.ended() {
-        let params = listen_params(&session.uris());
+        let event = tokio::select! {
+            event = now.next() => match event {
+                Some(event) if event.method == ACKNOWLEDGED => {
+                    before = None;
+                    session.acknowledge(now.generation);
+                    continue;
+                }
+                Some(event) => event,
+                // It ends well when the configuration changed: then it is opened again.
+                None if now.ended_well && !events.is_closed() && !*gateway.ending.borrow() => {
+                    now = Listening::start(gateway, caller, session, door);
+                    continue;
+                }
+                None => return,
+            },
+            Some(event) = async { before.as_mut()?.next().await }, if before.is_some() => event,
+            () = session.changed.notified() => {
+                let new = Listening::start(gateway, caller, session, door);
+                before = Some(std::mem::replace(&mut now, new));
+                continue;
+            }
+            () = taken_over.notified() => return,
+        };
+        if event.method != ACKNOWLEDGED && events.send(event).await.is_err() {
+            return;
+        }
+    }
+}
+
+const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
+
+/// A subscription made for a session, and which of the session's wishes it holds.
+struct Listening<'a> {
+    run: Pin<Box<dyn Future<Output = bool> + Send + 'a>>,
+    events: mpsc::Receiver<Event>,
+    generation: u64,
+    ended_well: bool,
+    ended: bool,
+}
+
+impl<'a> Listening<'a> {
+    fn start(
+        gateway: &'a Gateway,
+        caller: &'a Verified,
+        session: &Session,
+        door: Door,
+    ) -> Listening<'a> {
+        let (generation, uris) = session.uris();
+        let params = listen_params(&uris);
         let call = Call {
             scope: session.scope.clone(),
             method: Method::SubscriptionsListen,
@@ -57,19 +111,28 @@ async fn watch(
             door,
             param_headers: None,
         };
-        tokio::select! {
-            _ = gateway.run(caller, &call, events) => return,
-            () = session.changed.notified() => {}
+        let (sender, events) = mpsc::channel(EVENTS);
+        let run = Box::pin(async move { gateway.run(caller, &call, &sender).await.is_ok() });
+        Listening { run, events, generation, ended_well: false, ended: false }
+    }
+
+    /// The next event; `None` when it has ended.
+    async fn next(&mut self) -> Option<Event> {
+        if !self.ended {
+            tokio::select! {
+                biased;
+                Some(event) = self.events.recv() => return Some(event),
+                well = &mut self.run => (self.ended, self.ended_well) = (true, well),
+            }
         }
+        self.events.try_recv().ok()
     }
 }
 
 /// What of a subscription this era's clients get to see.
 pub fn visible(step: Step) -> Option<String> {
     match step {
-        Step::Event(event) if event.method != "notifications/subscriptions/acknowledged" => {
-            Some(notification_text(&event))
-        }
+        Step::Event(event) if event.method != ACKNOWLEDGED => Some(notification_text(&event)),
         _ => None,
     }
 }

@@ -7,7 +7,9 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use identity::Verified;
-use mcp::{Era, HeaderFault, Json, JsonBuf, Method, Patch, Request, Version, decode_header, meta};
+use mcp::{
+    Code, Era, HeaderFault, Json, JsonBuf, Method, Patch, Request, Version, decode_header, meta,
+};
 use tokio::sync::mpsc;
 use upstream::{ClientFacts, LogWish};
 
@@ -21,6 +23,8 @@ use crate::{
     refusal::Refusal,
 };
 
+/// What is kept of what a client says of itself, in bytes each.
+pub const KEPT: usize = 8 << 10;
 /// Notifications of one call that may wait for a slow reader.
 pub const EVENTS: usize = 64;
 
@@ -85,10 +89,11 @@ impl Source for Replying {
         }
         self.exchange.poll_step(cx).map(|step| match step? {
             Step::Event(event) => Some(frame(&tagged(&event, self.subscription.as_deref()))),
-            Step::Answered(mut answered) => {
-                if let (Some(id), Ok(result)) = (&self.subscription, &answered.outcome) {
-                    answered.outcome = Ok(tag(result.json(), id));
-                }
+            Step::Answered(answered) => {
+                let answered = match &self.subscription {
+                    Some(id) => closing(answered, id),
+                    None => answered,
+                };
                 Some(frame(&answered.text()))
             }
             Step::Question(question) => Some(frame(&question)),
@@ -107,6 +112,14 @@ pub fn tagged(event: &upstream::Event, subscription: Option<&str>) -> String {
     }
 }
 
+/// The result that ends a subscription carries its id too.
+pub fn closing(mut answered: Answered, subscription: &str) -> Answered {
+    if let Ok(result) = &answered.outcome {
+        answered.outcome = Ok(tag(result.json(), subscription));
+    }
+    answered
+}
+
 fn tag(object: Json<'_>, subscription: &str) -> JsonBuf {
     let held = object.get(meta::META).unwrap_or(Json::EMPTY);
     let held = Patch::of(held).set(meta::SUBSCRIPTION_ID, subscription).text();
@@ -115,26 +128,35 @@ fn tag(object: Json<'_>, subscription: &str) -> JsonBuf {
 
 /// The mirrored headers must say what the body says (SEP-2243).
 fn mirrored(headers: &HeaderMap, request: &Request<'_>, shown: &Shown<'_>) -> Result<(), Refusal> {
-    match header(headers, &MCP_METHOD) {
+    match header(headers, &MCP_METHOD, "Mcp-Method")? {
         None => Err(Refusal::HeaderMismatch(HeaderFault::Missing("Mcp-Method".into()))),
-        Some(value) if value != request.method.as_bytes() => {
-            Err(Refusal::HeaderMismatch(HeaderFault::Mismatch("Mcp-Method".into())))
-        }
+        Some(value) if value != request.method.as_bytes() => Err(mismatch("Mcp-Method")),
         Some(_) => Ok(()),
     }?;
     let Some(member) = Method::of(&request.method).name_member() else { return Ok(()) };
     let named = shown.name.as_deref().ok_or(Refusal::NameMissing(member))?;
-    let Some(value) = header(headers, &MCP_NAME) else {
+    let Some(value) = header(headers, &MCP_NAME, "Mcp-Name")? else {
         return Err(Refusal::HeaderMismatch(HeaderFault::Missing("Mcp-Name".into())));
     };
     if decode_header(value).map_err(Refusal::HeaderMismatch)? != named {
-        return Err(Refusal::HeaderMismatch(HeaderFault::Mismatch("Mcp-Name".into())));
+        return Err(mismatch("Mcp-Name"));
     }
     Ok(())
 }
 
-fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
-    headers.get(name).map(|value| value.as_bytes().trim_ascii())
+/// The one value of a header; several would be read differently by different readers.
+pub fn header<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    shown: &'static str,
+) -> Result<Option<&'a [u8]>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().map(|value| value.as_bytes().trim_ascii());
+    if values.next().is_some() { Err(mismatch(shown)) } else { Ok(value) }
+}
+
+fn mismatch(name: &str) -> Refusal {
+    Refusal::HeaderMismatch(HeaderFault::Mismatch(name.into()))
 }
 
 /// Reads a stateless request: what it asks and what its `_meta` says of the client.
@@ -167,9 +189,13 @@ pub fn read(
     ) {
         return Err(Refusal::MethodNotFound(request.method.to_string()));
     }
+    // Copied and bounded: sessions with servers keep them for longer than this message lives.
+    if capabilities.text().len() > KEPT {
+        return Err(Refusal::TooMany("client capabilities"));
+    }
     let client = ClientFacts {
-        capabilities: message.share(capabilities),
-        info: shown.info.map(|info| message.share(info)),
+        capabilities: JsonBuf::from(capabilities),
+        info: shown.info.filter(|info| info.text().len() <= KEPT).map(JsonBuf::from),
         log: shown
             .level
             .and_then(Json::string)
@@ -200,7 +226,7 @@ fn param_headers(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
 
 /// The result as this era wants it: with its type, and with cache hints where they are due.
 pub fn stateless_form(method: Method, reply: Reply) -> Result<JsonBuf, JsonBuf> {
-    let result = reply.outcome?;
+    let result = reply.outcome.map_err(|error| stateless_error(method, error))?;
     let json = result.json();
     let mut patch = Patch::of(json);
     if reply.kind == ResultKind::Absent {
@@ -217,6 +243,16 @@ pub fn stateless_form(method: Method, reply: Reply) -> Result<JsonBuf, JsonBuf> 
         }
     }
     if patch.is_empty() { Ok(result) } else { Ok(patch.build()) }
+}
+
+/// "Resource not found" has had a code of its own until this era, which must not see it.
+fn stateless_error(method: Method, error: JsonBuf) -> JsonBuf {
+    let json = error.json();
+    let code = json.get("code").and_then(Json::integer);
+    if method != Method::ResourcesRead || code != Some(Code::LegacyResourceNotFound as i64) {
+        return error;
+    }
+    Patch::of(json).set("code", (Code::InvalidParams as i32).to_string()).build()
 }
 
 fn cacheable(method: Method) -> bool {

@@ -229,7 +229,17 @@ pub async fn delete(
     match find(&gateway, &caller, &scope, headers) {
         Ok(session) => {
             gateway.sessions.end(&session);
-            status(StatusCode::NO_CONTENT)
+            let record = audit::Record {
+                principal: caller.principal().id(),
+                door: Door::Http.as_str(),
+                era: session.version.as_str(),
+                detail: "a session was ended by its client",
+                ..audit::Record::default()
+            };
+            match gateway.append(&record).await {
+                Ok(()) => status(StatusCode::NO_CONTENT),
+                Err(refusal) => refused(None, &refusal),
+            }
         }
         Err(refusal) => refused(None, &gateway.refuse(Some(&caller), refusal).await),
     }

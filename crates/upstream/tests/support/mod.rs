@@ -65,6 +65,8 @@ pub fn scripted(era: &str, choice: EraChoice, limits: LinkLimits) -> (Link, Arc<
 /// One call's surroundings: change what a test is about.
 pub struct Caller {
     pub partition: Partition,
+    /// When it is another than the partition's own.
+    pub principal: Option<&'static str>,
     pub client: ClientFacts,
     pub credential: HeaderMap,
     pub deadline: Duration,
@@ -77,6 +79,7 @@ impl Caller {
         let (events, heard) = mpsc::channel(64);
         Caller {
             partition: partition("p"),
+            principal: None,
             client: facts(capabilities),
             credential: HeaderMap::new(),
             deadline: Duration::from_secs(20),
@@ -98,6 +101,7 @@ impl Caller {
     ) -> Result<Answer, LinkFault> {
         let out = Outgoing {
             partition: &self.partition,
+            principal: self.principal.unwrap_or(&self.partition.0),
             method,
             params,
             client: &self.client,

@@ -1,6 +1,7 @@
 //! A scripted HTTP server: each request goes to a closure that says what to answer.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use http_body_util::BodyExt as _;
 use http_body_util::channel::{Channel, Sender};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
+use serde_json::{Value, json};
 use upstream::{EraChoice, HttpClient, HttpTarget, Link, LinkLimits};
 
 /// What came in.
@@ -88,12 +89,12 @@ impl Say {
     }
 
     pub fn result(seen: &Seen, result: Value) -> Say {
-        Say::json(200, &serde_json::json!({"jsonrpc": "2.0", "id": seen.id(), "result": result}))
+        Say::json(200, &json!({"jsonrpc": "2.0", "id": seen.id(), "result": result}))
     }
 
     pub fn error(status: u16, seen: &Seen, code: i32) -> Say {
-        let error = serde_json::json!({"code": code, "message": "no"});
-        Say::json(status, &serde_json::json!({"jsonrpc": "2.0", "id": seen.id(), "error": error}))
+        let error = json!({"code": code, "message": "no"});
+        Say::json(status, &json!({"jsonrpc": "2.0", "id": seen.id(), "error": error}))
     }
 
     /// An event stream that a task of the test's writes.
@@ -199,4 +200,30 @@ async fn answer(say: Say) -> Response<Channel<Bytes>> {
         Body::Stream(write) => write(Events(sender)),
     }
     response
+}
+
+/// The answer to `initialize`.
+pub fn initialized(seen: &Seen, version: &str) -> Say {
+    let capabilities =
+        json!({"tools": {"listChanged": true}, "resources": {"subscribe": true}, "logging": {}});
+    let info = json!({"name": "old", "version": "1"});
+    let result =
+        json!({"protocolVersion": version, "capabilities": capabilities, "serverInfo": info});
+    Say::result(seen, result)
+}
+
+/// A handshake server: refuses the probe, counts its sessions, and asks the script for the rest.
+pub async fn old(script: impl Fn(&Seen) -> Say + Send + Sync + 'static) -> Server {
+    let sessions = AtomicUsize::new(0);
+    let answer = move |seen: &Seen| match (&seen.method, seen.rpc()) {
+        (_, "initialize") => {
+            let id = format!("session-{}", sessions.fetch_add(1, Ordering::Relaxed) + 1);
+            initialized(seen, "2025-06-18").with("mcp-session-id", &id)
+        }
+        (_, "server/discover") => Say::error(400, seen, -32000),
+        (_, method) if method.starts_with("notifications/") => Say::status(202),
+        (&Method::DELETE, _) => Say::status(204),
+        _ => script(seen),
+    };
+    Server::start(answer).await
 }

@@ -1,0 +1,63 @@
+//! `audit`: the record of calls, read back and verified.
+
+mod receipt;
+mod records;
+mod verify;
+
+use std::path::PathBuf;
+
+use ::audit::VerifierKey;
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use crate::{
+    cli::{AuditCommand, Global},
+    outcome::Mistake,
+    state,
+};
+
+pub fn run(global: &Global, command: AuditCommand) -> anyhow::Result<()> {
+    match command {
+        AuditCommand::Check { file, key } => receipt::check(global, &file, key.as_deref()),
+        AuditCommand::Prove { seq, dir } => receipt::prove(global, seq, dir),
+        AuditCommand::Search(args) => records::search(global, args),
+        AuditCommand::Tail { lines, only } => records::tail(global, lines, only),
+        AuditCommand::Verify { dir, key, checkpoints } => {
+            verify::run(global, dir, key.as_deref(), &checkpoints)
+        }
+    }
+}
+
+/// The journal that was named, or the one of the gateway that `up` starts.
+fn journal(global: &Global, named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let folder = state::folder(global.state_dir.clone())?;
+    let journal = named.unwrap_or_else(|| folder.join(state::JOURNAL));
+    if journal.is_dir() {
+        return Ok(journal);
+    }
+    let others: Vec<String> = state::journals(&folder)
+        .iter()
+        .map(|journal| format!("--dir {}", journal.display()))
+        .collect();
+    let mend = match others.as_slice() {
+        [] => "name its folder with --dir".to_owned(),
+        others => format!("there is {}", others.join(", ")),
+    };
+    Err(Mistake::new(format!("there is no journal in {}", journal.display()), mend).into())
+}
+
+/// A key as it is, or the file that has it.
+fn key(named: &str) -> Result<VerifierKey, Mistake> {
+    const FORM: &str =
+        "give the text of audit.pub, name+hash+base64, or a file with it: --key FILE|VKEY";
+    if let Ok(key) = named.parse() {
+        return Ok(key);
+    }
+    let text = std::fs::read_to_string(named)
+        .map_err(|error| Mistake::new(format!("the public key {named}: {error}"), FORM))?;
+    text.parse().map_err(|fault| Mistake::new(format!("{named}: {fault}"), FORM))
+}
+
+/// A root as it stands in a checkpoint.
+fn root(root: [u8; 32]) -> String {
+    STANDARD.encode(root)
+}
