@@ -41,7 +41,9 @@ pub(crate) fn first(
     match seen {
         Some(order @ (Tampered::Deleted { .. } | Tampered::Inserted { .. })) => order,
         Some(Tampered::Changed { seq, place, .. }) => Tampered::Changed { seq, last: seq, place },
-        _ if records < failed.size => Tampered::Truncated { seq: records + 1, signed: newest.size },
+        _ if records < failed.size => {
+            Tampered::Truncated { seq: records + 1, signed: newest.size.max(failed.size) }
+        }
         _ => {
             let place = place_of(dir, after + 1);
             Tampered::Changed { seq: after + 1, last: failed.size, place }
