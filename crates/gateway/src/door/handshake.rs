@@ -316,24 +316,25 @@ pub fn handshake_form(method: Method, reply: Reply) -> Result<JsonBuf, JsonBuf> 
         return Ok(result);
     }
     let json = result.json();
-    let mut patch = Patch::of(json);
     const STATELESS: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
-    for (member, held) in STATELESS.iter().zip(json.pick(STATELESS)) {
+    let [kind, ttl, scope, structured, held] =
+        json.pick([STATELESS[0], STATELESS[1], STATELESS[2], "structuredContent", meta::META]);
+    let mut patch = Patch::of(json);
+    for (member, held) in STATELESS.iter().zip([kind, ttl, scope]) {
         if held.is_some() {
             patch = patch.remove(member);
         }
     }
-    if json.get("structuredContent").is_some_and(|content| content.kind() != Kind::Object) {
+    if structured.is_some_and(|content| content.kind() != Kind::Object) {
         patch = patch.remove("structuredContent");
     }
-    if let Some(held) = json.get(meta::META)
+    if let Some(held) = held
         && held.get(meta::SERVER_INFO).is_some()
     {
         let rest = Patch::of(held).remove(meta::SERVER_INFO).text();
-        patch = if rest.trim() == "{}" {
-            patch.remove(meta::META)
-        } else {
-            patch.set(meta::META, rest)
+        patch = match rest.trim() {
+            "{}" => patch.remove(meta::META),
+            _ => patch.set(meta::META, rest),
         };
     }
     if patch.is_empty() { Ok(result) } else { Ok(patch.build()) }

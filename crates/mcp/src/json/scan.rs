@@ -94,25 +94,26 @@ pub(super) fn separator_end(bytes: &[u8], mut at: usize) -> usize {
 
 /// Just past the closing quote of the checked string whose content begins at `at`.
 #[inline]
-pub(super) fn string_end(bytes: &[u8], mut at: usize) -> usize {
-    // A word decides most names and short strings, and strings full of escapes; a wide search the rest.
-    let mut near = at.saturating_add(1);
+pub(super) fn string_end(bytes: &[u8], at: usize) -> usize {
+    // A word decides most names and short strings.
+    let near = near_plain_end(bytes, at);
+    if bytes.get(near) == Some(&b'"') { near + 1 } else { far_string_end(bytes, at, near) }
+}
+
+/// Looks for quotes alone, from `from` on, and at the backslashes before each: escapes of anything else
+/// cost nothing.
+fn far_string_end(bytes: &[u8], at: usize, mut from: usize) -> usize {
     loop {
-        at = if at < near {
-            near_plain_end(bytes, at)
-        } else {
-            let rest = bytes.get(at..).unwrap_or_default();
-            at + memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len())
+        let rest = bytes.get(from..).unwrap_or_default();
+        let Some(quote) = memchr::memchr(b'"', rest).map(|found| from + found) else {
+            return bytes.len();
         };
-        match bytes.get(at) {
-            None => return bytes.len(),
-            Some(b'"') => return at + 1,
-            Some(b'\\') => {
-                at += 2;
-                near = at.saturating_add(1);
-            }
-            Some(_) => at += 1,
+        let content = bytes.get(at..quote).unwrap_or_default();
+        let escapes = content.iter().rev().take_while(|&&byte| byte == b'\\').count();
+        if escapes.is_multiple_of(2) {
+            return quote + 1;
         }
+        from = quote + 1;
     }
 }
 
