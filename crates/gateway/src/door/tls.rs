@@ -73,3 +73,49 @@ fn read(files: &Tls) -> Result<ServerConfig, String> {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+
+    /// Writes a fresh certificate for `localhost`; gives it.
+    fn renew(files: &Tls) -> CertificateDer<'static> {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(&files.cert, made.cert.pem()).unwrap();
+        std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+        made.cert.der().clone()
+    }
+
+    /// Whether a client that trusts `root` alone gets through.
+    async fn trusted(certificates: &Certificates, root: &CertificateDer<'static>) -> bool {
+        let mut roots = RootCertStore::empty();
+        roots.add(root.clone()).unwrap();
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let (client, server) = tokio::io::duplex(64 << 10);
+        let connector = TlsConnector::from(Arc::new(config));
+        let name = ServerName::try_from("localhost").unwrap();
+        let acceptor = certificates.acceptor();
+        let (shaken, _) = tokio::join!(connector.connect(name, client), acceptor.accept(server));
+        shaken.is_ok()
+    }
+
+    #[tokio::test]
+    async fn changed_files_are_taken_and_broken_ones_are_not() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let files = Tls { cert: folder.path().join("cert"), key: folder.path().join("key") };
+        let first = renew(&files);
+        let certificates = Certificates::load(&files).unwrap();
+        assert!(trusted(&certificates, &first).await);
+        let second = renew(&files);
+        certificates.refresh().unwrap();
+        assert!(trusted(&certificates, &second).await);
+        assert!(!trusted(&certificates, &first).await);
+        std::fs::write(&files.cert, "not a certificate").unwrap();
+        assert!(certificates.refresh().is_err());
+        assert!(trusted(&certificates, &second).await);
+    }
+}
