@@ -7,13 +7,13 @@ use std::{sync::Arc, time::Instant};
 
 use audit::{Intended, Outcome, Payload, Record};
 use identity::Verified;
-use mcp::Method;
+use mcp::{HeaderFault, Method};
 use policy::Permit;
 use upstream::Events;
 
 use crate::{
     Gateway,
-    call::{Call, Reply, ResultKind},
+    call::{Call, Reply, ResultKind, Scope},
     mrtr,
     refusal::Refusal,
     resolve::Target,
@@ -83,7 +83,10 @@ impl Gateway {
             Ok(cleared) => cleared,
             Err(refusal) => return Err(self.record_refusal(&facts.record(), refusal).await),
         };
-        let answer = send(cleared, call, &target, events).await;
+        let answer = match target.served.credential() {
+            Ok(credential) => send(cleared, credential, call, &target, events).await,
+            Err(refusal) => Err(refusal),
+        };
         let reply = answer.and_then(|reply| self.inspect_reply(caller, call, &target, reply));
         self.record_outcome(intent, &facts, began, &reply).await?;
         reply
@@ -104,16 +107,7 @@ impl Gateway {
         facts.permit = Some(permit.clone());
         let state = mrtr::open(&self.sealer, caller, call, &target)?;
         let intent = self.record_intent(facts).await?;
-        let credential = match target.served.credential() {
-            Ok(credential) => credential,
-            Err(refusal) => {
-                let refused = Err(refusal.clone());
-                self.record_outcome(intent, facts, Instant::now(), &refused).await?;
-                return Err(refusal);
-            }
-        };
-        let cleared = Cleared::new(caller, approved, arguments, permit, credential, state);
-        Ok((target, cleared, intent))
+        Ok((target, Cleared::new(caller, approved, arguments, permit, state), intent))
     }
 
     fn inspect_arguments<'a>(
@@ -124,9 +118,13 @@ impl Gateway {
         let (params, arguments) = (call.params.json(), call.arguments());
         if let (Some(headers), Some(item)) = (&call.param_headers, target.item()) {
             for param in &item.header_params {
-                let shown = headers.iter().find(|(name, _)| *name == param.header);
-                let shown = shown.map(|(_, value)| value.as_bytes().trim_ascii());
-                param.verify(shown, arguments).map_err(Refusal::HeaderMismatch)?;
+                let mut shown = headers.iter().filter(|(name, _)| *name == param.header);
+                let value = shown.next().map(|(_, value)| value.as_bytes().trim_ascii());
+                if shown.next().is_some() {
+                    let twice = HeaderFault::Mismatch(param.header.to_string());
+                    return Err(Refusal::HeaderMismatch(twice));
+                }
+                param.verify(value, arguments).map_err(Refusal::HeaderMismatch)?;
             }
         }
         let limits = inspect::Limits {
@@ -274,7 +272,11 @@ impl<'a> Facts<'a> {
             client: &self.client,
             door: self.call.door.as_str(),
             era: self.call.version.as_str(),
-            server: target.map_or("", |target| target.served.name().as_str()),
+            server: match (target, &self.call.scope) {
+                (Some(target), _) => target.served.name().as_str(),
+                (None, Scope::One(name)) => name.as_str(),
+                (None, Scope::All) => "",
+            },
             method: &self.call.method_name,
             name: match target {
                 Some(target) => &target.name,

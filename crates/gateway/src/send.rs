@@ -22,7 +22,6 @@ pub(crate) struct Cleared<'a> {
     _approved: ApprovedTarget,
     arguments: Inspected<'a>,
     _permit: Permit,
-    credential: vault::Fetched,
     state: State,
 }
 
@@ -32,16 +31,16 @@ impl<'a> Cleared<'a> {
         approved: ApprovedTarget,
         arguments: Inspected<'a>,
         permit: Permit,
-        credential: vault::Fetched,
         state: State,
     ) -> Cleared<'a> {
-        Cleared { caller, _approved: approved, arguments, _permit: permit, credential, state }
+        Cleared { caller, _approved: approved, arguments, _permit: permit, state }
     }
 }
 
-/// Sends a cleared call to its server.
+/// Sends a cleared call to its server, with the credential that was fetched for it.
 pub(crate) async fn send(
     cleared: Cleared<'_>,
+    fetched: vault::Fetched,
     call: &Call,
     target: &Target,
     events: &Events,
@@ -50,7 +49,7 @@ pub(crate) async fn send(
     let patch = own_names(params, target, &cleared.state);
     let patched = (!patch.is_empty()).then(|| patch.build());
     let mut credential = HeaderMap::new();
-    cleared.credential.inject(&mut credential);
+    fetched.inject(&mut credential);
     let served = &target.served;
     let outgoing = Outgoing {
         partition: &served.partition(cleared.caller),

@@ -345,7 +345,12 @@ async fn mirrored_arguments_are_compared() {
         call("Zürich").header("mcp-param-value", "=?base64?WsO8cmljaA==?=").send().await;
     let answer = right.next().await.unwrap();
     assert_eq!(answer["result"]["content"][0]["text"], "Zürich", "{answer}");
-    for wrong in [call("a").header("mcp-param-value", "b"), call("a")] {
+    let twice = || call("a").header("mcp-param-value", "a");
+    for wrong in [
+        call("a").header("mcp-param-value", "b"),
+        call("a"),
+        twice().also_header("mcp-param-value", "b"),
+    ] {
         let mut reply = wrong.send().await;
         let text = reply.text().await;
         assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{text}");
