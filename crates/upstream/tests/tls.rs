@@ -4,7 +4,6 @@
 mod support;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,14 +12,21 @@ use http::{Request, Response, Version};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use support::Caller;
 use tokio::net::TcpListener;
 use upstream::{EraChoice, HttpClient, HttpTarget, Link, LinkFault, LinkLimits};
 
-fn file(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/tls").join(name)
+/// A certificate for `localhost` that is its own authority.
+struct Identity {
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+}
+
+fn identity() -> Identity {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    Identity { certificate: made.cert.der().clone(), key }
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
@@ -28,14 +34,12 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 }
 
 /// Answers every request with `{}`; counts connections and requests by HTTP version.
-async fn serve(protocols: &[&str]) -> (SocketAddr, Arc<[AtomicUsize; 3]>) {
-    let certificate = CertificateDer::from_pem_file(file("server.pem")).unwrap();
-    let key = PrivateKeyDer::from_pem_file(file("server.key")).unwrap();
+async fn serve(identity: &Identity, protocols: &[&str]) -> (SocketAddr, Arc<[AtomicUsize; 3]>) {
     let mut config = rustls::ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
+        .with_single_cert(vec![identity.certificate.clone()], identity.key.clone_key())
         .unwrap();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
@@ -82,8 +86,9 @@ fn link(address: SocketAddr, client: HttpClient) -> Link {
 
 #[tokio::test]
 async fn both_http_versions_reuse_their_connection() {
+    let identity = identity();
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(file("authority.pem")).unwrap()).unwrap();
+    roots.add(identity.certificate.clone()).unwrap();
     let config = rustls::ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -91,7 +96,7 @@ async fn both_http_versions_reuse_their_connection() {
         .with_no_client_auth();
     for (protocols, expected) in [(&["h2", "http/1.1"][..], [1, 0, 5]), (&["http/1.1"], [1, 5, 0])]
     {
-        let (address, counts) = serve(protocols).await;
+        let (address, counts) = serve(&identity, protocols).await;
         let link = link(address, HttpClient::with_tls(&config));
         let caller = Caller::new("{}");
         for _ in 0..5 {
@@ -104,7 +109,7 @@ async fn both_http_versions_reuse_their_connection() {
 
 #[tokio::test]
 async fn an_unknown_authority_is_refused() {
-    let (address, counts) = serve(&["h2"]).await;
+    let (address, counts) = serve(&identity(), &["h2"]).await;
     let link = link(address, HttpClient::new().unwrap());
     let refused = Caller::new("{}").send(&link, "tools/list", "{}").await.unwrap_err();
     assert!(matches!(refused, LinkFault::Unreachable(_)), "{refused:?}");
