@@ -268,6 +268,26 @@ mod tests {
     }
 
     #[test]
+    fn a_server_is_touched_only_by_those_who_may_do_something_there() {
+        let roles = vec![
+            role("ci", &["token:ci"], &["git*/get_*", "resource:files/*"], &["github/*"]),
+            role("none", &["token:none"], &[], &[]),
+        ];
+        let policy = Policy::new(roles).unwrap();
+        let touches = |id, roles: &[&str], server| {
+            let roles: Vec<String> = roles.iter().map(|role| (*role).into()).collect();
+            policy.may_touch(&PrincipalView { id, roles: &roles }, server)
+        };
+        assert!(touches("token:ci", &[], "gitlab"));
+        assert!(touches("token:ci", &[], "files"));
+        assert!(!touches("token:ci", &[], "mail"));
+        assert!(!touches("token:none", &[], "files"));
+        assert!(!touches("loopback", &[], "files"), "roles are configured");
+        assert!(touches("owner", &[], "mail"));
+        assert!(touches("token:x", &["all"], "mail"));
+    }
+
+    #[test]
     fn default_is_deny_and_deny_wins() {
         let policy = Policy::new(vec![
             role("dev", &["token:ci"], &["github/*"], &["github/delete_*"]),
