@@ -295,6 +295,8 @@ struct Hearing {
 impl Hearing {
     /// Whether the server watches the resource now.
     async fn subscribe(&mut self, uri: &str) -> Result<bool, LinkFault> {
+        let session = self.session.clone();
+        let _telling = session.listeners.telling.lock().await;
         self.uris.push(uri.to_owned());
         if !self.session.listeners.retain_uri(uri) {
             return Ok(true);
@@ -323,6 +325,11 @@ impl Drop for Hearing {
         let session = self.session.clone();
         runtime.spawn(async move {
             for uri in last {
+                let _telling = session.listeners.telling.lock().await;
+                // Somebody else began to listen in the meantime.
+                if session.listeners.is_watched(&uri) {
+                    continue;
+                }
                 let params = format!("{{\"uri\":{}}}", mcp::quote(&uri));
                 let asking = session.ask_server("resources/unsubscribe", &params);
                 let _ = timeout(UNSUBSCRIBE, asking).await;

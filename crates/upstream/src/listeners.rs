@@ -16,6 +16,8 @@ pub(crate) struct Listeners {
     list: Mutex<Vec<Listener>>,
     /// Listeners of each resource that the server was asked to watch.
     uris: Mutex<HashMap<String, usize>>,
+    /// Held while the server is told, so that an end and a new beginning can't overtake each other.
+    pub telling: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,11 @@ impl Listeners {
         let count = uris.entry(uri.to_owned()).or_default();
         *count += 1;
         *count == 1
+    }
+
+    /// Whether anybody listens to a resource.
+    pub fn is_watched(&self, uri: &str) -> bool {
+        lock(&self.uris).contains_key(uri)
     }
 
     /// The reverse; true for the last.
