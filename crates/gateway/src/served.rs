@@ -109,14 +109,16 @@ fn launch(entry: &Server) -> Result<Launch, vault::VaultFault> {
         return Ok(Arc::new(|_| Err("not a local server".into())));
     };
     let environment = vault::Environment::new(env)?;
+    let name = entry.name.clone();
     Ok(Arc::new(move |_| {
         let env = environment.resolve().map_err(|fault| fault.to_string())?;
         let profile = sandbox::Profile {
-            command: command.clone(),
             args: args.clone(),
             env: env.into_iter().map(|(name, value)| (name, value.expose().to_owned())).collect(),
             cwd: cwd.clone(),
+            level: sandbox::Level::Off,
+            ..sandbox::Profile::new(name.as_str(), &command)
         };
-        sandbox::spawn(&profile).map_err(|fault| fault.to_string())
+        Ok(sandbox::spawn(&profile).map_err(|fault| fault.to_string())?.child)
     }))
 }

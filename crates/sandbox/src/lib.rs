@@ -3,16 +3,23 @@
 //! What is confined now: the environment, the descriptors, core dumps, and the life of the process
 //! (its group ends with it, and it ends with the gateway). What is not, [`posture`] says.
 
+mod fault;
 mod launcher;
 mod posture;
 mod profile;
 mod resolve;
 #[cfg(unix)]
 mod signal;
+mod sockets;
 mod spawn;
 
+pub use fault::{Layer, LayerFault, SpawnFault};
 pub use posture::{Protection, State, posture};
-pub use profile::Profile;
+pub use profile::{Level, Limits, Network, Profile, Request};
 #[cfg(unix)]
 pub use signal::{Signal, terminate};
-pub use spawn::spawn;
+pub use sockets::{GateSockets, PROXY_PORT};
+pub use spawn::{Spawned, spawn};
+
+/// The first argument of a program that is to become a jail.
+pub const JAIL: &str = "__jail";

@@ -1,37 +1,134 @@
-//! What is to run.
+//! What is to run, and what it may touch.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-/// A local server's command. `Debug` prints no values of the environment: they may be secrets.
+/// A local server's command and its bounds. `Debug` prints no values of the environment and no
+/// contents of files: they may be secrets.
 #[derive(Clone)]
 pub struct Profile {
+    /// The server's name: names its control group, and as root its user id.
+    pub name: String,
     /// A name that is looked for on `PATH`, or a path.
     pub command: String,
     /// Its arguments.
     pub args: Vec<String>,
     /// Variables beyond the allow-list, or instead of what it would pass.
     pub env: Vec<(String, String)>,
-    /// Where it runs; the gateway's own folder when `None`.
+    /// Where it runs. `None`: its private `/tmp`, or the gateway's own folder at [`Level::Off`].
     pub cwd: Option<PathBuf>,
+    /// How strictly it is confined.
+    pub level: Level,
+    /// Files and folders that it may read, beside its runtime and its own program.
+    pub read: Vec<PathBuf>,
+    /// Files and folders that it may read and change.
+    pub write: Vec<PathBuf>,
+    /// Files that exist only in the jail, read-only: the absolute path there, and the contents.
+    pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// What it reaches.
+    pub network: Network,
+    /// What it may use up.
+    pub limits: Limits,
+    /// The program that becomes the jail: it calls [`crate::jail_main`] when its first argument is
+    /// [`crate::JAIL`]. `None`: this very program.
+    pub jailer: Option<PathBuf>,
+}
+
+/// How strictly a server is confined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Every layer: namespaces with a root file system of its own, Landlock, seccomp, limits.
+    #[default]
+    Strong,
+    /// Landlock, seccomp and limits, without namespaces. No network and no Unix sockets at all, since
+    /// without a network namespace neither UDP nor abstract sockets can be confined otherwise.
+    Basic,
+    /// None: the gateway's user's rights. Environment, descriptors and the process's end are
+    /// still looked after.
+    Off,
+}
+
+impl Level {
+    /// As it is written in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Strong => "strong",
+            Level::Basic => "basic",
+            Level::Off => "off",
+        }
+    }
+}
+
+/// What a server reaches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Network {
+    /// Nothing; it can't even make an internet socket.
+    #[default]
+    None,
+    /// Sockets in its own network namespace, on which somebody outside accepts. Whatever address it
+    /// connects to, the connection ends at one of them or nowhere. Needs [`Level::Strong`].
+    Gate(Request),
+}
+
+/// Which sockets are wanted inside of the jail's network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Request {
+    /// TCP ports, at most 64, on which connections to any address are accepted.
+    pub tcp: Vec<u16>,
+    /// TCP on 127.0.0.1:3128, for an HTTP proxy.
+    pub proxy: bool,
+    /// UDP and TCP on 127.0.0.1:53, which `/etc/resolv.conf` in the jail names.
+    pub dns: bool,
+}
+
+/// What a server may use up. What can't be enforced on this machine, [`crate::posture`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Limits {
+    /// Memory of all its processes together, in bytes. Without control groups: of each process.
+    pub memory: u64,
+    /// Processes and threads.
+    pub processes: u64,
+    /// Open files of each process.
+    pub descriptors: u64,
+    /// The longest file that it may write, and the size of its private `/tmp`, in bytes.
+    pub disk: u64,
+    /// Processor time, in percent of one core; `None`: whatever is free. Needs control groups.
+    pub cpu: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { memory: 1 << 30, processes: 128, descriptors: 1024, disk: 256 << 20, cpu: None }
+    }
 }
 
 impl fmt::Debug for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
+        let env: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
+        let files: Vec<_> = self.files.iter().map(|(path, _)| path).collect();
         f.debug_struct("Profile")
+            .field("name", &self.name)
             .field("command", &self.command)
             .field("args", &self.args)
-            .field("env", &names)
+            .field("env", &env)
             .field("cwd", &self.cwd)
-            .finish()
+            .field("level", &self.level)
+            .field("read", &self.read)
+            .field("write", &self.write)
+            .field("files", &files)
+            .field("network", &self.network)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
-/// Variables of the gateway's own environment that a server gets: what programs need to find themselves
-/// and to speak the user's language, and nothing that holds a secret.
+/// Variables of the gateway's own environment that a server gets at [`Level::Off`]: what programs
+/// need to find themselves and to speak the user's language, and nothing that holds a secret.
 const PASSED: [&str; 7] = ["HOME", "LANG", "PATH", "TERM", "TMPDIR", "TZ", "USER"];
+/// What a confined server gets of it: its home, its user and its `PATH` are the jail's.
+const PASSED_CONFINED: [&str; 3] = ["LANG", "TERM", "TZ"];
 /// What Windows programs do not start without.
 const PASSED_WINDOWS: [&str; 8] = [
     "APPDATA",
@@ -44,19 +141,39 @@ const PASSED_WINDOWS: [&str; 8] = [
     "USERPROFILE",
 ];
 
-fn is_passed(name: &str) -> bool {
-    PASSED.contains(&name)
-        || name.starts_with("LC_")
-        || (cfg!(windows) && PASSED_WINDOWS.contains(&name.to_ascii_uppercase().as_str()))
-}
-
 impl Profile {
-    /// The whole environment of the process.
+    /// A command with every bound at its default: confined strongly, reading and reaching nothing.
+    pub fn new(name: impl Into<String>, command: impl Into<String>) -> Profile {
+        Profile {
+            name: name.into(),
+            command: command.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            cwd: None,
+            level: Level::default(),
+            read: Vec::new(),
+            write: Vec::new(),
+            files: Vec::new(),
+            network: Network::default(),
+            limits: Limits::default(),
+            jailer: None,
+        }
+    }
+
+    /// The variables of our own that the process gets, and those of the profile instead of or beside
+    /// them.
     pub(crate) fn environment(&self) -> Vec<(OsString, OsString)> {
         let explicit = |name: &OsString| self.env.iter().any(|(ours, _)| name == ours.as_str());
         std::env::vars_os()
-            .filter(|(name, _)| name.to_str().is_some_and(is_passed) && !explicit(name))
+            .filter(|(name, _)| name.to_str().is_some_and(|n| self.passes(n)) && !explicit(name))
             .chain(self.env.iter().map(|(name, value)| (name.into(), value.into())))
             .collect()
+    }
+
+    fn passes(&self, name: &str) -> bool {
+        let passed: &[&str] = if self.level == Level::Off { &PASSED } else { &PASSED_CONFINED };
+        passed.contains(&name)
+            || name.starts_with("LC_")
+            || (cfg!(windows) && PASSED_WINDOWS.contains(&name.to_ascii_uppercase().as_str()))
     }
 }

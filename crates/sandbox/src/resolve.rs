@@ -11,8 +11,7 @@ pub(crate) fn resolve(
     path: Option<&OsStr>,
     cwd: Option<&Path>,
 ) -> io::Result<PathBuf> {
-    let missing =
-        || io::Error::new(io::ErrorKind::NotFound, format!("{command}: command not found"));
+    let missing = || io::Error::new(io::ErrorKind::NotFound, "command not found");
     if command.is_empty() || command.contains('\0') {
         return Err(missing());
     }

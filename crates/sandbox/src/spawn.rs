@@ -6,14 +6,32 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use crate::Profile;
 use crate::launcher::launch;
 use crate::resolve::resolve;
+use crate::{GateSockets, Level, Network, Profile, SpawnFault};
+
+/// A started server.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its process: stdin, stdout and stderr piped.
+    pub child: Child,
+    /// The sockets of its network namespace, if the profile asked for some.
+    pub gate: Option<GateSockets>,
+}
 
 /// Starts a fresh process: its environment cleared but for an allow-list, stdin, stdout and stderr
 /// piped, in a session and process group of its own, dying with the gateway, without core dumps.
 /// Must be called inside a tokio runtime.
-pub fn spawn(profile: &Profile) -> io::Result<Child> {
+pub fn spawn(profile: &Profile) -> Result<Spawned, SpawnFault> {
+    if profile.level != Level::Strong && profile.network != Network::None {
+        return Err(SpawnFault::Level("a network through the gate needs the level \"strong\""));
+    }
+    let child = start(profile)
+        .map_err(|error| SpawnFault::Command { command: profile.command.clone(), error })?;
+    Ok(Spawned { child, gate: None })
+}
+
+fn start(profile: &Profile) -> io::Result<Child> {
     let environment = profile.environment();
     let path =
         environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
@@ -100,10 +118,10 @@ mod tests {
 
     fn shell(script: &str) -> Profile {
         Profile {
-            command: "sh".into(),
             args: vec!["-c".into(), script.into()],
             env: vec![("MINE".into(), "value".into())],
-            cwd: None,
+            level: Level::Off,
+            ..Profile::new("test", "sh")
         }
     }
 
@@ -118,14 +136,14 @@ mod tests {
     async fn environment_is_an_allow_list() {
         // Cargo sets CARGO_MANIFEST_DIR for tests: a variable that is not on the list.
         assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
-        let text = output(spawn(&shell("env")).unwrap()).await;
+        let text = output(spawn(&shell("env")).unwrap().child).await;
         assert!(text.contains("MINE=value\n") && text.contains("PATH="));
         assert!(!text.contains("CARGO"), "{text}");
     }
 
     #[tokio::test]
     async fn own_session_group_and_no_core() {
-        let child = spawn(&shell("cut -d' ' -f1,5,6 /proc/$$/stat; ulimit -c")).unwrap();
+        let child = spawn(&shell("cut -d' ' -f1,5,6 /proc/$$/stat; ulimit -c")).unwrap().child;
         let pid = child.id().unwrap();
         assert_eq!(output(child).await, format!("{pid} {pid} {pid}\n0\n"));
     }
@@ -138,7 +156,7 @@ mod tests {
         // SAFETY: dup gives a fresh descriptor that nobody else owns; it has no CLOEXEC.
         #[expect(unsafe_code, reason = "a leaky descriptor can't be made otherwise")]
         let leaky = unsafe { OwnedFd::from_raw_fd(libc::dup(file.as_raw_fd())) };
-        let text = output(spawn(&shell("ls /proc/self/fd | wc -l")).unwrap()).await;
+        let text = output(spawn(&shell("ls /proc/self/fd | wc -l")).unwrap().child).await;
         // The three pipes, and the folder that ls itself reads.
         assert_eq!(text.trim(), "4");
         drop(leaky);
@@ -146,7 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn ends_with_its_group() {
-        let mut child = spawn(&shell("sleep 600 & echo $!; wait")).unwrap();
+        let mut child = spawn(&shell("sleep 600 & echo $!; wait")).unwrap().child;
         let mut line = Vec::new();
         let stdout = child.stdout.as_mut().unwrap();
         while line.last() != Some(&b'\n') {
@@ -176,7 +194,7 @@ mod tests {
         let runtime = tokio::runtime::Handle::current();
         let asked = std::thread::spawn(move || {
             let _inside = runtime.enter();
-            spawn(&shell("read line; echo still here")).unwrap()
+            spawn(&shell("read line; echo still here")).unwrap().child
         });
         let mut child = asked.join().unwrap();
         // The thread is gone; the process must still answer.
@@ -190,6 +208,10 @@ mod tests {
         let mut profile = shell("true");
         assert!(!format!("{profile:?}").contains("value"));
         profile.command = "no-such-command-here".into();
-        assert_eq!(spawn(&profile).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let fault = spawn(&profile).unwrap_err();
+        assert!(
+            matches!(&fault, SpawnFault::Command { error, .. } if error.kind() == io::ErrorKind::NotFound),
+            "{fault}"
+        );
     }
 }
