@@ -216,6 +216,7 @@ impl Gateway {
         let lookup = match authenticator.begin(credentials, now) {
             Ok(Step::Verified(verified)) => return Ok(verified),
             Ok(Step::Lookup(lookup)) => lookup,
+            Ok(Step::Jwt(_)) => return Err(Refusal::Authentication(AuthFault::Unknown)),
             Err(fault) => return Err(Refusal::Authentication(fault)),
         };
         let found = self

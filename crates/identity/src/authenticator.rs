@@ -1,6 +1,7 @@
 //! From what a client showed to a verified caller.
 
 use crate::cache::Cache;
+use crate::jwt::Jwt;
 use crate::{AuthFault, Bearer, TokenHash, TokenRecord, Verified};
 
 /// What a request showed.
@@ -14,7 +15,9 @@ pub struct Credentials<'a> {
 
 /// How far authentication came without the store.
 #[derive(Debug)]
-pub enum Step {
+pub enum Step<'a> {
+    /// A provider's token has to be believed first; [`Authenticator::keep`] remembers it.
+    Jwt(Unproven<'a>),
     /// The record with [`Lookup::hash`] is needed; [`Authenticator::finish`] goes on from there.
     Lookup(Lookup),
     /// Done.
@@ -32,6 +35,21 @@ impl Lookup {
     /// What to look up.
     pub fn hash(&self) -> &TokenHash {
         &self.hash
+    }
+}
+
+/// A token that only its issuer's keys can prove.
+#[derive(Debug)]
+pub struct Unproven<'a> {
+    bearer: Bearer<'a>,
+    hash: TokenHash,
+    generation: u64,
+}
+
+impl<'a> Unproven<'a> {
+    /// The token's text.
+    pub fn text(&self) -> &'a str {
+        self.bearer.text()
     }
 }
 
@@ -66,7 +84,7 @@ impl Authenticator {
 
     /// The part that needs no store. A credential that is shown must be good: a bad token is
     /// refused even where none would be needed, since whoever shows one means to be somebody.
-    pub fn begin(&self, credentials: Credentials<'_>, now: u64) -> Result<Step, AuthFault> {
+    pub fn begin<'a>(&self, credentials: Credentials<'a>, now: u64) -> Result<Step<'a>, AuthFault> {
         let Some(header) = credentials.authorization else {
             return if self.loopback_open && credentials.peer_is_loopback {
                 Ok(Step::Verified(self.as_loopback.clone()))
@@ -75,17 +93,26 @@ impl Authenticator {
             };
         };
         let bearer = Bearer::parse(header)?;
-        if !bearer.is_ours() {
+        let ours = bearer.is_ours();
+        if !ours && !Jwt::resembles(bearer.text()) {
             return Err(AuthFault::Unknown);
         }
         let hash = bearer.hash();
         if self.owner == Some(hash) {
             return Ok(Step::Verified(self.as_owner.clone()));
         }
+        let generation = self.cache.generation();
         match self.cache.find(&hash, now) {
             Some(verified) => Ok(Step::Verified(verified)),
-            None => Ok(Step::Lookup(Lookup { hash, generation: self.cache.generation() })),
+            None if ours => Ok(Step::Lookup(Lookup { hash, generation })),
+            None => Ok(Step::Jwt(Unproven { bearer, hash, generation })),
         }
+    }
+
+    /// Remembers who a provider's token proved, up to `until` and never beyond its own end.
+    pub fn keep(&self, token: Unproven<'_>, verified: &Verified, until: u64) {
+        let until = verified.principal().expires().unwrap_or(until).min(until);
+        self.cache.keep(token.hash, verified.clone(), until, token.generation);
     }
 
     /// Goes on with what the store had under [`Lookup::hash`].
@@ -125,7 +152,7 @@ mod tests {
     fn lookup(authenticator: &Authenticator, header: &[u8], now: u64) -> Lookup {
         match authenticator.begin(shown(Some(header), true), now).unwrap() {
             Step::Lookup(lookup) => lookup,
-            Step::Verified(verified) => panic!("{verified:?} without a look-up"),
+            other => panic!("{other:?} without a look-up"),
         }
     }
 

@@ -1,11 +1,16 @@
 //! Why a caller was not let in.
 
+use crate::provider::ProofFault;
+
 /// Why authentication failed. The texts are safe to show to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthFault {
     /// The token's time is over.
     #[error("the token has expired")]
     Expired,
+    /// A token in the query string: it would end in logs and histories (RFC 6750 §5.3).
+    #[error("a token belongs into the Authorization header, not into the URL")]
+    InQuery,
     /// The header is not one visible ASCII token after the scheme.
     #[error("the Authorization header is malformed")]
     Malformed,
@@ -15,6 +20,9 @@ pub enum AuthFault {
     /// The token was revoked.
     #[error("the token was revoked")]
     Revoked,
+    /// A provider's token that is not believed.
+    #[error("{0}")]
+    Proof(ProofFault),
     /// Another scheme than `Bearer`.
     #[error("the Authorization scheme must be Bearer")]
     Scheme,
@@ -33,22 +41,25 @@ impl AuthFault {
             AuthFault::Expired => {
                 r#"Bearer realm="bartizan", error="invalid_token", error_description="the token has expired""#
             }
-            AuthFault::Malformed | AuthFault::TooLong => {
+            AuthFault::InQuery | AuthFault::Malformed | AuthFault::TooLong => {
                 r#"Bearer realm="bartizan", error="invalid_request""#
             }
             AuthFault::Missing | AuthFault::Scheme => r#"Bearer realm="bartizan""#,
             AuthFault::Revoked => {
                 r#"Bearer realm="bartizan", error="invalid_token", error_description="the token was revoked""#
             }
-            AuthFault::Unknown => r#"Bearer realm="bartizan", error="invalid_token""#,
+            AuthFault::Proof(_) | AuthFault::Unknown => {
+                r#"Bearer realm="bartizan", error="invalid_token""#
+            }
         }
     }
 
     /// The HTTP status that goes with it: 400 for a malformed header, otherwise 401.
     pub fn status(self) -> u16 {
         match self {
-            AuthFault::Malformed | AuthFault::TooLong => 400,
+            AuthFault::InQuery | AuthFault::Malformed | AuthFault::TooLong => 400,
             AuthFault::Expired
+            | AuthFault::Proof(_)
             | AuthFault::Missing
             | AuthFault::Revoked
             | AuthFault::Scheme
@@ -60,6 +71,8 @@ impl AuthFault {
     pub fn code(self) -> &'static str {
         match self {
             AuthFault::Expired => "token_expired",
+            AuthFault::InQuery => "token_in_query",
+            AuthFault::Proof(fault) => fault.code(),
             AuthFault::Malformed => "authorization_malformed",
             AuthFault::Missing => "token_missing",
             AuthFault::Revoked => "token_revoked",
@@ -72,7 +85,9 @@ impl AuthFault {
 
 #[cfg(test)]
 mod tests {
-    use super::AuthFault::{self, Expired, Malformed, Missing, Revoked, Scheme, TooLong, Unknown};
+    use super::AuthFault::{
+        self, Expired, InQuery, Malformed, Missing, Revoked, Scheme, TooLong, Unknown,
+    };
 
     #[test]
     fn a_challenge_names_an_error_only_when_a_token_was_shown() {
@@ -84,7 +99,7 @@ mod tests {
             assert!(fault.challenge().contains(r#"error="invalid_token""#));
             assert_eq!(fault.status(), 401);
         }
-        for fault in [Malformed, TooLong] {
+        for fault in [InQuery, Malformed, TooLong] {
             assert!(fault.challenge().contains(r#"error="invalid_request""#));
             assert_eq!(fault.status(), 400);
         }
@@ -92,7 +107,7 @@ mod tests {
 
     #[test]
     fn codes_differ() {
-        let all = [Expired, Malformed, Missing, Revoked, Scheme, TooLong, Unknown];
+        let all = [Expired, InQuery, Malformed, Missing, Revoked, Scheme, TooLong, Unknown];
         let codes: std::collections::BTreeSet<_> = all.into_iter().map(AuthFault::code).collect();
         assert_eq!(codes.len(), all.len());
     }

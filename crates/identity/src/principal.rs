@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::TokenRecord;
+use crate::{Attributes, TokenRecord};
 
 /// What made the caller known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub enum PrincipalKind {
     Owner,
     /// The holder of a token.
     Token,
+    /// A person, by the word of an identity provider.
+    User,
+    /// A program, by the word of an identity provider or by its certificate.
+    Workload,
 }
 
 /// A caller. Cheap to clone.
@@ -24,7 +28,7 @@ struct Facts {
     kind: PrincipalKind,
     id: String,
     partition: Arc<str>,
-    roles: Vec<String>,
+    attributes: Attributes,
 }
 
 impl Principal {
@@ -33,7 +37,8 @@ impl Principal {
         self.0.kind
     }
 
-    /// For people, rules and records: `owner`, `loopback`, `token:ci`.
+    /// For people, rules and records: `owner`, `loopback`, `token:ci`, `user:TENANT/OBJECT` (Entra),
+    /// `user:PROVIDER/SUBJECT`, `workload:PROVIDER/SUBJECT`.
     pub fn id(&self) -> &str {
         &self.0.id
     }
@@ -49,9 +54,76 @@ impl Principal {
         self.0.partition.clone()
     }
 
-    /// Roles that came with the credential.
+    /// The provider's name in the configuration. None for callers that no provider vouches for.
+    pub fn provider(&self) -> Option<&str> {
+        self.0.attributes.provider.as_deref()
+    }
+
+    /// The tenant, where the provider has tenants.
+    pub fn tenant(&self) -> Option<&str> {
+        self.0.attributes.tenant.as_deref()
+    }
+
+    /// Who it is in the provider's own words: `oid` for Entra, otherwise `sub`.
+    pub fn subject(&self) -> Option<&str> {
+        self.0.attributes.subject.as_deref()
+    }
+
+    /// A name to show to people. Its owner or an administrator can change it at will, so no decision may
+    /// rest on it.
+    pub fn name(&self) -> Option<&str> {
+        self.0.attributes.name.as_deref()
+    }
+
+    /// Groups, as the provider names them (object ids for Entra).
+    pub fn groups(&self) -> &[String] {
+        &self.0.attributes.groups
+    }
+
+    /// Roles that came with the credential: those a token was minted with, or a provider's app roles.
     pub fn roles(&self) -> &[String] {
-        &self.0.roles
+        &self.0.attributes.roles
+    }
+
+    /// Scopes that the client was granted.
+    pub fn scopes(&self) -> &[String] {
+        &self.0.attributes.scopes
+    }
+
+    /// The client through which the caller comes, as the issuer names it.
+    pub fn client(&self) -> Option<&str> {
+        self.0.attributes.client.as_deref()
+    }
+
+    /// The authentication context class (`acr`).
+    pub fn acr(&self) -> Option<&str> {
+        self.0.attributes.acr.as_deref()
+    }
+
+    /// How the caller was authenticated (`amr`), such as `pwd` and `mfa`.
+    pub fn amr(&self) -> &[String] {
+        &self.0.attributes.amr
+    }
+
+    /// When the person last gave their credentials (`auth_time`), in seconds since 1970.
+    pub fn authenticated_at(&self) -> Option<u64> {
+        self.0.attributes.authenticated_at
+    }
+
+    /// The first second at which the credential is no longer valid.
+    pub fn expires(&self) -> Option<u64> {
+        self.0.attributes.expires
+    }
+
+    /// For whom the credential was issued: those of a token's audiences that are ours. Where one is the URL
+    /// of a door, the credential is good at that door only.
+    pub fn audiences(&self) -> &[String] {
+        &self.0.attributes.audiences
+    }
+
+    /// Whether the client can answer a claims challenge (Entra's `xms_cc` has `cp1`).
+    pub fn answers_claims_challenges(&self) -> bool {
+        self.0.attributes.answers_claims
     }
 }
 
@@ -82,12 +154,36 @@ impl Verified {
     pub(crate) fn token(record: &TokenRecord) -> Verified {
         let id = format!("token:{}", record.name);
         let partition = format!("{id}#{}", record.hash.short()).into();
-        let roles = record.roles.clone();
-        Verified(Principal(Arc::new(Facts { kind: PrincipalKind::Token, id, partition, roles })))
+        let attributes = Attributes {
+            roles: record.roles.clone(),
+            expires: record.expires,
+            ..Attributes::default()
+        };
+        Verified::of(PrincipalKind::Token, id, partition, attributes)
+    }
+
+    /// A person of whom a provider says `attributes`.
+    pub(crate) fn user(id: String, attributes: Attributes) -> Verified {
+        let partition = id.as_str().into();
+        Verified::of(PrincipalKind::User, id, partition, attributes)
+    }
+
+    /// A program of which a provider says `attributes`.
+    pub(crate) fn workload(id: String, attributes: Attributes) -> Verified {
+        let partition = id.as_str().into();
+        Verified::of(PrincipalKind::Workload, id, partition, attributes)
     }
 
     fn plain(kind: PrincipalKind, id: &str) -> Verified {
-        let facts = Facts { kind, id: id.into(), partition: id.into(), roles: Vec::new() };
-        Verified(Principal(Arc::new(facts)))
+        Verified::of(kind, id.into(), id.into(), Attributes::default())
+    }
+
+    fn of(
+        kind: PrincipalKind,
+        id: String,
+        partition: Arc<str>,
+        attributes: Attributes,
+    ) -> Verified {
+        Verified(Principal(Arc::new(Facts { kind, id, partition, attributes })))
     }
 }

@@ -92,6 +92,10 @@ impl<'a> Bearer<'a> {
         TokenHash::of(self.0)
     }
 
+    pub(crate) fn text(self) -> &'a str {
+        self.0
+    }
+
     /// Whether it could be a token of ours at all: if not, the store need not be asked.
     pub(crate) fn is_ours(self) -> bool {
         self.0.starts_with(PREFIX) && self.0.len() == PREFIX.len() + 43

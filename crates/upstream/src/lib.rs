@@ -18,6 +18,7 @@ mod compose;
 mod connect;
 mod detect;
 mod fault;
+mod fetch;
 mod guard;
 mod inner;
 mod lines;
@@ -43,6 +44,7 @@ mod web;
 
 pub use client::HttpClient;
 pub use fault::LinkFault;
+pub use fetch::Fetch;
 pub use link::Link;
 pub use listen::Subscription;
 pub use settings::{EraChoice, HttpTarget, Launch, LinkLimits};

@@ -1,0 +1,38 @@
+//! What an identity provider says of somebody.
+
+use crate::ProviderName;
+use crate::jwt::Claims;
+
+/// What is known of a caller beside who it is. Empty where nobody said anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is documented at its getter in `Principal`")]
+pub struct Attributes {
+    pub provider: Option<String>,
+    pub tenant: Option<String>,
+    pub subject: Option<String>,
+    pub name: Option<String>,
+    pub groups: Vec<String>,
+    pub roles: Vec<String>,
+    pub scopes: Vec<String>,
+    pub client: Option<String>,
+    pub acr: Option<String>,
+    pub amr: Vec<String>,
+    pub authenticated_at: Option<u64>,
+    pub expires: Option<u64>,
+    pub audiences: Vec<String>,
+    pub answers_claims: bool,
+}
+
+impl Attributes {
+    /// What every token says.
+    pub(crate) fn of(provider: &ProviderName, subject: &str, claims: &Claims) -> Attributes {
+        Attributes {
+            provider: Some(provider.as_str().to_owned()),
+            subject: Some(subject.to_owned()),
+            authenticated_at: claims.time("auth_time"),
+            expires: Some(claims.expires()),
+            audiences: claims.audiences().to_vec(),
+            ..Attributes::default()
+        }
+    }
+}
