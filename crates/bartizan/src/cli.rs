@@ -143,6 +143,9 @@ folder: name the file with --config if it is meant.")]
     /// The record of calls
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Look at texts as the detectors do
+    #[command(subcommand)]
+    Inspect(crate::command::inspect::InspectCommand),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example: bartizan completions bash > ~/.local/share/bash-completion/completions/bartizan"

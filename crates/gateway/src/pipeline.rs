@@ -150,7 +150,7 @@ impl Gateway {
             bytes: self.current().config.limits.message_bytes,
             ..inspect::Limits::RESULT
         };
-        let unsafe_result = |finding: inspect::Finding| Refusal::ResultUnsafe {
+        let unsafe_result = |finding: inspect::Exceeded| Refusal::ResultUnsafe {
             rule: finding.rule,
             detail: finding.message.into_owned(),
         };

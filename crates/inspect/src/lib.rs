@@ -1,14 +1,27 @@
 //! Is it safe?
 //!
-//! At this stage: limits of size and structure on arguments and results. What was inspected
-//! comes back as a value that only this crate makes, and that is what is sent on.
+//! Two answers. *Limits* of size and structure are hard: what passes them comes back as a value that only
+//! this crate makes, and that is what is sent on. *Findings* say what a definition, arguments or a result
+//! look like: a [`Scanner`] reads a text once in all its forms ([`normalise`]), by rules that are data
+//! ([`rules`]) and by a small model ([`model`]). What a finding leads to is configured elsewhere.
 #![forbid(unsafe_code)]
 
+mod arguments;
+mod finding;
+pub mod model;
+mod normalise;
+mod personal;
+pub mod rules;
+mod scan;
 mod structure;
 
 use std::borrow::Cow;
 
 use mcp::Json;
+
+pub use finding::{Class, Finding, Severity, Surface, worst};
+pub use rules::{Rule, RuleFault};
+pub use scan::{Scanner, ScannerFault, Stream};
 
 /// What arguments or a result may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +47,10 @@ impl Limits {
         Limits { bytes: 32 << 20, depth: 64, members: 100_000, string_bytes: 32 << 20 };
 }
 
-/// Why something was stopped.
+/// A limit that was passed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct Finding {
+pub struct Exceeded {
     /// The rule: `limit.bytes`, `limit.depth`, `limit.members` or `limit.string`.
     pub rule: &'static str,
     /// One sentence, safe for the client.
@@ -68,7 +81,7 @@ impl<'a> InspectedResult<'a> {
 pub fn inspect_arguments<'a>(
     arguments: Json<'a>,
     limits: &Limits,
-) -> Result<Inspected<'a>, Finding> {
+) -> Result<Inspected<'a>, Exceeded> {
     structure::check(arguments.text(), limits)?;
     Ok(Inspected(arguments))
 }
@@ -77,7 +90,13 @@ pub fn inspect_arguments<'a>(
 pub fn inspect_result<'a>(
     result: Json<'a>,
     limits: &Limits,
-) -> Result<InspectedResult<'a>, Finding> {
+) -> Result<InspectedResult<'a>, Exceeded> {
     structure::check(result.text(), limits)?;
     Ok(InspectedResult(result))
+}
+
+/// A text as rules and model see it first: escapes resolved, invisible characters dropped, case and
+/// compatibility forms folded. For those who train the model.
+pub fn folded(text: &str) -> String {
+    normalise::fold(text).0.text.into_owned()
 }

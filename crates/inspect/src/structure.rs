@@ -2,10 +2,10 @@
 
 use memchr::memchr2;
 
-use crate::{Finding, Limits};
+use crate::{Exceeded, Limits};
 
 /// Checks a JSON text that was read strictly.
-pub(crate) fn check(text: &str, limits: &Limits) -> Result<(), Finding> {
+pub(crate) fn check(text: &str, limits: &Limits) -> Result<(), Exceeded> {
     if text.len() > limits.bytes {
         return Err(finding("limit.bytes", "longer than", limits.bytes, "bytes"));
     }
@@ -29,7 +29,7 @@ fn opening(bytes: &[u8]) -> usize {
     bytes.chunks(128).map(count).sum()
 }
 
-fn walk(bytes: &[u8], limits: &Limits) -> Result<(), Finding> {
+fn walk(bytes: &[u8], limits: &Limits) -> Result<(), Exceeded> {
     let deepest = limits.depth.min(Limits::DEEPEST);
     // How many members or items the open objects and arrays have so far.
     let mut counts = [0_usize; Limits::DEEPEST];
@@ -77,7 +77,7 @@ fn is_empty(bytes: &[u8], at: usize) -> bool {
     matches!(next, Some(b'}' | b']'))
 }
 
-fn within(count: usize, limits: &Limits) -> Result<(), Finding> {
+fn within(count: usize, limits: &Limits) -> Result<(), Exceeded> {
     if count <= limits.members {
         return Ok(());
     }
@@ -104,8 +104,8 @@ fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
     bytes.len()
 }
 
-fn finding(rule: &'static str, what: &str, limit: usize, unit: &str) -> Finding {
-    Finding { rule, message: format!("{what} {limit} {unit}").into() }
+fn finding(rule: &'static str, what: &str, limit: usize, unit: &str) -> Exceeded {
+    Exceeded { rule, message: format!("{what} {limit} {unit}").into() }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod audit;
 mod call;
 mod check;
+pub mod inspect;
 mod posture;
 mod servers;
 mod stdio;
@@ -45,6 +46,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Config(ConfigCommand::Reference) => print::text(&config::reference::page()),
         Command::Config(ConfigCommand::Schema) => print::json(&config::reference::schema()),
         Command::DemoServer => Ok(demo_server::run()?),
+        Command::Inspect(command) => inspect::run(global, command),
         Command::List { offline } => servers::list(global, offline),
         Command::Posture => posture::run(global),
         Command::Remove { name } => servers::remove(global, &name),

@@ -22,7 +22,7 @@ fn the_configuration_reference_is_fresh() {
     fresh("docs/configuration.md", &Home::new().run(&["config", "reference"]).ok().out);
 }
 
-const COMMANDS: [&[&str]; 23] = [
+const COMMANDS: [&[&str]; 28] = [
     &["up"],
     &["add"],
     &["remove"],
@@ -43,6 +43,11 @@ const COMMANDS: [&[&str]; 23] = [
     &["audit", "verify"],
     &["audit", "prove"],
     &["audit", "check"],
+    &["inspect", "text"],
+    &["inspect", "file"],
+    &["inspect", "score"],
+    &["inspect", "test"],
+    &["inspect", "rules"],
     &["completions"],
     &["version"],
     &[],

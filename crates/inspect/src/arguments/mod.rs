@@ -1,0 +1,133 @@
+//! Arguments, judged by what each parameter takes: a path is looked at as a path, a URL as a URL. Free text
+//! may say anything, so it is not judged here.
+
+mod address;
+mod checks;
+mod kind;
+mod path;
+
+use std::{ops::Range, sync::Arc};
+
+use mcp::{Json, Kind as Shape};
+
+pub(crate) use checks::Checks;
+use kind::{Parameter, parameter};
+
+use crate::{Class, Finding, Severity, normalise::Views};
+
+/// Longer values are text or data, whatever their parameter is called.
+const LONGEST: usize = 4096;
+/// Findings of one call, at most.
+const MOST: usize = 32;
+
+/// What is wrong with a value.
+pub(crate) struct Verdict {
+    pub(crate) rule: &'static str,
+    pub(crate) severity: Severity,
+    pub(crate) message: &'static str,
+}
+
+/// Judges every string of `arguments`; `schema` is the tool's input schema.
+pub(crate) fn find(
+    checks: &Checks,
+    arguments: Json<'_>,
+    schema: Option<Json<'_>>,
+    found: &mut Vec<Finding>,
+) {
+    let mut walk = Walk { checks, whole: arguments.text(), found };
+    walk.value(arguments, "", schema);
+}
+
+struct Walk<'a, 'f> {
+    checks: &'a Checks,
+    whole: &'a str,
+    found: &'f mut Vec<Finding>,
+}
+
+impl Walk<'_, '_> {
+    fn value(&mut self, value: Json<'_>, name: &str, schema: Option<Json<'_>>) {
+        if self.found.len() >= MOST {
+            return;
+        }
+        match value.kind() {
+            Shape::Object => {
+                let properties = schema.and_then(|schema| schema.get("properties"));
+                for (name, member) in value.members() {
+                    if name == "__proto__" {
+                        self.push(place(self.whole, member), checks::PROTOTYPE);
+                    }
+                    self.value(member, &name, properties.and_then(|all| all.get(&name)));
+                }
+            }
+            Shape::Array => {
+                let items = schema.and_then(|schema| schema.get("items"));
+                value.items().for_each(|item| self.value(item, name, items));
+            }
+            Shape::String => {
+                let Some(text) = value.string() else { return };
+                if text.len() <= LONGEST && !is_plain(&text) {
+                    self.string(&text, parameter(name, schema, &text), place(self.whole, value));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn string(&mut self, text: &str, parameter: Parameter, at: Range<usize>) {
+        if parameter == Parameter::Text {
+            return;
+        }
+        // As it is, and in each form that a server may decode it to.
+        let mut verdicts = Vec::new();
+        self.judge(text, parameter, &mut verdicts);
+        let (views, _) = Views::of(text);
+        for view in &views.views {
+            if view.text != text {
+                self.judge(&view.text, parameter, &mut verdicts);
+            }
+        }
+        verdicts.into_iter().for_each(|verdict| self.push(at.clone(), verdict));
+    }
+
+    fn judge(&self, text: &str, parameter: Parameter, verdicts: &mut Vec<Verdict>) {
+        if parameter == Parameter::Path {
+            path::judge(text, verdicts);
+        }
+        if parameter == Parameter::Url || text.contains("://") {
+            address::judge(text, verdicts);
+        }
+        self.checks.judge(text, parameter, verdicts);
+    }
+
+    fn push(&mut self, at: Range<usize>, verdict: Verdict) {
+        if self.found.iter().any(|known| &*known.rule == verdict.rule && known.at == at) {
+            return;
+        }
+        self.found.push(Finding {
+            rule: Arc::from(verdict.rule),
+            class: Class::Argument,
+            severity: verdict.severity,
+            at,
+            via: "plain".into(),
+            message: Arc::from(verdict.message),
+        });
+    }
+}
+
+/// Where a part of the arguments stands in them.
+fn place(whole: &str, part: Json<'_>) -> Range<usize> {
+    let start =
+        (part.text().as_ptr() as usize).saturating_sub(whole.as_ptr() as usize).min(whole.len());
+    start..(start + part.text().len()).min(whole.len())
+}
+
+/// Letters, digits and the marks of names and sentences: nothing here can break out of anything.
+fn is_plain(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b" ,_@+?!.-".contains(byte))
+        && !bytes.windows(2).any(|pair| pair == b".." || pair == b"--")
+        && !(bytes.first() == Some(&b'.') || bytes.len() > 16 && !bytes.contains(&b' '))
+        && !(bytes.starts_with(b"rm ")
+            || bytes.starts_with(b"drop ")
+            || bytes.starts_with(b"DROP "))
+}

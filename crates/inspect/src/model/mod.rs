@@ -1,0 +1,247 @@
+//! A small statistical model: what rules can't name, paraphrases mostly, it finds by likeness.
+//!
+//! Words, pairs and triples of words and pieces of words are hashed into a table of small vectors. Their
+//! sum over a window of the text goes through one hidden layer. The worst window decides, so a sentence in
+//! a long document counts as much as one alone. The trainer is `crates/inspect/train`.
+
+mod features;
+
+use std::ops::Range;
+
+pub use features::{BUCKETS, Token, tokens};
+
+use crate::{Severity, Surface};
+
+/// The id of findings that the model makes.
+pub(crate) const RULE: &str = "model.injection";
+pub(crate) const MESSAGE: &str =
+    "Text that reads like instructions to the model, or like an attack.";
+
+/// Width of a vector of the table, and of the hidden layer.
+pub const WIDTH: usize = 16;
+/// Tokens by which windows move.
+pub const STRIDE: usize = 10;
+/// Strides of one window.
+pub const STRIDES: usize = 4;
+/// Surfaces that have a head: definition, prompt, result.
+pub const HEADS: usize = 3;
+
+const MAGIC: &[u8; 8] = b"bztmodl1";
+const BYTES: usize = 8 + 4 * PARAMETERS + Known::BYTES + BUCKETS * WIDTH;
+/// Scales of the table's columns; for each head: hidden biases, output weights, output bias, two thresholds.
+const PARAMETERS: usize = WIDTH + HEADS * (2 * WIDTH + 3);
+
+/// Why bytes are not a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a model of this version: it has {0} bytes, {BYTES} are expected behind {MAGIC:?}")]
+pub struct ModelFault(usize);
+
+/// Which features were met in training. What was not says nothing: its row belongs to others.
+#[derive(Clone)]
+pub struct Known(Vec<u64>);
+
+impl Known {
+    const BITS: u32 = 21;
+    const BYTES: usize = 1 << (Self::BITS - 3);
+
+    /// Nothing is known.
+    pub fn nothing() -> Known {
+        Known(vec![0; Self::BYTES / 8])
+    }
+
+    /// Where the feature is noted.
+    pub fn place(feature: u32) -> usize {
+        (feature >> (32 - Self::BITS)) as usize
+    }
+
+    /// Notes a place.
+    pub fn add(&mut self, place: usize) {
+        if let Some(bits) = self.0.get_mut(place / 64) {
+            *bits |= 1 << (place % 64);
+        }
+    }
+
+    /// Whether the feature, or one that shares its place, was noted.
+    pub fn has(&self, feature: u32) -> bool {
+        let place = Self::place(feature);
+        self.0.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1)
+    }
+}
+
+/// The trained weights.
+pub struct Model {
+    known: Known,
+    table: Vec<[i8; WIDTH]>,
+    scales: [f32; WIDTH],
+    heads: [Head; HEADS],
+}
+
+/// What judges one surface.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Head {
+    /// Of the hidden layer.
+    pub hidden: [f32; WIDTH],
+    /// From the hidden layer to the answer.
+    pub output: [f32; WIDTH],
+    /// Of the answer.
+    pub bias: f32,
+    /// From here on [`Severity::Medium`].
+    pub medium: f32,
+    /// From here on [`Severity::High`].
+    pub high: f32,
+}
+
+/// What the model says of a text.
+pub(crate) struct Judged {
+    pub(crate) severity: Severity,
+    /// The worst window.
+    pub(crate) at: Range<usize>,
+}
+
+/// The head of a surface; arguments have none, they are judged by their types.
+pub fn head(surface: Surface) -> Option<usize> {
+    match surface {
+        Surface::Arguments => None,
+        Surface::Definition => Some(0),
+        Surface::Prompt => Some(1),
+        Surface::Result => Some(2),
+    }
+}
+
+impl Model {
+    /// The weights that come with Bartizan.
+    pub fn bundled() -> Result<Model, ModelFault> {
+        Model::read(include_bytes!("weights.bin"))
+    }
+
+    /// Reads what [`Model::write`] wrote.
+    pub fn read(bytes: &[u8]) -> Result<Model, ModelFault> {
+        let fault = ModelFault(bytes.len());
+        let body = bytes.strip_prefix(MAGIC).filter(|_| bytes.len() == BYTES).ok_or(fault)?;
+        let (parameters, rest) = body.split_at(4 * PARAMETERS);
+        let (known, table) = rest.split_at(Known::BYTES);
+        let word =
+            |eight: &[u8]| eight.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        let known = Known(known.chunks_exact(8).map(word).collect());
+        let mut numbers = parameters
+            .chunks_exact(4)
+            .map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]));
+        let mut next = || numbers.next().unwrap_or_default();
+        let scales = std::array::from_fn(|_| next());
+        let heads = std::array::from_fn(|_| Head {
+            hidden: std::array::from_fn(|_| next()),
+            output: std::array::from_fn(|_| next()),
+            bias: next(),
+            medium: next(),
+            high: next(),
+        });
+        let row = |row: &[u8]| std::array::from_fn(|column| row[column] as i8);
+        let table = table.chunks_exact(WIDTH).map(row).collect();
+        Ok(Model { known, table, scales, heads })
+    }
+
+    /// Quantises trained weights.
+    pub fn write(known: &Known, table: &[[f32; WIDTH]], heads: &[Head; HEADS]) -> Vec<u8> {
+        let mut scales = [0_f32; WIDTH];
+        for row in table {
+            for (scale, weight) in scales.iter_mut().zip(row) {
+                *scale = scale.max(weight.abs() / 127.0);
+            }
+        }
+        let mut bytes = MAGIC.to_vec();
+        let mut push = |number: f32| bytes.extend(number.to_le_bytes());
+        scales.into_iter().for_each(&mut push);
+        for head in heads {
+            head.hidden.into_iter().chain(head.output).for_each(&mut push);
+            [head.bias, head.medium, head.high].into_iter().for_each(&mut push);
+        }
+        bytes.extend(known.0.iter().flat_map(|word| word.to_le_bytes()));
+        for row in table {
+            bytes.extend(row.iter().zip(scales).map(|(weight, scale)| {
+                (weight / scale.max(f32::MIN_POSITIVE)).round().clamp(-127.0, 127.0) as i8 as u8
+            }));
+        }
+        bytes
+    }
+
+    pub(crate) fn judge(&self, surface: Surface, text: &str) -> Option<Judged> {
+        let head = &self.heads[head(surface)?];
+        let (worst, at) = self.worst(head, text)?;
+        let severity = match worst {
+            worst if worst >= head.high => Severity::High,
+            worst if worst >= head.medium => Severity::Medium,
+            _ => return None,
+        };
+        Some(Judged { severity, at })
+    }
+
+    /// The score of the worst window, for calibration: a logit.
+    pub fn score(&self, surface: Surface, text: &str) -> Option<f32> {
+        self.worst(&self.heads[head(surface)?], text).map(|(worst, _)| worst)
+    }
+
+    fn worst(&self, head: &Head, text: &str) -> Option<(f32, Range<usize>)> {
+        // Sums of the last strides; a window is all of them together.
+        let mut ring = [Stride::default(); STRIDES];
+        let mut at = 0;
+        let mut worst: Option<(f32, Range<usize>)> = None;
+        let mut strides = 0;
+        let mut judge = |ring: &[Stride; STRIDES]| {
+            let score = self.window(head, ring);
+            if worst.as_ref().is_none_or(|(known, _)| score > *known) {
+                let used = ring.iter().filter(|stride| stride.tokens > 0);
+                let from = used.clone().map(|stride| stride.from).min().unwrap_or(0);
+                worst = Some((score, from..used.map(|stride| stride.until).max().unwrap_or(0)));
+            }
+        };
+        tokens(text, |token| {
+            let stride = &mut ring[at];
+            if stride.tokens == 0 {
+                stride.from = token.at.start;
+            }
+            for feature in token.features.iter().filter(|feature| self.known.has(**feature)) {
+                let row = &self.table[*feature as usize % BUCKETS];
+                for (sum, weight) in stride.sum.iter_mut().zip(row) {
+                    *sum += i32::from(*weight);
+                }
+            }
+            stride.features += token.features.len();
+            stride.until = token.at.end;
+            stride.tokens += 1;
+            if stride.tokens == STRIDE {
+                strides += 1;
+                if strides >= STRIDES {
+                    judge(&ring);
+                }
+                at = (at + 1) % STRIDES;
+                ring[at] = Stride::default();
+            }
+        });
+        let rest = ring.iter().any(|stride| stride.tokens > 0 && stride.tokens < STRIDE);
+        if rest || strides < STRIDES && strides > 0 {
+            judge(&ring);
+        }
+        worst
+    }
+
+    fn window(&self, head: &Head, ring: &[Stride; STRIDES]) -> f32 {
+        let features: usize = ring.iter().map(|stride| stride.features).sum();
+        let share = 1.0 / (features.max(1) as f32).sqrt();
+        let mut answer = head.bias;
+        for column in 0..WIDTH {
+            let sum: i32 = ring.iter().map(|stride| stride.sum[column]).sum();
+            let hidden = sum as f32 * self.scales[column] * share + head.hidden[column];
+            answer += hidden.max(0.0) * head.output[column];
+        }
+        answer
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Stride {
+    sum: [i32; WIDTH],
+    features: usize,
+    tokens: usize,
+    from: usize,
+    until: usize,
+}

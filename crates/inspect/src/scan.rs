@@ -1,0 +1,424 @@
+//! One pass over all views of a text, however many rules there are.
+
+use std::{ops::Range, sync::Arc};
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+
+use mcp::Json;
+
+use crate::{
+    Class, Finding, Rule, Severity, Surface,
+    arguments::{self, Checks},
+    model::{self, Model, ModelFault},
+    normalise::{Fold, Hidden, Step, View, Views},
+    personal,
+    rules::{self, RuleFault, RuleReason},
+};
+
+/// What one text is read by: all rules in one automaton, and the model.
+pub struct Scanner {
+    rules: Vec<Rule>,
+    automaton: AhoCorasick,
+    /// For each literal of the automaton, what to do where it is found.
+    targets: Vec<Vec<Target>>,
+    model: Option<Model>,
+    checks: Checks,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Target {
+    Rule(usize),
+    Reread(Reread),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reread {
+    Reversed,
+    Rot13,
+}
+
+/// Why a scanner could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScannerFault {
+    /// The model's weights.
+    #[error(transparent)]
+    Model(#[from] ModelFault),
+    /// The rules.
+    #[error(transparent)]
+    Rule(#[from] RuleFault),
+}
+
+/// Words that betray text written backwards or by rot13.
+const REVERSED: [&str; 10] = [
+    "snoitcurtsni",
+    "suoiverp",
+    "erongi",
+    "metsys",
+    "drowssap",
+    "laitnederc",
+    "drawrof",
+    "tnatsissa",
+    "dnammoc",
+    "evitcerid",
+];
+const ROT13: [&str; 10] = [
+    "vafgehpgvba",
+    "cerivbhf",
+    "vtaber",
+    "flfgrz",
+    "cnffjbeq",
+    "perqragvny",
+    "sbejneq",
+    "nffvfgnag",
+    "pbzznaq",
+    "qverpgvir",
+];
+
+/// Findings of one block of text, at most.
+const MOST_FINDINGS: usize = 64;
+/// How much is read at once, and how far a finding may reach into what follows.
+const BLOCK: usize = 64 << 10;
+const OVERLAP: usize = 4 << 10;
+
+impl Scanner {
+    /// The bundled rules, those of the user, and the model.
+    pub fn new(more: Vec<Rule>) -> Result<Scanner, ScannerFault> {
+        let mut all = rules::bundled()?;
+        for rule in more {
+            if all.iter().any(|known| known.id == rule.id) {
+                let reason = RuleReason::Duplicate(rule.id.to_string());
+                return Err(RuleFault { file: "rules".into(), line: 1, reason }.into());
+            }
+            all.push(rule);
+        }
+        Ok(Scanner::of(all, Some(Model::bundled()?))?)
+    }
+
+    /// Only `rules`, and the model if given.
+    pub fn of(rules: Vec<Rule>, model: Option<Model>) -> Result<Scanner, RuleFault> {
+        let mut literals: Vec<String> = Vec::new();
+        let mut targets: Vec<Vec<Target>> = Vec::new();
+        let mut add =
+            |literal: &str, target| match literals.iter().position(|known| known == literal) {
+                Some(at) => targets[at].push(target),
+                None => {
+                    literals.push(literal.to_owned());
+                    targets.push(vec![target]);
+                }
+            };
+        for (at, rule) in rules.iter().enumerate() {
+            rule.anchors.iter().for_each(|anchor| add(anchor, Target::Rule(at)));
+        }
+        REVERSED.iter().for_each(|word| add(word, Target::Reread(Reread::Reversed)));
+        ROT13.iter().for_each(|word| add(word, Target::Reread(Reread::Rot13)));
+        let automaton = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::Standard)
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(&literals)
+            .map_err(|error| RuleFault {
+                file: "rules".into(),
+                line: 1,
+                reason: RuleReason::Pattern(error.to_string()),
+            })?;
+        Ok(Scanner { rules, automaton, targets, model, checks: Checks::new()? })
+    }
+
+    /// The rules, in the order of their files.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// What is found in `text`. Arguments that are JSON are judged by the types of their members too.
+    pub fn scan(&self, surface: Surface, text: &str) -> Vec<Finding> {
+        match Json::read(text.as_bytes(), &mcp::Limits::default()) {
+            Ok(arguments) if surface == Surface::Arguments => self.arguments(arguments, None),
+            _ => self.scan_text(surface, text),
+        }
+    }
+
+    /// What is found in the arguments of a call to a tool with this input schema.
+    pub fn arguments(&self, arguments: Json<'_>, schema: Option<Json<'_>>) -> Vec<Finding> {
+        let mut found = self.scan_text(Surface::Arguments, arguments.text());
+        arguments::find(&self.checks, arguments, schema, &mut found);
+        found
+    }
+
+    /// What is found in `text` as a text.
+    pub(crate) fn scan_text(&self, surface: Surface, text: &str) -> Vec<Finding> {
+        let mut stream = self.stream(surface);
+        let mut found = stream.push(text);
+        found.extend(stream.finish());
+        found
+    }
+
+    /// Scans a text that comes in pieces. However it is cut, the findings are the same.
+    pub fn stream(&self, surface: Surface) -> Stream<'_> {
+        Stream { scanner: self, surface, held: String::new(), from: 0 }
+    }
+
+    /// How `text` reads: each view with the steps that made it.
+    pub fn views(&self, text: &str) -> Vec<(String, String)> {
+        let (mut views, _) = Views::of(text);
+        let mut hits = Vec::new();
+        let mut at = 0;
+        while at < views.views.len() {
+            hits.clear();
+            self.hits(&views.views[at].text, &mut hits);
+            self.reread(&mut views, at, &hits);
+            at += 1;
+        }
+        views.views.iter().map(|view| (view.via(), view.text.to_string())).collect()
+    }
+
+    /// One block: all views, all rules, the model.
+    fn block(&self, surface: Surface, text: &str) -> Vec<Finding> {
+        let (mut views, fold) = Views::of(text);
+        let mut found = Vec::new();
+        hidden(&fold, &mut found);
+        let mut hits = Vec::new();
+        let mut at = 0;
+        while at < views.views.len() {
+            hits.clear();
+            self.hits(&views.views[at].text, &mut hits);
+            self.reread(&mut views, at, &hits);
+            let view = &views.views[at];
+            self.try_rules(surface, view, &mut hits, &mut found);
+            if let Some(model) = &self.model {
+                judge(model, surface, view, &mut found);
+            }
+            at += 1;
+        }
+        if matches!(surface, Surface::Arguments | Surface::Result) {
+            personal::find(text, &mut found);
+        }
+        found.sort_by_key(|finding| (finding.at.start, finding.at.end));
+        found
+    }
+
+    fn hits(&self, text: &str, hits: &mut Vec<(Target, Range<usize>)>) {
+        for hit in self.automaton.find_overlapping_iter(text) {
+            for target in &self.targets[hit.pattern().as_usize()] {
+                hits.push((*target, hit.range()));
+            }
+        }
+    }
+
+    fn reread(&self, views: &mut Views<'_>, at: usize, hits: &[(Target, Range<usize>)]) {
+        const AROUND: usize = 400;
+        let mut until = 0;
+        for (target, hit) in hits {
+            let Target::Reread(how) = target else { continue };
+            let Some(view) = views.views.get(at) else { return };
+            if hit.start < until {
+                continue;
+            }
+            let start = view.text.floor_char_boundary(hit.start.saturating_sub(AROUND));
+            let end = view.text.ceil_char_boundary((hit.end + AROUND).min(view.text.len()));
+            until = end;
+            let step = match how {
+                Reread::Reversed => Step::Reversed,
+                Reread::Rot13 => Step::Rot13,
+            };
+            views.reread(at, step, start..end);
+        }
+    }
+
+    /// Tries each rule around its anchors, where those are close together only once.
+    fn try_rules(
+        &self,
+        surface: Surface,
+        view: &View<'_>,
+        hits: &mut [(Target, Range<usize>)],
+        found: &mut Vec<Finding>,
+    ) {
+        hits.sort_unstable_by_key(|(target, hit)| (*target, hit.start));
+        let mut at = 0;
+        while let Some((Target::Rule(index), first)) = hits.get(at).cloned() {
+            let rule = &self.rules[index];
+            let near = |hit: &Range<usize>| {
+                hit.start.saturating_sub(rule.reach.0)
+                    ..(hit.end + rule.reach.1).min(view.text.len())
+            };
+            let mut region = near(&first);
+            at += 1;
+            while let Some((target, next)) = hits.get(at)
+                && *target == Target::Rule(index)
+                && near(next).start <= region.end
+            {
+                region.end = near(next).end;
+                at += 1;
+            }
+            if rule.applies.contains(&surface) {
+                try_rule(rule, view, &first, region, found);
+            }
+        }
+    }
+}
+
+fn try_rule(
+    rule: &Rule,
+    view: &View<'_>,
+    anchor: &Range<usize>,
+    region: Range<usize>,
+    found: &mut Vec<Finding>,
+) {
+    if rule.patterns.is_empty() {
+        push(rule, view, anchor.clone(), found);
+        return;
+    }
+    let bytes = view.text.as_bytes();
+    for pattern in &rule.patterns {
+        // The whole text with bounds, so that `\b` and `^` see what is really there.
+        let mut from = region.start;
+        while let Some(hit) = pattern.find_at(&bytes[..region.end], from) {
+            from = hit.end().max(hit.start() + 1);
+            if rule.check.is_none_or(|check| check.passes(hit.as_bytes())) {
+                push(rule, view, hit.range(), found);
+            }
+            if from >= region.end || found.len() >= MOST_FINDINGS {
+                break;
+            }
+        }
+    }
+}
+
+fn push(rule: &Rule, view: &View<'_>, at: Range<usize>, found: &mut Vec<Finding>) {
+    let at = view.map.source(at);
+    let known = found
+        .iter()
+        .any(|known| known.rule == rule.id && known.at.start < at.end && at.start < known.at.end);
+    if known || found.len() >= MOST_FINDINGS {
+        return;
+    }
+    // Whoever hides what a rule looks for knows that it is looked for.
+    let disguised = view.steps.iter().any(|step| step.is_disguise()) && rule.class != Class::Secret;
+    found.push(Finding {
+        rule: rule.id.clone(),
+        class: rule.class,
+        severity: if disguised { Severity::High } else { rule.severity },
+        at,
+        via: view.via(),
+        message: rule.catches.clone(),
+    });
+}
+
+fn judge(model: &Model, surface: Surface, view: &View<'_>, found: &mut Vec<Finding>) {
+    let Some(judged) = model.judge(surface, &view.text) else { return };
+    if found.len() >= MOST_FINDINGS {
+        return;
+    }
+    let disguised = view.steps.iter().any(|step| step.is_disguise());
+    found.push(Finding {
+        rule: Arc::from(model::RULE),
+        class: Class::Injection,
+        severity: if disguised { judged.severity.max(Severity::Medium) } else { judged.severity },
+        at: view.map.source(judged.at),
+        via: view.via(),
+        message: Arc::from(model::MESSAGE),
+    });
+}
+
+/// Findings of what the folding noticed.
+fn hidden(fold: &Fold, found: &mut Vec<Finding>) {
+    for (kind, at, count) in &fold.hidden {
+        let (rule, severity, message) = match kind {
+            Hidden::Ansi => (
+                "hidden.ansi",
+                Severity::Medium,
+                "Terminal sequences that conceal text or write to the clipboard.",
+            ),
+            Hidden::Bidi => (
+                "hidden.bidi",
+                Severity::High,
+                "Characters that make text read in another order than it is shown.",
+            ),
+            Hidden::Tags => {
+                ("hidden.tags", Severity::High, "Invisible tag characters that spell text.")
+            }
+            Hidden::Variation => (
+                "hidden.variation-selectors",
+                if *count > 3 { Severity::High } else { Severity::Low },
+                "Runs of variation selectors that can carry hidden text.",
+            ),
+            Hidden::ZeroWidth => (
+                "hidden.zero-width",
+                if *count > 2 { Severity::High } else { Severity::Low },
+                "Zero-width characters inside words.",
+            ),
+        };
+        found.push(finding(rule, severity, message, at.clone()));
+    }
+    if let Some((at, count)) = &fold.homoglyphs {
+        let severity = if *count > 1 { Severity::Medium } else { Severity::Low };
+        found.push(finding(
+            "hidden.homoglyphs",
+            severity,
+            "Words that mix letters of scripts which look alike.",
+            at.clone(),
+        ));
+    }
+}
+
+fn finding(rule: &str, severity: Severity, message: &str, at: Range<usize>) -> Finding {
+    Finding {
+        rule: Arc::from(rule),
+        class: Class::Hidden,
+        severity,
+        at,
+        via: "plain".into(),
+        message: Arc::from(message),
+    }
+}
+
+/// A text that comes in pieces; memory is bounded by a block.
+pub struct Stream<'s> {
+    scanner: &'s Scanner,
+    surface: Surface,
+    held: String,
+    /// Where `held` begins in the whole text.
+    from: usize,
+}
+
+impl Stream<'_> {
+    /// Takes the next piece; what is found by now.
+    pub fn push(&mut self, piece: &str) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let mut rest = piece;
+        // Block by block, so that a large piece is never copied whole.
+        while !rest.is_empty() {
+            let room = (BLOCK + OVERLAP + 4).saturating_sub(self.held.len()).max(1);
+            let take = rest.ceil_char_boundary(room.min(rest.len()));
+            self.held.push_str(&rest[..take]);
+            rest = &rest[take..];
+            if self.held.len() >= BLOCK + OVERLAP + 4 {
+                self.advance(&mut found);
+            }
+        }
+        found
+    }
+
+    /// What is found in the rest.
+    pub fn finish(self) -> Vec<Finding> {
+        let found = self.scanner.block(self.surface, &self.held);
+        found.into_iter().map(|finding| shifted(finding, self.from)).collect()
+    }
+
+    fn advance(&mut self, found: &mut Vec<Finding>) {
+        // Cut where the text says, not where the pieces were cut.
+        let end = self.held.floor_char_boundary(BLOCK + OVERLAP);
+        let cut = self.held.floor_char_boundary(BLOCK);
+        for finding in self.scanner.block(self.surface, &self.held[..end]) {
+            if finding.at.start < cut {
+                found.push(shifted(finding, self.from));
+            }
+        }
+        self.held.drain(..cut);
+        self.from += cut;
+    }
+}
+
+fn shifted(mut finding: Finding, by: usize) -> Finding {
+    finding.at = finding.at.start + by..finding.at.end + by;
+    finding
+}
