@@ -4,6 +4,8 @@
 //! (its group ends with it, and it ends with the gateway). What is not, [`posture`] says.
 
 mod fault;
+pub mod gate;
+mod launcher;
 mod launcher;
 mod posture;
 mod profile;
