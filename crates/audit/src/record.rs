@@ -17,6 +17,8 @@ pub enum Kind {
     Config,
     /// A definition changed.
     Drift,
+    /// A local server reached out, or tried to.
+    Egress,
     /// A call is about to be sent.
     Intent,
     /// What came of it.
@@ -56,6 +58,7 @@ impl Kind {
             Kind::Checkpoint => "checkpoint",
             Kind::Config => "config",
             Kind::Drift => "drift",
+            Kind::Egress => "egress",
             Kind::Intent => "intent",
             Kind::Outcome => "outcome",
             Kind::Refusal => "refusal",

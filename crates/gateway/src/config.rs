@@ -96,9 +96,41 @@ pub enum Reach {
         args: Vec<String>,
         /// Its environment beside the allow-list.
         env: Vec<(String, vault::Reference)>,
+        /// What it may reach; nothing when absent.
+        egress: Option<Egress>,
         /// Its working folder.
         cwd: Option<PathBuf>,
     },
+}
+
+/// What a local server may reach.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Egress {
+    /// Hosts, ports, methods, paths.
+    pub rules: sandbox::gate::Rules,
+    /// What it gets placeholders for.
+    pub secrets: Vec<EgressSecret>,
+    /// Bounds of one process.
+    pub limits: sandbox::gate::Limits,
+}
+
+/// A secret that the gate puts in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EgressSecret {
+    /// The variable that holds the placeholder.
+    pub variable: String,
+    /// What the secret is made from.
+    pub value: vault::Reference,
+    /// The hosts that get it.
+    pub hosts: Vec<sandbox::gate::HostPattern>,
+    /// In which headers.
+    pub headers: Vec<http::HeaderName>,
+    /// In which parameters of the query.
+    pub query: Vec<String>,
+    /// With which methods; all when empty.
+    pub methods: Vec<http::Method>,
+    /// What the placeholder looks like.
+    pub shape: sandbox::gate::Shape,
 }
 
 /// Bounds on what clients may ask of the gateway.

@@ -22,6 +22,7 @@ use crate::{
     catalogue::Listed,
     config::Config,
     door::{Pairs, Sessions},
+    egress::Witness,
     refusal::Refusal,
     seal::Sealer,
     served::Served,
@@ -55,6 +56,7 @@ pub struct Gateway {
     pub(crate) applied: watch::Sender<u64>,
     authenticator: ArcSwap<Authenticator>,
     client: HttpClient,
+    witness: Witness,
     boot: String,
     calls: AtomicU64,
 }
@@ -126,7 +128,8 @@ impl Gateway {
         let sessions = Sessions::new(Sealer::ephemeral().map_err(state)?);
         let boot = crate::seal::random_id().map_err(|f| state(io::Error::other(f)))?;
         let client = HttpClient::new().map_err(|fault| StartFault::Client(fault.to_string()))?;
-        let current = assemble(config, None, &client)?;
+        let witness = Witness::new(&journal, &store);
+        let current = assemble(config, None, &client, &witness)?;
         let authenticator = Authenticator::new(current.config.loopback_open, None);
         let gateway = Arc::new_cyclic(|me| Gateway {
             current: ArcSwap::from_pointee(current),
@@ -144,6 +147,7 @@ impl Gateway {
             applied: watch::channel(0).0,
             authenticator: ArcSwap::from_pointee(authenticator),
             client,
+            witness,
             boot: boot[..8].to_owned(),
             calls: AtomicU64::new(1),
         });
@@ -164,7 +168,7 @@ impl Gateway {
     /// and catalogues. The address, TLS and the state folder need a restart.
     pub async fn apply(&self, config: Config) -> Result<(), StartFault> {
         let old = self.current.load_full();
-        let current = assemble(config, Some(&old), &self.client)?;
+        let current = assemble(config, Some(&old), &self.client, &self.witness)?;
         let authenticator = Authenticator::new(current.config.loopback_open, None);
         let current = Arc::new(current);
         self.authenticator.store(Arc::new(authenticator));
@@ -334,6 +338,7 @@ fn assemble(
     config: Config,
     old: Option<&Current>,
     client: &HttpClient,
+    witness: &Witness,
 ) -> Result<Current, StartFault> {
     let policy = Policy::new(config.roles.clone())?;
     let mut servers = BTreeMap::new();
@@ -347,7 +352,7 @@ fn assemble(
         let served = match kept {
             Some(served) => served,
             None => Arc::new(
-                Served::new(entry.clone(), client, &config.limits)
+                Served::new(entry.clone(), client, witness, &config.limits)
                     .map_err(|fault| StartFault::Credential { server: name.to_string(), fault })?,
             ),
         };

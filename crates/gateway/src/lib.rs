@@ -9,6 +9,7 @@ mod catalogue;
 pub mod config;
 mod discover;
 pub mod door;
+mod egress;
 mod gateway;
 mod list;
 mod listen;

@@ -4,11 +4,14 @@ use std::{sync::Arc, time::Instant};
 
 use http::HeaderMap;
 use mcp::ServerName;
-use upstream::{ClientFacts, HttpClient, HttpTarget, Launch, Link, LinkLimits, Offer, Partition};
+use upstream::{
+    ClientFacts, HttpClient, HttpTarget, Launch, Launched, Link, LinkLimits, Offer, Partition,
+};
 
 use crate::{
     catalogue::Catalogue,
     config::{Limits, Reach, Server},
+    egress::{Running, Witness},
     refusal::Refusal,
 };
 
@@ -25,9 +28,10 @@ pub struct Served {
 
 impl Served {
     /// Prepares the link; nothing is started or contacted yet.
-    pub fn new(
+    pub(crate) fn new(
         entry: Server,
         client: &HttpClient,
+        witness: &Witness,
         limits: &Limits,
     ) -> Result<Served, vault::VaultFault> {
         let bounds = LinkLimits {
@@ -43,7 +47,7 @@ impl Served {
                     HttpTarget { url: url.clone(), era: entry.era, allow_private: *allow_private };
                 Link::http(name, target, client.clone(), bounds)
             }
-            Reach::Stdio { .. } => Link::stdio(name, launch(&entry)?, entry.era, bounds),
+            Reach::Stdio { .. } => Link::stdio(name, launch(&entry, witness)?, entry.era, bounds),
         };
         let everyone = Partition(Arc::from("everyone"));
         Ok(Served { entry, catalogue: Arc::default(), credentials, link, everyone })
@@ -104,21 +108,33 @@ impl Served {
 
 /// How a fresh process of this server is started. The environment is resolved at each start, so
 /// a rotated secret is picked up by the next process.
-fn launch(entry: &Server) -> Result<Launch, vault::VaultFault> {
-    let Reach::Stdio { command, args, env, cwd } = entry.reach.clone() else {
+fn launch(entry: &Server, witness: &Witness) -> Result<Launch, vault::VaultFault> {
+    let Reach::Stdio { command, args, env, egress, cwd } = entry.reach.clone() else {
         return Ok(Arc::new(|_| Err("not a local server".into())));
     };
     let environment = vault::Environment::new(env)?;
-    let name = entry.name.clone();
+    let (name, witness) = (entry.name.clone(), witness.clone());
     Ok(Arc::new(move |_| {
         let env = environment.resolve().map_err(|fault| fault.to_string())?;
-        let profile = sandbox::Profile {
+        let env = env.into_iter().map(|(name, value)| (name, value.expose().to_owned()));
+        let mut profile = sandbox::Profile {
             args: args.clone(),
-            env: env.into_iter().map(|(name, value)| (name, value.expose().to_owned())).collect(),
             cwd: cwd.clone(),
             level: sandbox::Level::Off,
             ..sandbox::Profile::new(name.as_str(), &command)
         };
-        Ok(sandbox::spawn(&profile).map_err(|fault| fault.to_string())?.child)
+        let gate = egress.as_ref().map(|egress| witness.prepare(&name, egress)).transpose()?;
+        if let Some(gate) = &gate {
+            profile.env = gate.environment();
+            profile.files = gate.files();
+            profile.network = gate.network();
+            profile.level = sandbox::Level::Strong;
+        }
+        profile.env.extend(env);
+        let spawned = sandbox::spawn(&profile).map_err(|fault| fault.to_string())?;
+        let running =
+            gate.zip(spawned.gate).map(|(gate, sockets)| Running::new(gate.start(sockets)));
+        let kept = running.map(|running| Box::new(running) as Box<dyn Send + Sync>);
+        Ok(Launched { child: spawned.child, kept })
     }))
 }

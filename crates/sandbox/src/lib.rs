@@ -6,7 +6,7 @@
 mod fault;
 pub mod gate;
 mod launcher;
-mod launcher;
+pub mod package;
 mod posture;
 mod profile;
 mod resolve;

@@ -6,12 +6,14 @@
 
 mod column;
 mod definitions;
+mod egress;
 mod fault;
 mod meta;
 mod open;
 mod tokens;
 
 pub use definitions::{Definition, Seen, SeenDefinition};
+pub use egress::EgressSeen;
 pub use fault::StoreFault;
 pub use open::Store;
 pub use tokens::Token;

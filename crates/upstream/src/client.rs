@@ -66,6 +66,12 @@ impl HttpClient {
         HttpClient(Arc::new(Pools { plain, tls: OnceLock::new(), config }))
     }
 
+    /// Whom links trust: for connections that others make.
+    pub fn trust() -> Result<rustls::ClientConfig, LinkFault> {
+        let system = builder()?.try_with_platform_verifier().map_err(|error| unusable(&error))?;
+        Ok(system.with_no_client_auth())
+    }
+
     pub(crate) async fn send(
         &self,
         request: Request<Full<Bytes>>,
@@ -87,11 +93,8 @@ impl Pools {
         if let Some(config) = &self.config {
             return Some(Pair::new(config));
         }
-        let system = builder().and_then(|builder| {
-            builder.try_with_platform_verifier().map_err(|error| unusable(&error))
-        });
-        match system {
-            Ok(system) => Some(Pair::new(&system.with_no_client_auth())),
+        match HttpClient::trust() {
+            Ok(system) => Some(Pair::new(&system)),
             Err(error) => {
                 tracing::warn!(%error, "no root certificates: no TLS server will be trusted");
                 None

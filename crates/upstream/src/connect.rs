@@ -19,7 +19,8 @@ const CONNECT_ONE: Duration = Duration::from_secs(3);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectFault {
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum ConnectFault {
     #[error("{host} leads to {kind}")]
     Forbidden { host: String, kind: &'static str },
     #[error("{host} has no address: {reason}")]
@@ -28,6 +29,13 @@ pub(crate) enum ConnectFault {
     NoConnection { host: String, reason: String },
     #[error("the URL has no host")]
     NoHost,
+}
+
+/// Opens a connection for someone else, by the rules of a link: a name leads to public addresses only, unless
+/// `allow_private`; what the operator wrote as an address is meant.
+pub async fn dial(host: &str, port: u16, allow_private: bool) -> Result<TcpStream, ConnectFault> {
+    let addresses = resolve(host, port, Reach::of(host, allow_private)).await?;
+    connect(host, &addresses).await
 }
 
 /// Opens TCP connections with `TCP_NODELAY`. Proxy variables of the environment are not looked at.

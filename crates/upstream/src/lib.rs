@@ -43,11 +43,12 @@ mod waiting;
 mod web;
 
 pub use client::HttpClient;
+pub use connect::{ConnectFault, dial};
 pub use fault::LinkFault;
 pub use fetch::Fetch;
 pub use link::Link;
 pub use listen::Subscription;
-pub use settings::{EraChoice, HttpTarget, Launch, LinkLimits};
+pub use settings::{EraChoice, HttpTarget, Launch, Launched, LinkLimits};
 pub use status::Status;
 
 use std::sync::Arc;

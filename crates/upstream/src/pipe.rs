@@ -16,11 +16,11 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::LinkFault;
 use crate::call::lock;
 use crate::lines::{Lines, LinesEnd};
 use crate::session::Session;
 use crate::stderr::{self, Tail};
+use crate::{Launched, LinkFault};
 
 /// How long each step of the shutdown may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -52,6 +52,7 @@ pub(crate) struct Pipe {
 pub(crate) struct Feed {
     name: ServerName,
     child: Child,
+    kept: Option<Box<dyn Send + Sync>>,
     stdin: ChildStdin,
     stdout: ChildStdout,
     messages: mpsc::Receiver<Bytes>,
@@ -66,10 +67,11 @@ impl Pipe {
     /// Takes over a fresh child. `limit`: the longest line.
     pub fn new(
         name: ServerName,
-        mut child: Child,
+        launched: Launched,
         limit: usize,
         tail: Arc<Tail>,
     ) -> Result<(Pipe, Feed), LinkFault> {
+        let Launched { mut child, kept } = launched;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(LinkFault::Start("stdin and stdout are not piped".into()));
         };
@@ -80,8 +82,19 @@ impl Pipe {
         let started = Instant::now();
         let pipe =
             Pipe { queue, queued: queued.clone(), limit, stop: stop.clone(), started, ended };
-        let feed =
-            Feed { name, child, stdin, stdout, messages, queued, limit, stop, ended: tell, tail };
+        let feed = Feed {
+            name,
+            child,
+            kept,
+            stdin,
+            stdout,
+            messages,
+            queued,
+            limit,
+            stop,
+            ended: tell,
+            tail,
+        };
         Ok((pipe, feed))
     }
 
@@ -148,6 +161,7 @@ impl Feed {
             name: self.name,
             group: self.child.id(),
             child: self.child,
+            _kept: self.kept,
             writer,
             started: Instant::now(),
         };
@@ -213,6 +227,8 @@ fn push_line(buffer: &mut Vec<u8>, message: &[u8]) {
 struct Keeper {
     name: ServerName,
     child: Child,
+    /// Dropped with the process.
+    _kept: Option<Box<dyn Send + Sync>>,
     group: Option<u32>,
     writer: JoinHandle<()>,
     started: Instant,

@@ -70,5 +70,19 @@ pub struct HttpTarget {
     pub allow_private: bool,
 }
 
-/// Makes a fresh process for a partition: stdin, stdout and stderr piped, in its own process group.
-pub type Launch = Arc<dyn Fn(&Partition) -> Result<Child, String> + Send + Sync>;
+/// A fresh process.
+pub struct Launched {
+    /// Stdin, stdout and stderr piped, in its own process group.
+    pub child: Child,
+    /// What is dropped when the process has ended.
+    pub kept: Option<Box<dyn Send + Sync>>,
+}
+
+impl From<Child> for Launched {
+    fn from(child: Child) -> Launched {
+        Launched { child, kept: None }
+    }
+}
+
+/// Makes a fresh process for a partition.
+pub type Launch = Arc<dyn Fn(&Partition) -> Result<Launched, String> + Send + Sync>;

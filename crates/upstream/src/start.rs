@@ -6,7 +6,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::HeaderMap;
 use mcp::{Era, Json, JsonBuf, Limits, Version};
-use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -20,7 +19,7 @@ use crate::session::{Sent, Session, Wire};
 use crate::status::Counters;
 use crate::waiting::{Progress, Waiting};
 use crate::web::{self, Web};
-use crate::{ClientFacts, LinkFault, Outgoing, Partition, compose, offers};
+use crate::{ClientFacts, Launched, LinkFault, Outgoing, Partition, compose, offers};
 
 /// Starts a session in its own task: a caller that gives up does not undo a slow start that others wait for.
 pub(crate) fn spawn(
@@ -102,7 +101,7 @@ async fn start(
 
 fn start_pipe(
     link: &Arc<Inner>,
-    child: Child,
+    launched: Launched,
     era: Era,
     client: &ClientFacts,
 ) -> Result<Arc<Session>, LinkFault> {
@@ -110,7 +109,7 @@ fn start_pipe(
         return Err(shut());
     }
     let limit = link.limits.message_bytes;
-    let (pipe, feed) = Pipe::new(link.name.clone(), child, limit, link.tail.clone())?;
+    let (pipe, feed) = Pipe::new(link.name.clone(), launched, limit, link.tail.clone())?;
     let session = make(link, era, Wire::Pipe(pipe), client);
     feed.run(Arc::downgrade(&session));
     Ok(session)

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    egress::{self, EnvValue},
     fault::{Finding, nearest},
     file::{File, Loopback, Role, Server},
     secrets,
@@ -144,7 +145,7 @@ fn check_remote(name: &str, server: &Server, findings: &mut Vec<Finding>) {
         ));
     }
     let value = &credential.get_ref().value;
-    check_template(value, findings);
+    check_template(value.get_ref(), value.span(), findings);
     if value.get_ref().reference.is_literal() {
         findings.push(literal_secret(
             "the credential stands in this file as it is",
@@ -201,9 +202,11 @@ fn check_local(
             ));
         }
     }
+    egress::check(name, server, findings);
     for (variable, value) in &server.env {
-        check_template(value, findings);
-        let named = vec![(variable.clone(), value.get_ref().reference.clone())];
+        let template = value.get_ref().template();
+        check_template(template, value.span(), findings);
+        let named = vec![(variable.clone(), template.reference.clone())];
         if let Err(fault) = vault::Environment::new(named) {
             findings.push(Finding::error(
                 fault.to_string(),
@@ -211,17 +214,17 @@ fn check_local(
                 "a name is made of letters, digits and _",
             ));
         }
-        if !value.get_ref().reference.is_literal() {
+        if !template.reference.is_literal() {
             continue;
         }
-        let text = value.get_ref().text();
+        let text = template.text();
         if let Some(kind) = secrets::known_key(text) {
             findings.push(literal_secret(
                 &format!("`{variable}` holds {kind} as it is"),
                 value.span(),
                 variable,
             ));
-        } else if secrets::secret_name(variable) {
+        } else if secrets::secret_name(variable) || matches!(value.get_ref(), EnvValue::Secret(_)) {
             findings.push(literal_secret(
                 &format!("`{variable}` seems to be a secret, and stands in this file as it is"),
                 value.span(),
@@ -242,11 +245,11 @@ fn literal_secret(title: &str, span: std::ops::Range<usize>, variable: &str) -> 
 }
 
 /// References that name nothing at this moment.
-fn check_template(template: &toml::Spanned<Template>, findings: &mut Vec<Finding>) {
-    if let Err(fault) = template.get_ref().reference.resolve() {
+fn check_template(template: &Template, span: std::ops::Range<usize>, findings: &mut Vec<Finding>) {
+    if let Err(fault) = template.reference.resolve() {
         findings.push(Finding::warning(
             fault.to_string(),
-            template.span(),
+            span,
             "without it this server can't be used",
         ));
     }

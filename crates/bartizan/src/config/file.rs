@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use toml::Spanned;
 
+use super::egress::{Egress, EnvValue};
 use super::value::{
     Bounded, ByteSize, HeaderText, HostText, Joint, Listen, Member, OriginText, PatternText,
     Period, RoleKey, ServerKey, ServerUrl, Template,
@@ -145,8 +146,12 @@ pub struct Server {
     pub args: Vec<Spanned<String>>,
     /// Environment variables for the program. Besides these it gets PATH, HOME, LANG and a few more that are harmless, and nothing else of the gateway's own environment.
     /// `${env:NAME}` and `${file:PATH}` stand for a value that is read when the program starts; `$$` is a dollar sign.
-    #[schemars(with = "BTreeMap<String, Template>", extend("x-kind" = "command", "examples" = [json!({"API_TOKEN": "${env:API_TOKEN}"})]))]
-    pub env: BTreeMap<String, Spanned<Template>>,
+    /// A table keeps a secret out of the program: `{ secret, hosts, headers, query, methods, shape }`. The program gets a placeholder, which becomes the secret at the egress gate, on the way to those hosts and nowhere else.
+    #[schemars(with = "BTreeMap<String, EnvValue>", extend("x-kind" = "command", "examples" = [json!({"API_TOKEN": {"secret": "${env:API_TOKEN}", "hosts": ["api.example.com"]}})]))]
+    pub env: BTreeMap<String, Spanned<EnvValue>>,
+    /// What the program may reach. Without this section: nothing.
+    #[schemars(extend("x-kind" = "command"))]
+    pub egress: Option<Egress>,
     /// The folder that the program starts in. A relative path begins at this file's folder.
     #[schemars(with = "Option<PathBuf>", extend("x-kind" = "command", "examples" = ["/srv/docs"]))]
     pub cwd: Option<Spanned<PathBuf>>,
@@ -170,6 +175,7 @@ impl Default for Server {
             command: None,
             args: Vec::new(),
             env: BTreeMap::new(),
+            egress: None,
             cwd: None,
             enabled: true,
             era: Era::Auto,

@@ -2,6 +2,7 @@
 
 mod check;
 pub mod edit;
+pub mod egress;
 pub mod fault;
 pub mod file;
 pub mod reference;

@@ -7,6 +7,7 @@ use upstream::EraChoice;
 
 use super::{
     Loaded,
+    egress::{EgressHost, EnvValue, SecretEnv, ShapeText},
     file::{self, Era, File, Loopback},
 };
 
@@ -97,11 +98,8 @@ fn entry(
         (None, Some(command)) => resolved::Reach::Stdio {
             command: program(command.get_ref(), folder),
             args: server.args.iter().map(|arg| arg.get_ref().clone()).collect(),
-            env: server
-                .env
-                .iter()
-                .map(|(name, value)| (name.clone(), value.get_ref().reference.clone()))
-                .collect(),
+            env: plain(server),
+            egress: resolve_egress(server),
             cwd: server.cwd.as_ref().map(|cwd| folder.join(cwd.get_ref())),
         },
         (None, None) => return Ok(None),
@@ -131,6 +129,51 @@ fn entry(
     }))
 }
 
+/// The variables that the process gets as they are.
+fn plain(server: &file::Server) -> Vec<(String, vault::Reference)> {
+    let plain = server.env.iter().filter_map(|(name, value)| match value.get_ref() {
+        EnvValue::Plain(template) => Some((name.clone(), template.reference.clone())),
+        EnvValue::Secret(_) => None,
+    });
+    plain.collect()
+}
+
+fn resolve_egress(server: &file::Server) -> Option<resolved::Egress> {
+    let egress = server.egress.as_ref()?;
+    let secrets = server.env.iter().filter_map(|(name, value)| match value.get_ref() {
+        EnvValue::Plain(_) => None,
+        EnvValue::Secret(secret) => Some(resolve_secret(name, secret)),
+    });
+    Some(resolved::Egress {
+        rules: sandbox::gate::Rules {
+            list: egress.hosts.iter().map(|host| EgressHost::rule(host.get_ref())).collect(),
+            learn: egress.learn,
+        },
+        secrets: secrets.collect(),
+        limits: sandbox::gate::Limits {
+            connections: egress.connections.0,
+            sent: egress.sent.0 as u64,
+            received: egress.received.0 as u64,
+        },
+    })
+}
+
+fn resolve_secret(variable: &str, secret: &SecretEnv) -> resolved::EgressSecret {
+    resolved::EgressSecret {
+        variable: variable.to_owned(),
+        value: secret.secret.reference.clone(),
+        hosts: secret.hosts.iter().map(|host| host.pattern.clone()).collect(),
+        // Each was parsed as a header's name when it was read.
+        headers: secret.headers.iter().filter_map(|header| header.0.parse().ok()).collect(),
+        query: secret.query.clone(),
+        methods: secret.methods.iter().map(|method| method.0.clone()).collect(),
+        shape: match secret.shape {
+            ShapeText::Marked => sandbox::gate::Shape::Marked,
+            ShapeText::Same => sandbox::gate::Shape::Same,
+        },
+    }
+}
+
 /// A path begins at the file's folder; a bare name is looked for in PATH.
 fn program(command: &str, folder: &Path) -> String {
     let path = PathBuf::from(command);
@@ -149,6 +192,7 @@ fn demo() -> Result<resolved::Server, ResolveFault> {
             command: std::env::current_exe()?.to_string_lossy().into_owned(),
             args: vec!["demo-server".to_owned()],
             env: Vec::new(),
+            egress: None,
             cwd: None,
         },
         era: EraChoice::Auto,
@@ -179,6 +223,7 @@ mod tests {
             command: command.into(),
             args: vec![],
             env: vec![],
+            egress: None,
             cwd: cwd.map(PathBuf::from),
         };
         assert_eq!(

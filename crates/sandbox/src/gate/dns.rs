@@ -135,7 +135,10 @@ mod tests {
             tls: Tls::Terminate,
             allow_private: false,
         };
-        Rules { list: vec![rule("api.example"), rule("*.cdn.example"), rule("10.0.0.1")], learn: false }
+        Rules {
+            list: vec![rule("api.example"), rule("*.cdn.example"), rule("10.0.0.1")],
+            learn: false,
+        }
     }
 
     fn query(name: &str, kind: TYPE, class: CLASS) -> Vec<u8> {
@@ -190,7 +193,10 @@ mod tests {
         assert_eq!(rcode(b""), None);
         assert_eq!(rcode(&[0xff; 12]), None);
         assert_eq!(rcode(&Packet::new_reply(7).build_bytes_vec().unwrap()), None);
-        assert_eq!(rcode(&Packet::new_query(7).build_bytes_vec().unwrap()), Some(RCODE::FormatError));
+        assert_eq!(
+            rcode(&Packet::new_query(7).build_bytes_vec().unwrap()),
+            Some(RCODE::FormatError)
+        );
         let chaos = query("api.example", TYPE::TXT, CLASS::CH);
         assert_eq!(rcode(&chaos), Some(RCODE::NotImplemented));
     }

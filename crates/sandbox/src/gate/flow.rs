@@ -71,9 +71,7 @@ pub(super) async fn connection<S>(
 
 /// Whether a connection to the target may be opened.
 pub(super) fn admit(gate: &Shared, target: &Target) -> Result<Admission, Reason> {
-    if gate.budget.is_spent() {
-        return Err(Reason::Budget);
-    }
+    gate.budget.check()?;
     gate.rules.connection(&target.host, target.port).ok_or(Reason::Host)
 }
 
@@ -99,9 +97,11 @@ async fn raw<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let rule = gate.rules.list.iter().find(|rule| {
-        rule.host.matches(&target.host) && rule.ports.contains(&target.port)
-    });
+    let rule = gate
+        .rules
+        .list
+        .iter()
+        .find(|rule| rule.host.matches(&target.host) && rule.ports.contains(&target.port));
     gate.tally.allowed(rule, &target.at()).await?;
     let mut server = dial(gate, target, admission).await?;
     // How it ends is between the two ends.

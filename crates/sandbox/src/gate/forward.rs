@@ -136,12 +136,7 @@ pub(super) fn unreachable(error: &hyper::Error) -> Reason {
 }
 
 impl Way {
-    pub fn new(
-        gate: Arc<Shared>,
-        target: Target,
-        secure: bool,
-        activity: Arc<Activity>,
-    ) -> Way {
+    pub fn new(gate: Arc<Shared>, target: Target, secure: bool, activity: Arc<Activity>) -> Way {
         let pairs = gate.secrets.pairs(&target.host);
         let replacer = Replacer::new(pairs.clone()).map(Arc::new);
         Way { gate, target, secure, activity, pairs: Mutex::new((pairs, replacer)) }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::event::Reason;
+
 /// A connection on which nothing moves for this long is closed.
 const IDLE: Duration = Duration::from_secs(15 * 60);
 
@@ -25,9 +27,10 @@ impl Budget {
         Budget { sent: AtomicU64::new(sent), received: AtomicU64::new(received) }
     }
 
-    pub fn is_spent(&self) -> bool {
+    /// Whether there is any left.
+    pub fn check(&self) -> Result<(), Reason> {
         let spent = |left: &AtomicU64| left.load(Ordering::Relaxed) == 0;
-        spent(&self.sent) || spent(&self.received)
+        if spent(&self.sent) || spent(&self.received) { Err(Reason::Budget) } else { Ok(()) }
     }
 }
 

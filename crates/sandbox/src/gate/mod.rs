@@ -20,13 +20,12 @@ mod tls;
 
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 pub use event::{Event, Reason, Recorder, Subject, Verdict};
@@ -34,6 +33,7 @@ pub use placeholder::{PlaceholderFault, SecretRule, Shape};
 pub use rule::{Host, HostPattern, Rule, Rules, Tls};
 pub use tls::TlsFault;
 
+use crate::{GateSockets, Network, Request};
 use event::Tally;
 use meter::Budget;
 use names::Names;
@@ -94,14 +94,8 @@ pub enum GateFault {
     Tls(#[from] TlsFault),
 }
 
-/// The port of the proxy for programs that want one, on 127.0.0.1.
-pub const PROXY_PORT: u16 = 3128;
-/// The port of the name service, on 127.0.0.1.
-pub const DNS_PORT: u16 = 53;
-
 /// Where the sandbox finds the certificates that it trusts.
 const BUNDLE: &str = "/etc/bartizan/ca.pem";
-const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// What programs and libraries look at for it.
 const BUNDLE_VARIABLES: [&str; 13] = [
     "AWS_CA_BUNDLE",
@@ -119,22 +113,10 @@ const BUNDLE_VARIABLES: [&str; 13] = [
     "SSL_CERT_FILE",
 ];
 
-/// Listening sockets inside the sandbox.
-#[derive(Debug)]
-pub struct GateSockets {
-    /// One for each of [`Rules::ports`] and each address family, on every address.
-    pub tcp: Vec<std::net::TcpListener>,
-    /// The proxy.
-    pub proxy: std::net::TcpListener,
-    /// The name service.
-    pub dns_tcp: std::net::TcpListener,
-    /// The name service.
-    pub dns_udp: std::net::UdpSocket,
-}
-
 /// A gate before its process exists: it knows what the process has to be given.
 pub struct Prepared {
     shared: Shared,
+    runner: watch::Sender<()>,
     roots: String,
 }
 
@@ -157,8 +139,6 @@ struct Shared {
     slots: Arc<Semaphore>,
     /// Closed when the gate ends.
     running: watch::Receiver<()>,
-    /// Given to the gate when it starts.
-    runner: Option<watch::Sender<()>>,
 }
 
 impl Prepared {
@@ -177,9 +157,8 @@ impl Prepared {
             budget: Arc::new(Budget::new(limits.sent, limits.received)),
             slots: Arc::new(Semaphore::new(limits.connections as usize)),
             running,
-            runner: Some(runner),
         };
-        Ok(Prepared { shared, roots })
+        Ok(Prepared { shared, runner, roots })
     }
 
     /// Variables for the process: placeholders, and where the certificates are.
@@ -191,38 +170,31 @@ impl Prepared {
     /// Files for the process.
     pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let bundle = format!("{}{}", self.shared.authority.pem(), self.roots);
-        let resolver = b"nameserver 127.0.0.1\noptions ndots:1 timeout:2 attempts:2\n".to_vec();
-        vec![(BUNDLE.into(), bundle.into_bytes()), (RESOLV_CONF.into(), resolver)]
+        vec![(BUNDLE.into(), bundle.into_bytes())]
     }
 
-    /// The ports on which connections are awaited.
-    pub fn ports(&self) -> Vec<u16> {
-        self.shared.rules.ports()
+    /// The sockets that the gate needs inside.
+    pub fn network(&self) -> Network {
+        Network::Gate(Request { tcp: self.shared.rules.ports(), proxy: true, dns: true })
     }
 
     /// Begins to serve. Must be called inside a tokio runtime.
-    pub fn start(mut self, sockets: GateSockets) -> io::Result<Gate> {
-        let GateSockets { tcp, proxy, dns_tcp, dns_udp } = sockets;
-        let tcp: Vec<TcpListener> = tcp.into_iter().map(listener).collect::<io::Result<_>>()?;
-        let (proxy, dns_tcp) = (listener(proxy)?, listener(dns_tcp)?);
-        dns_udp.set_nonblocking(true)?;
-        let dns_udp = UdpSocket::from_std(dns_udp)?;
-        let runner = self.shared.runner.take();
-        let running = runner.ok_or_else(|| io::Error::other("the gate has ended"))?;
-        let shared = Arc::new(self.shared);
+    pub fn start(self, sockets: GateSockets) -> Gate {
+        let GateSockets { tcp, proxy, dns } = sockets;
+        let Prepared { shared, runner, .. } = self;
+        let shared = Arc::new(shared);
         for socket in tcp {
             shared.spawn(accept(shared.clone(), socket, flow::transparent));
         }
-        shared.spawn(accept(shared.clone(), proxy, proxy::serve));
-        shared.spawn(accept(shared.clone(), dns_tcp, dns::serve_tcp));
-        shared.spawn(dns::serve_udp(shared.clone(), dns_udp));
-        Ok(Gate { shared, _running: running })
+        if let Some(socket) = proxy {
+            shared.spawn(accept(shared.clone(), socket, proxy::serve));
+        }
+        if let Some((datagrams, socket)) = dns {
+            shared.spawn(dns::serve_udp(shared.clone(), datagrams));
+            shared.spawn(accept(shared.clone(), socket, dns::serve_tcp));
+        }
+        Gate { shared, _running: runner }
     }
-}
-
-fn listener(socket: std::net::TcpListener) -> io::Result<TcpListener> {
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket)
 }
 
 impl Gate {
@@ -258,11 +230,15 @@ where
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             continue;
         };
-        let Ok(slot) = gate.slots.clone().try_acquire_owned() else {
-            let port = stream.local_addr().map_or(0, |address| address.port());
-            let subject = Subject { port, ..Subject::default() };
-            gate.tally.refused(Reason::Connections, &subject).await;
-            continue;
+        let slot = gate.slots.clone().try_acquire_owned().map_err(|_| Reason::Connections);
+        let slot = slot.and_then(|slot| gate.budget.check().map(|()| slot));
+        let slot = match slot {
+            Ok(slot) => slot,
+            Err(reason) => {
+                let port = stream.local_addr().map_or(0, |address| address.port());
+                gate.tally.refused(reason, &Subject { port, ..Subject::default() }).await;
+                continue;
+            }
         };
         let _ = stream.set_nodelay(true);
         let served = serve(gate.clone(), stream);
@@ -278,4 +254,3 @@ impl fmt::Debug for Gate {
         f.debug_struct("Gate").field("rules", &self.shared.rules).finish_non_exhaustive()
     }
 }
-

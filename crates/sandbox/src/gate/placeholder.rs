@@ -113,7 +113,8 @@ impl Secrets {
             let place = Place {
                 held,
                 aimed: held.is_for(host)
-                    && (held.rule.methods.is_empty() || held.rule.methods.contains(&request.method)),
+                    && (held.rule.methods.is_empty()
+                        || held.rule.methods.contains(&request.method)),
                 secure,
             };
             place.headers(&mut request.headers, &mut echoes)?;
@@ -186,10 +187,8 @@ impl Place<'_> {
                 let before = value.as_bytes()[BASIC.len()..].trim_ascii().to_vec();
                 let whole = Zeroizing::new([b"Basic ", real.as_bytes()].concat());
                 *value = header(whole)?;
-                echoes.push(Pair {
-                    real: Zeroizing::new(real.as_bytes().to_vec()),
-                    instead: before,
-                });
+                echoes
+                    .push(Pair { real: Zeroizing::new(real.as_bytes().to_vec()), instead: before });
             }
         }
         Ok(())
@@ -205,7 +204,8 @@ impl Place<'_> {
             self.permit(false)?;
         }
         let Some(query) = uri.query().filter(|query| found(query)) else { return Ok(None) };
-        let mut new = Zeroizing::new(String::with_capacity(query.len() + 3 * self.held.rule.value.len()));
+        let mut new =
+            Zeroizing::new(String::with_capacity(query.len() + 3 * self.held.rule.value.len()));
         for (at, parameter) in query.split('&').enumerate() {
             if at > 0 {
                 new.push('&');
@@ -405,10 +405,21 @@ mod tests {
         assert_eq!(public_prefix("sk-proj-AbC"), 8);
         assert_eq!(public_prefix("xoxb-123-456-abc"), 5);
         assert_eq!(public_prefix("0123-x"), 0);
-        assert!(make("f00dfacef00dfacef00d", Shape::Same).unwrap().bytes().all(|b| b.is_ascii_hexdigit()));
+        assert!(
+            make("f00dfacef00dfacef00d", Shape::Same)
+                .unwrap()
+                .bytes()
+                .all(|b| b.is_ascii_hexdigit())
+        );
         assert_eq!(make("short", Shape::Marked), Err(PlaceholderFault::Short("TOKEN".into())));
-        assert_eq!(make("ghp_123456", Shape::Same), Err(PlaceholderFault::Guessable("TOKEN".into())));
-        assert_eq!(make("two words", Shape::Marked), Err(PlaceholderFault::Characters("TOKEN".into())));
+        assert_eq!(
+            make("ghp_123456", Shape::Same),
+            Err(PlaceholderFault::Guessable("TOKEN".into()))
+        );
+        assert_eq!(
+            make("two words", Shape::Marked),
+            Err(PlaceholderFault::Characters("TOKEN".into()))
+        );
     }
 
     #[test]
@@ -416,7 +427,8 @@ mod tests {
         let (secrets, placeholder) = secrets();
         let get = || http::Request::get("/x");
         let bearer = format!("Bearer {placeholder}");
-        let (parts, _) = swap(&secrets, "api.example", get().header("authorization", &bearer)).unwrap();
+        let (parts, _) =
+            swap(&secrets, "api.example", get().header("authorization", &bearer)).unwrap();
         assert_eq!(parts.headers["authorization"], format!("Bearer {REAL}"));
         assert!(parts.headers["authorization"].is_sensitive());
 
@@ -429,7 +441,10 @@ mod tests {
             elsewhere
         );
         assert_eq!(fault("api.example", http::Request::get(format!("/{placeholder}"))), elsewhere);
-        assert_eq!(fault("api.example", http::Request::get(format!("/?q={placeholder}"))), elsewhere);
+        assert_eq!(
+            fault("api.example", http::Request::get(format!("/?q={placeholder}"))),
+            elsewhere
+        );
         let mut parts = get().header("authorization", &bearer).body(()).unwrap().into_parts().0;
         let host = Host::parse("api.example").unwrap();
         let plain = secrets.swap(&host, false, &mut parts).map(|_| ());

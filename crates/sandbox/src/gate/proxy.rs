@@ -42,11 +42,7 @@ pub(super) async fn serve(gate: Arc<Shared>, stream: TcpStream) {
     }
 }
 
-async fn answer(
-    gate: &Arc<Shared>,
-    activity: &Arc<Activity>,
-    request: Request<Incoming>,
-) -> Reply {
+async fn answer(gate: &Arc<Shared>, activity: &Arc<Activity>, request: Request<Incoming>) -> Reply {
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let Some(target) = target(&request) else {

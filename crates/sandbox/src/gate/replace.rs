@@ -84,8 +84,7 @@ impl Stream {
     pub fn push(&mut self, piece: Bytes) -> Bytes {
         let replacer = &self.replacer;
         let held = !self.held.is_empty();
-        let whole =
-            if held { Bytes::from([self.held.as_slice(), &piece].concat()) } else { piece };
+        let whole = if held { Bytes::from([self.held.as_slice(), &piece].concat()) } else { piece };
         let mut out = Vec::new();
         let end = replacer.replace(&whole, &mut out);
         let decided = whole.len() - replacer.undecided(&whole[end..]);

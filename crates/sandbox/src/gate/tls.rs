@@ -37,7 +37,13 @@ pub(super) struct Authority {
     pem: String,
     /// All leaves share a key: it protects the way from the sandbox to its gate, on one machine.
     key: KeyPair,
-    made: Mutex<HashMap<(Host, Vec<u8>), (SystemTime, Arc<ServerConfig>)>>,
+    /// By host and protocol.
+    made: Mutex<HashMap<(Host, Vec<u8>), Made>>,
+}
+
+struct Made {
+    since: SystemTime,
+    config: Arc<ServerConfig>,
 }
 
 impl Authority {
@@ -67,7 +73,7 @@ impl Authority {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let now = SystemTime::now();
         let key = (host.clone(), protocol.to_vec());
-        if let Some((since, config)) = made.get(&key)
+        if let Some(Made { since, config }) = made.get(&key)
             && now.duration_since(*since).is_ok_and(|age| age < LEAF_REUSED)
         {
             return Ok(config.clone());
@@ -76,7 +82,7 @@ impl Authority {
         if made.len() >= KEPT {
             made.clear();
         }
-        made.insert(key, (now, config.clone()));
+        made.insert(key, Made { since: now, config: config.clone() });
         Ok(config)
     }
 

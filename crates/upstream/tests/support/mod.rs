@@ -13,8 +13,8 @@ use http::HeaderMap;
 use mcp::{Json, JsonBuf, Limits, ServerName};
 use tokio::sync::mpsc;
 use upstream::{
-    Answer, ClientFacts, EraChoice, Event, Launch, Link, LinkFault, LinkLimits, LogWish, Outgoing,
-    Partition,
+    Answer, ClientFacts, EraChoice, Event, Launch, Launched, Link, LinkFault, LinkLimits, LogWish,
+    Outgoing, Partition,
 };
 
 pub fn json(text: &str) -> JsonBuf {
@@ -57,6 +57,7 @@ pub fn scripted(era: &str, choice: EraChoice, limits: LinkLimits) -> (Link, Arc<
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
+            .map(Launched::from)
             .map_err(|error| error.to_string())
     });
     (Link::stdio(name(), launch, choice, limits), starts)

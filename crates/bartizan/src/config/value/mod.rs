@@ -2,6 +2,7 @@
 
 mod access;
 mod address;
+mod egress;
 mod name;
 mod quantity;
 
@@ -9,6 +10,7 @@ use std::fmt;
 
 pub use access::{HeaderText, Member, PatternText, Template};
 pub use address::{HostText, Listen, OriginText, ServerUrl};
+pub use egress::{EgressName, MethodText, PathText};
 pub use name::{Joint, RoleKey, ServerKey};
 pub use quantity::{Bounded, ByteSize, Period};
 

@@ -1,0 +1,205 @@
+//! The egress gates of local servers, joined to the resolver, the vault, the journal and the store.
+
+use std::sync::{Arc, OnceLock};
+
+use audit::{Journal, Kind, Outcome, Record};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use mcp::ServerName;
+use sandbox::gate::{
+    Dial, DialFault, Event, Gate, GateSpec, Host, Prepared, Recorder, SecretRule, Tls, Verdict,
+};
+use store::{EgressSeen, Store};
+use upstream::{ConnectFault, HttpClient};
+use zeroize::Zeroizing;
+
+use crate::config::{Egress, EgressSecret};
+
+/// What gates tell their decisions to, and whom they trust.
+#[derive(Clone)]
+pub(crate) struct Witness {
+    journal: Journal,
+    store: Store,
+    /// Read on first need: it takes a while.
+    trust: Arc<OnceLock<Result<Arc<rustls::ClientConfig>, String>>>,
+}
+
+impl Witness {
+    pub fn new(journal: &Journal, store: &Store) -> Witness {
+        Witness { journal: journal.clone(), store: store.clone(), trust: Arc::default() }
+    }
+
+    /// A gate for a fresh process. Secrets are read now, so that a rotated one is used by the next process.
+    pub fn prepare(&self, server: &ServerName, egress: &Egress) -> Result<Prepared, String> {
+        let trust = self
+            .trust
+            .get_or_init(|| HttpClient::trust().map(Arc::new).map_err(|fault| fault.to_string()));
+        let closed = |rule: &sandbox::gate::Rule| rule.tls != Tls::Terminate;
+        let roots =
+            if egress.rules.list.iter().any(closed) { system_roots() } else { String::new() };
+        let secrets: Result<_, _> = egress.secrets.iter().map(secret).collect();
+        let spec = GateSpec {
+            rules: egress.rules.clone(),
+            secrets: secrets?,
+            limits: egress.limits,
+            dial: dial(),
+            trust: trust.clone()?,
+            roots,
+            record: self.recorder(server),
+        };
+        Prepared::new(spec).map_err(|fault| fault.to_string())
+    }
+
+    fn recorder(&self, server: &ServerName) -> Recorder {
+        let (witness, server) = (self.clone(), server.clone());
+        Arc::new(move |event| {
+            let (witness, server) = (witness.clone(), server.clone());
+            Box::pin(async move { witness.record(&server, &event).await })
+        })
+    }
+
+    /// Whether the decision stands in the journal now.
+    async fn record(&self, server: &ServerName, event: &Event) -> bool {
+        let Event { subject, verdict, count } = event;
+        let name = match subject.method.as_str() {
+            "DNS" => subject.host.clone(),
+            _ => format!("{}:{}{}", subject.host, subject.port, subject.path),
+        };
+        let times = if *count > 1 { format!("{count} times") } else { String::new() };
+        let mut record = Record {
+            kind: Kind::Egress,
+            server: server.as_str(),
+            method: &subject.method,
+            name: &name,
+            outcome: Some(Outcome::Ok),
+            detail: &times,
+            ..Record::default()
+        };
+        let told;
+        match verdict {
+            Verdict::Allowed(rule) => record.rule = rule,
+            Verdict::Learned => {
+                record.rule = "learn = true";
+                self.learn(server, event).await;
+            }
+            Verdict::Refused(reason) => {
+                record.outcome = Some(Outcome::Refused);
+                record.refusal = reason.label();
+                told = [reason.to_string(), times.clone()].join(" ");
+                record.detail = told.trim_end();
+            }
+        }
+        let recorded = self.journal.append(&record).await;
+        recorded.inspect_err(|fault| tracing::error!(%fault, "egress can't be recorded")).is_ok()
+    }
+
+    async fn learn(&self, server: &ServerName, event: &Event) {
+        let seen = EgressSeen {
+            host: event.subject.host.clone(),
+            port: event.subject.port,
+            method: event.subject.method.clone(),
+            path: event.subject.path.clone(),
+        };
+        // What is not learned is asked again at the next use.
+        if let Err(fault) = self.store.egress_record(server.as_str(), &seen, crate::now()).await {
+            tracing::warn!(%fault, "what the server reached can't be kept");
+        }
+    }
+}
+
+/// A gate at work; when it is dropped, what it counted is told.
+pub(crate) struct Running(Option<Gate>);
+
+impl Running {
+    pub fn new(gate: Gate) -> Running {
+        Running(Some(gate))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let (Some(gate), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(gate.finish());
+        }
+    }
+}
+
+/// The way out: by the rules of links to remote servers.
+fn dial() -> Dial {
+    Arc::new(|host, port, allow_private| {
+        Box::pin(async move {
+            let text = match &host {
+                Host::Address(address) => address.to_string(),
+                Host::Name(name) => name.to_string(),
+            };
+            upstream::dial(&text, port, allow_private).await.map_err(|fault| match fault {
+                ConnectFault::Forbidden { .. } => DialFault::PrivateAddress(fault.to_string()),
+                _ => DialFault::Unreachable(fault.to_string()),
+            })
+        })
+    })
+}
+
+fn secret(secret: &EgressSecret) -> Result<SecretRule, String> {
+    let value = secret.value.resolve().map_err(|fault| fault.to_string())?;
+    Ok(SecretRule {
+        variable: secret.variable.clone(),
+        value: Zeroizing::new(value.expose().into()),
+        hosts: secret.hosts.clone(),
+        headers: secret.headers.clone(),
+        query: secret.query.clone(),
+        methods: secret.methods.clone(),
+        shape: secret.shape,
+    })
+}
+
+/// What this machine trusts, for a program whose TLS the gate does not open.
+fn system_roots() -> String {
+    let mut text = String::new();
+    for certificate in rustls_native_certs::load_native_certs().certs {
+        text.push_str("-----BEGIN CERTIFICATE-----\n");
+        let encoded = BASE64_STANDARD.encode(&certificate);
+        for line in encoded.as_bytes().chunks(64) {
+            text.push_str(&String::from_utf8_lossy(line));
+            text.push('\n');
+        }
+        text.push_str("-----END CERTIFICATE-----\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn dialled(host: &str, port: u16, allow_private: bool) -> Result<(), DialFault> {
+        dial()(Host::parse(host).unwrap(), port, allow_private).await.map(drop)
+    }
+
+    #[tokio::test]
+    async fn names_lead_to_public_addresses_only() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // What the operator wrote as an address, or loosened by name.
+        assert_eq!(dialled("127.0.0.1", port, false).await, Ok(()));
+        assert_eq!(dialled("localhost", port, true).await, Ok(()));
+        // A name that leads to a metadata service would be refused like any name that leads inside.
+        let refused = dialled("169.254.169.254", 80, false).await;
+        assert!(matches!(refused, Err(DialFault::PrivateAddress(_))), "{refused:?}");
+        let own = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+        if let Some(host) = Host::parse(own.trim())
+            && tokio::net::lookup_host((own.trim(), port)).await.is_ok()
+        {
+            let inside = dial()(host, port, false).await.map(drop);
+            assert!(matches!(inside, Err(DialFault::PrivateAddress(_))), "{inside:?}");
+        }
+    }
+
+    #[test]
+    fn roots_are_pem() {
+        use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+        let text = system_roots();
+        let read = CertificateDer::pem_slice_iter(text.as_bytes()).count();
+        assert_eq!(read, rustls_native_certs::load_native_certs().certs.len());
+    }
+}
