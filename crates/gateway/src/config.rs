@@ -1,10 +1,14 @@
 //! What the gateway serves: resolved, typed, without a string left to interpret.
 
+mod identity;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::Uri;
 use mcp::{Separator, ServerName};
 use upstream::EraChoice;
+
+pub use self::identity::{GraphAccess, Identity, KeysFrom, Offer, Provider};
 
 /// Everything that [`crate::Gateway::start`] needs.
 #[derive(Clone, Debug)]
@@ -19,8 +23,11 @@ pub struct Config {
     pub origins: Vec<String>,
     /// Between a server's and a tool's name in the aggregate.
     pub separator: Separator,
-    /// The named loosening: anyone on the loopback is let in without a token.
-    pub loopback_open: bool,
+    /// Where clients reach this gateway, without a path or a final `/`, where that is not what they say in
+    /// `Host`.
+    pub public_url: Option<String>,
+    /// Who may come in.
+    pub identity: Identity,
     /// Who may do what.
     pub roles: Vec<policy::Role>,
     /// The servers, in the order of the file.
@@ -42,13 +49,48 @@ impl Config {
             hosts: Vec::new(),
             origins: Vec::new(),
             separator: Separator::default(),
-            loopback_open: false,
+            public_url: None,
+            identity: Identity::default(),
             roles: Vec::new(),
             servers: Vec::new(),
             limits: Limits::default(),
             audit: Audit { strict: false, sync: true },
             state_dir,
         }
+    }
+}
+
+impl Config {
+    /// The URLs at which this gateway is itself, without a path: those under which tokens for it may be
+    /// issued. A client's own idea of a `Host` is not among them.
+    pub fn bases(&self) -> Vec<String> {
+        if let Some(url) = &self.public_url {
+            return vec![url.clone()];
+        }
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let port = self.listen.port();
+        let usual = if self.tls.is_some() { 443 } else { 80 };
+        let mut hosts = self.hosts.clone();
+        if !self.listen.ip().is_unspecified() {
+            hosts.push(self.listen.ip().to_string());
+        }
+        if self.listen.ip().is_loopback() {
+            hosts.push("localhost".to_owned());
+        }
+        let with_port = hosts.iter().map(|host| format!("{scheme}://{host}:{port}"));
+        let bare = hosts.iter().filter(|host| port == usual || host.contains(':'));
+        with_port.chain(bare.map(|host| format!("{scheme}://{host}"))).collect()
+    }
+
+    /// The URLs for which tokens are issued: this gateway as a whole, everything it offers, each server.
+    pub fn resources(&self) -> Vec<String> {
+        let doors = ["", "/", "/mcp", "/sse"].map(str::to_owned).into_iter();
+        let server =
+            |server: &Server| ["mcp", "sse"].map(|door| format!("/{door}/{}", server.name));
+        let paths: Vec<String> = doors.chain(self.servers.iter().flat_map(server)).collect();
+        let under =
+            |base: &String| paths.iter().map(|path| format!("{base}{path}")).collect::<Vec<_>>();
+        self.bases().iter().flat_map(under).collect()
     }
 }
 
@@ -59,6 +101,8 @@ pub struct Tls {
     pub cert: PathBuf,
     /// Private key.
     pub key: PathBuf,
+    /// The authorities whose client certificates are believed.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// One configured server.

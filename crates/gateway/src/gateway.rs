@@ -11,7 +11,7 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 use audit::Journal;
-use identity::{AuthFault, Authenticator, Credentials, Step, TokenHash, TokenRecord, Verified};
+use identity::{Authenticator, Credentials, Step, TokenHash, TokenRecord, Verified};
 use policy::Policy;
 use store::Store;
 use tokio::sync::{broadcast, watch};
@@ -21,8 +21,9 @@ use crate::{
     bounds::{InFlight, Noise},
     catalogue::Listed,
     config::Config,
-    door::{Pairs, Sessions},
+    door::{Pairs, Sessions, resource::Offered},
     egress::Witness,
+    providers::Providers,
     refusal::Refusal,
     seal::Sealer,
     served::Served,
@@ -34,6 +35,8 @@ pub struct Current {
     pub config: Config,
     /// The roles, compiled.
     pub policy: Policy,
+    pub(crate) providers: Providers,
+    pub(crate) offered: Offered,
     /// By name: the order in which lists show them.
     pub servers: BTreeMap<Box<str>, Arc<Served>>,
 }
@@ -91,6 +94,14 @@ pub enum StartFault {
     /// Roles.
     #[error("{0}")]
     Policy(#[from] policy::PolicyFault),
+    /// An identity provider.
+    #[error("provider {provider}: {fault}")]
+    Provider {
+        /// Which.
+        provider: String,
+        /// Why.
+        fault: String,
+    },
     /// The state folder.
     #[error("the state folder {path} can't be used: {fault}")]
     State {
@@ -130,7 +141,7 @@ impl Gateway {
         let client = HttpClient::new().map_err(|fault| StartFault::Client(fault.to_string()))?;
         let witness = Witness::new(&journal, &store);
         let current = assemble(config, None, &client, &witness)?;
-        let authenticator = Authenticator::new(current.config.loopback_open, None);
+        let authenticator = Authenticator::new(current.config.identity.loopback_open, None);
         let gateway = Arc::new_cyclic(|me| Gateway {
             current: ArcSwap::from_pointee(current),
             me: me.clone(),
@@ -169,7 +180,7 @@ impl Gateway {
     pub async fn apply(&self, config: Config) -> Result<(), StartFault> {
         let old = self.current.load_full();
         let current = assemble(config, Some(&old), &self.client, &self.witness)?;
-        let authenticator = Authenticator::new(current.config.loopback_open, None);
+        let authenticator = Authenticator::new(current.config.identity.loopback_open, None);
         let current = Arc::new(current);
         self.authenticator.store(Arc::new(authenticator));
         self.current.store(current.clone());
@@ -213,32 +224,45 @@ impl Gateway {
         &self,
         authorization: Option<&[u8]>,
         peer_is_loopback: bool,
+        certificate: Option<&Verified>,
     ) -> Result<Verified, Refusal> {
         let authenticator = self.authenticator.load_full();
-        let credentials = Credentials { authorization, peer_is_loopback };
+        let credentials = Credentials { authorization, peer_is_loopback, certificate };
         let now = crate::now();
         let lookup = match authenticator.begin(credentials, now) {
             Ok(Step::Verified(verified)) => return Ok(verified),
             Ok(Step::Lookup(lookup)) => lookup,
-            Ok(Step::Jwt(_)) => return Err(Refusal::Authentication(AuthFault::Unknown)),
+            Ok(Step::Jwt(token)) => {
+                let current = self.current();
+                let verified = current.providers.prove(token.text(), now).await?;
+                let until = now + current.config.identity.recheck.as_secs();
+                authenticator.keep(token, &verified, until);
+                return Ok(verified);
+            }
             Err(fault) => return Err(Refusal::Authentication(fault)),
         };
+        let record = self.token_record(lookup.hash()).await?;
+        authenticator.finish(lookup, record.as_ref(), now).map_err(Refusal::Authentication)
+    }
+
+    /// A minted token as the store has it now.
+    pub(crate) async fn token_record(
+        &self,
+        hash: &TokenHash,
+    ) -> Result<Option<TokenRecord>, Refusal> {
         let found = self
             .store
-            .token_find(lookup.hash().as_bytes())
+            .token_find(hash.as_bytes())
             .await
             .map_err(|fault| Refusal::StoreUnavailable(fault.to_string()))?;
-        let record = found.map(|token| TokenRecord {
+        Ok(found.map(|token| TokenRecord {
             name: token.name,
             roles: token.roles,
             hash: TokenHash::from_bytes(token.hash),
             created: token.created,
             expires: token.expires,
             revoked: token.revoked,
-        });
-        authenticator
-            .finish(lookup, record.as_ref(), now)
-            .map_err(|fault: AuthFault| Refusal::Authentication(fault))
+        }))
     }
 
     /// Records a refusal that no call's record holds, and gives it back; the reply may leave then.
@@ -358,7 +382,10 @@ fn assemble(
         };
         servers.insert(name, served);
     }
-    Ok(Current { config, policy, servers })
+    let kept = old.map(|old| &old.providers);
+    let providers = Providers::new(&config.identity.providers, kept, client)?;
+    let offered = Offered::new(&config);
+    Ok(Current { config, policy, providers, offered, servers })
 }
 
 /// The state folder belongs to its owner alone.

@@ -15,12 +15,14 @@ mod list;
 mod listen;
 mod mrtr;
 pub mod pipeline;
+mod providers;
 mod refusal;
 mod resolve;
 mod rewrite;
 pub mod seal;
 mod send;
 mod served;
+mod standing;
 mod task;
 
 use std::time::{SystemTime, UNIX_EPOCH};

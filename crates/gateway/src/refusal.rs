@@ -23,6 +23,8 @@ pub enum Refusal {
     CapabilityMissing(&'static str),
     #[error("the client cancelled")]
     Cancelled,
+    #[error("the identity provider wants more than the credential shows")]
+    ClaimsRequired { claims: String },
     #[error("credential for {server} can't be had: {detail}")]
     CredentialUnavailable { server: ServerName, detail: String },
     #[error("cursor is not valid here")]
@@ -33,10 +35,14 @@ pub enum Refusal {
     HeaderMismatch(HeaderFault),
     #[error("header MCP-Protocol-Version says {header:?}, the body {body:?}")]
     EraMismatch { header: String, body: String },
+    #[error("who is calling can't be found out: {0}")]
+    IdentityUnavailable(String),
     #[error("inputResponses must be an object whose values are objects")]
     InputResponses,
     #[error("the client can't be asked: {0}")]
     InputUnsupported(&'static str),
+    #[error("scope is missing: {}", scopes.join(" "))]
+    InsufficientScope { scopes: Vec<String> },
     #[error("strict reading failed: {0}")]
     Json(mcp::Fault),
     #[error("the body's media type is not application/json")]
@@ -98,6 +104,16 @@ pub enum Blame {
 }
 
 impl Refusal {
+    /// What an identity provider wants beside the credential (a claims challenge, as JSON): passed on to a
+    /// client that can answer it, and otherwise a credential that no longer does.
+    pub fn claims_required(caller: &identity::Verified, claims: String) -> Refusal {
+        if caller.principal().answers_claims_challenges() {
+            Refusal::ClaimsRequired { claims }
+        } else {
+            Refusal::Authentication(identity::AuthFault::Expired)
+        }
+    }
+
     /// The label in the audit log and in metrics.
     pub fn label(&self) -> &'static str {
         match self {
@@ -108,13 +124,16 @@ impl Refusal {
             Self::BodyTooLong { .. } => "body-too-long",
             Self::Cancelled => "cancelled",
             Self::CapabilityMissing(_) => "capability-missing",
+            Self::ClaimsRequired { .. } => "claims-required",
             Self::CredentialUnavailable { .. } => "credential-unavailable",
             Self::CursorInvalid => "cursor-invalid",
             Self::EraMismatch { .. } => "era-mismatch",
             Self::HeaderMismatch(_) => "header-mismatch",
             Self::Host(_) => "host",
+            Self::IdentityUnavailable(_) => "identity-unavailable",
             Self::InputResponses => "input-responses",
             Self::InputUnsupported(_) => "input-unsupported",
+            Self::InsufficientScope { .. } => "insufficient-scope",
             Self::Json(_) => "json",
             Self::MediaType => "media-type",
             Self::Message(_) => "message",
@@ -144,6 +163,7 @@ impl Refusal {
         match self {
             Self::AuditUnavailable(_)
             | Self::CredentialUnavailable { .. }
+            | Self::IdentityUnavailable(_)
             | Self::StoreUnavailable(_) => Blame::Gateway,
             Self::ResultUnsafe { .. } | Self::Server { .. } | Self::ServerAsked { .. } => {
                 Blame::Server
@@ -155,7 +175,10 @@ impl Refusal {
     /// Whether the same request may succeed later.
     pub fn retry(&self) -> bool {
         match self {
-            Self::AuditUnavailable(_) | Self::StoreUnavailable(_) | Self::TooMany(_) => true,
+            Self::AuditUnavailable(_)
+            | Self::IdentityUnavailable(_)
+            | Self::StoreUnavailable(_)
+            | Self::TooMany(_) => true,
             Self::Server { fault, .. } => {
                 !matches!(fault, LinkFault::Forbidden(_) | LinkFault::Parked)
             }
@@ -189,6 +212,15 @@ impl Refusal {
                 quote(extension)
             )),
             Self::Cancelled => RpcError::new(Code::InvalidRequest, "The request was cancelled."),
+            Self::ClaimsRequired { .. } => {
+                RpcError::new(Code::Refused, "Sign in again: more is asked for.")
+            }
+            Self::IdentityUnavailable(_) => {
+                RpcError::new(Code::Internal, "Refused: the identity provider does not answer.")
+            }
+            Self::InsufficientScope { scopes } => {
+                RpcError::new(Code::Refused, format!("This needs the scopes {}.", scopes.join(" ")))
+            }
             Self::CredentialUnavailable { server, .. } => RpcError::new(
                 Code::Upstream,
                 format!("The credential for server {server:?} is not available."),
@@ -290,13 +322,16 @@ impl Refusal {
             | Self::MetaMissing(_)
             | Self::SessionMissing
             | Self::Version(_) => StatusCode::BAD_REQUEST,
-            Self::Host(_) | Self::Origin(_) => StatusCode::FORBIDDEN,
+            Self::ClaimsRequired { .. } => StatusCode::UNAUTHORIZED,
+            Self::Host(_) | Self::InsufficientScope { .. } | Self::Origin(_) => {
+                StatusCode::FORBIDDEN
+            }
             Self::MethodNotFound(_) | Self::SessionUnknown | Self::UnknownServer(_) => {
                 StatusCode::NOT_FOUND
             }
-            Self::AuditUnavailable(_) | Self::StoreUnavailable(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::AuditUnavailable(_)
+            | Self::IdentityUnavailable(_)
+            | Self::StoreUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::OK,
         }

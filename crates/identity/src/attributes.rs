@@ -21,6 +21,7 @@ pub struct Attributes {
     pub expires: Option<u64>,
     pub audiences: Vec<String>,
     pub answers_claims: bool,
+    pub groups_looked_up: bool,
 }
 
 impl Attributes {

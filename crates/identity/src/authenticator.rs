@@ -11,6 +11,8 @@ pub struct Credentials<'a> {
     pub authorization: Option<&'a [u8]>,
     /// Whether the connection comes from this machine's loopback.
     pub peer_is_loopback: bool,
+    /// Whom the connection's client certificate proved.
+    pub certificate: Option<&'a Verified>,
 }
 
 /// How far authentication came without the store.
@@ -69,7 +71,7 @@ impl Authenticator {
     /// long a revocation made by another process can take.
     pub const CACHE_SECONDS: u64 = 10;
     /// Verified tokens kept.
-    pub const CACHE_ENTRIES: usize = 1024;
+    pub const CACHE_ENTRIES: usize = 8192;
 
     /// `owner` is the hash of the owner's own token, if there is one.
     pub fn new(loopback_open: bool, owner: Option<TokenHash>) -> Authenticator {
@@ -86,6 +88,9 @@ impl Authenticator {
     /// refused even where none would be needed, since whoever shows one means to be somebody.
     pub fn begin<'a>(&self, credentials: Credentials<'a>, now: u64) -> Result<Step<'a>, AuthFault> {
         let Some(header) = credentials.authorization else {
+            if let Some(proved) = credentials.certificate {
+                return Ok(Step::Verified(proved.clone()));
+            }
             return if self.loopback_open && credentials.peer_is_loopback {
                 Ok(Step::Verified(self.as_loopback.clone()))
             } else {
@@ -142,7 +147,7 @@ mod tests {
     use crate::{PrincipalKind, mint};
 
     fn shown(authorization: Option<&[u8]>, peer_is_loopback: bool) -> Credentials<'_> {
-        Credentials { authorization, peer_is_loopback }
+        Credentials { authorization, peer_is_loopback, certificate: None }
     }
 
     fn record(hash: TokenHash, expires: Option<u64>) -> TokenRecord {

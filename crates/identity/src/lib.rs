@@ -10,6 +10,7 @@ mod algorithm;
 mod attributes;
 mod authenticator;
 mod cache;
+mod discovery;
 mod fault;
 pub mod jwks;
 pub mod jwt;
@@ -22,7 +23,8 @@ pub use algorithm::Algorithm;
 pub use attributes::Attributes;
 
 pub use authenticator::{Authenticator, Credentials, Lookup, Step, Unproven};
+pub use discovery::{Discovery, DiscoveryFault};
 pub use fault::AuthFault;
-pub use principal::{Principal, PrincipalKind, Verified};
+pub use principal::{CERTIFICATES, Principal, PrincipalKind, Verified};
 pub use subject::{EntraId, ProviderName, Subject, SubjectText, is_guid};
 pub use token::{Bearer, TokenHash, TokenName, TokenNameFault, TokenRecord, mint};

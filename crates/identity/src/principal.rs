@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Attributes, TokenRecord};
+use crate::{Attributes, ProviderName, Subject, SubjectText, TokenHash, TokenRecord};
 
 /// What made the caller known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,9 @@ pub enum PrincipalKind {
     Workload,
 }
 
+/// The provider's name of callers that a client certificate proves: no provider can be called so.
+pub const CERTIFICATES: &str = "tls";
+
 /// A caller. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal(Arc<Facts>);
@@ -28,6 +31,7 @@ struct Facts {
     kind: PrincipalKind,
     id: String,
     partition: Arc<str>,
+    token: Option<TokenHash>,
     attributes: Attributes,
 }
 
@@ -121,6 +125,17 @@ impl Principal {
         &self.0.attributes.audiences
     }
 
+    /// Whether the groups were looked up at the provider, and not in the token: then they can be looked up
+    /// again.
+    pub fn groups_looked_up(&self) -> bool {
+        self.0.attributes.groups_looked_up
+    }
+
+    /// The token that was minted here, by which it is found again in the store.
+    pub fn token(&self) -> Option<&TokenHash> {
+        self.0.token.as_ref()
+    }
+
     /// Whether the client can answer a claims challenge (Entra's `xms_cc` has `cp1`).
     pub fn answers_claims_challenges(&self) -> bool {
         self.0.attributes.answers_claims
@@ -143,6 +158,26 @@ impl Verified {
         &self.0
     }
 
+    /// Whether it is the very same proof, and not only an equal one.
+    pub fn is(&self, other: &Verified) -> bool {
+        Arc::ptr_eq(&self.0.0, &other.0.0)
+    }
+
+    /// The program that a client certificate names, by a URI (SPIFFE) or a DNS name. The caller has verified
+    /// the certificate against an authority of the configuration; `expires` is its end. `None` for a name
+    /// that is no subject.
+    pub fn certificate(name: &str, expires: u64) -> Option<Verified> {
+        let subject = SubjectText::new(name)?;
+        let attributes = Attributes {
+            provider: Some(CERTIFICATES.to_owned()),
+            subject: Some(name.to_owned()),
+            expires: Some(expires),
+            ..Attributes::default()
+        };
+        let provider = ProviderName::new(CERTIFICATES)?;
+        Some(Subject::Workload(provider, subject).verified(attributes))
+    }
+
     pub(crate) fn loopback() -> Verified {
         Verified::plain(PrincipalKind::Loopback, "loopback")
     }
@@ -159,7 +194,9 @@ impl Verified {
             expires: record.expires,
             ..Attributes::default()
         };
-        Verified::of(PrincipalKind::Token, id, partition, attributes)
+        let token = Some(record.hash);
+        let kind = PrincipalKind::Token;
+        Verified(Principal(Arc::new(Facts { kind, id, partition, token, attributes })))
     }
 
     /// A person of whom a provider says `attributes`.
@@ -184,6 +221,6 @@ impl Verified {
         partition: Arc<str>,
         attributes: Attributes,
     ) -> Verified {
-        Verified(Principal(Arc::new(Facts { kind, id, partition, attributes })))
+        Verified(Principal(Arc::new(Facts { kind, id, partition, token: None, attributes })))
     }
 }

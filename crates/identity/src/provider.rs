@@ -10,21 +10,21 @@ pub use cloud::Cloud;
 pub use entra::{ClientProof, Entra, Groups, MissingGroups};
 pub use kubernetes::Kubernetes;
 pub use oidc::{Callers, ClaimNames, Oidc};
-pub use spiffe::Spiffe;
+pub use spiffe::{Spiffe, is_spiffe_id, is_trust_domain};
 
 use crate::jwks::{Jwks, KeyUse};
 use crate::jwt::{Claims, Jwt, JwtFault, Profile, Purpose, Typ};
 use crate::{ProviderName, Verified};
 
 /// One configured provider.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Provider {
     name: ProviderName,
     kind: Kind,
     profile: Profile,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Kind {
     Entra(Entra),
     Oidc(Oidc),
@@ -59,6 +59,9 @@ pub enum ProofFault {
     /// Groups that could not be found out.
     #[error("the caller's groups are not known")]
     Groups,
+    /// An account that is disabled or gone.
+    #[error("the caller's account is disabled or gone")]
+    Account,
     /// A program's token where only people are let in.
     #[error("tokens of applications are not accepted here")]
     Application,
@@ -69,6 +72,7 @@ impl ProofFault {
     pub fn code(self) -> &'static str {
         match self {
             ProofFault::Jwt(fault) => fault.code(),
+            ProofFault::Account => "token_account",
             ProofFault::Client => "token_client",
             ProofFault::ClientProof => "token_client_proof",
             ProofFault::NoGrant => "token_no_grant",

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use crate::LinkFault;
 use crate::connect::{ConnectFault, Connector};
@@ -70,6 +71,20 @@ impl HttpClient {
     pub fn trust() -> Result<rustls::ClientConfig, LinkFault> {
         let system = builder()?.try_with_platform_verifier().map_err(|error| unusable(&error))?;
         Ok(system.with_no_client_auth())
+    }
+
+    /// Trusts the authorities in this file in PEM form, and nobody else.
+    pub fn trusting(authorities: &std::path::Path) -> Result<HttpClient, LinkFault> {
+        let fault = |fault: &dyn std::fmt::Display| {
+            LinkFault::Unreachable(format!("{}: {fault}", authorities.display()))
+        };
+        let mut roots = rustls::RootCertStore::empty();
+        let read = CertificateDer::pem_file_iter(authorities).map_err(|f| fault(&f))?;
+        for authority in read {
+            roots.add(authority.map_err(|f| fault(&f))?).map_err(|f| fault(&f))?;
+        }
+        let config = builder()?.with_root_certificates(roots).with_no_client_auth();
+        Ok(HttpClient::with_tls(&config))
     }
 
     pub(crate) async fn send(

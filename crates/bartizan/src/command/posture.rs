@@ -106,7 +106,10 @@ fn identity(file: &File) -> Protection {
         Loopback::Token => protection(
             "identity",
             State::On,
-            "every caller shows a token; commands of this machine's owner come through a socket that nobody else can open",
+            format!(
+                "{}; commands of this machine's owner come through a socket that nobody else can open",
+                shown(file)
+            ),
             "",
         ),
         Loopback::Open => protection(
@@ -116,6 +119,21 @@ fn identity(file: &File) -> Protection {
             "[identity] loopback = \"token\"",
         ),
     }
+}
+
+/// What callers show.
+fn shown(file: &File) -> String {
+    let names: Vec<&str> = file.identity.providers.keys().map(|key| key.0.as_str()).collect();
+    let mut shown = match names.as_slice() {
+        [] => "every caller shows a token".to_owned(),
+        names => {
+            format!("every caller shows a token, minted here or issued by {}", names.join(", "))
+        }
+    };
+    if file.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()) {
+        shown.push_str(", or a client certificate");
+    }
+    shown
 }
 
 fn policy(file: &File) -> Protection {
@@ -177,7 +195,13 @@ fn private_addresses(file: &File) -> Protection {
         .iter()
         .filter(|(_, server)| server.get_ref().allow_private)
         .map(|(key, _)| key.0.as_str());
-    let open: Vec<&str> = open.collect();
+    let providers = file
+        .identity
+        .providers
+        .iter()
+        .filter(|(_, provider)| provider.get_ref().allow_private)
+        .map(|(key, _)| key.0.as_str());
+    let open: Vec<&str> = open.chain(providers).collect();
     match open.as_slice() {
         [] => protection(
             "private addresses",

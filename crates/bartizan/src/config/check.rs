@@ -18,6 +18,7 @@ pub fn check(file: &File, folder: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
     check_door(file, folder, &mut findings);
     check_roles(file, &mut findings);
+    super::provider::check(&file.identity, folder, &mut findings);
     for (key, server) in &file.servers {
         check_server(key.0.as_str(), server.get_ref(), server.span(), folder, &mut findings);
     }
@@ -27,7 +28,7 @@ pub fn check(file: &File, folder: &Path) -> Vec<Finding> {
 
 fn check_door(file: &File, folder: &Path, findings: &mut Vec<Finding>) {
     if let Some(tls) = &file.tls {
-        for path in [&tls.cert, &tls.key] {
+        for path in [&tls.cert, &tls.key].into_iter().chain(&tls.client_ca) {
             if let Err(error) = std::fs::File::open(folder.join(path.get_ref())) {
                 findings.push(Finding::error(
                     format!("`{}` can't be read: {error}", path.get_ref().display()),
@@ -36,6 +37,15 @@ fn check_door(file: &File, folder: &Path, findings: &mut Vec<Finding>) {
                 ));
             }
         }
+    }
+    if let Some(url) = &file.public_url
+        && !url.get_ref().is_origin()
+    {
+        findings.push(Finding::error(
+            format!("`{}` has a path", url.get_ref().as_str()),
+            url.span(),
+            "write scheme and host alone, without a final slash, such as \"https://mcp.example.com\"",
+        ));
     }
     let listen = file.listen.get_ref().0;
     if !listen.ip().is_loopback() {

@@ -14,9 +14,10 @@ use serde_json::json;
 use toml::Spanned;
 
 use super::egress::{Egress, EnvValue};
+pub use super::provider::Provider;
 use super::value::{
     Bounded, ByteSize, HeaderText, HostText, Joint, Listen, Member, OriginText, PatternText,
-    Period, RoleKey, ServerKey, ServerUrl, Template,
+    Period, ProviderKey, RoleKey, ServerKey, ServerUrl, Template, WebUrl,
 };
 
 /// Where the gateway listens unless it is told otherwise.
@@ -37,6 +38,10 @@ pub struct File {
     /// any other name is refused, which is what stops DNS rebinding.
     #[schemars(extend("examples" = [json!(["mcp.example.com"])]))]
     pub hosts: Vec<HostText>,
+    /// Where clients reach this gateway, without a path: needed where a proxy in front changes the scheme or the name. Tokens are issued for it and its
+    /// paths. Without it, the gateway is what clients call it in `Host`.
+    #[schemars(with = "Option<WebUrl>", extend("examples" = ["https://mcp.example.com"]))]
+    pub public_url: Option<Spanned<WebUrl>>,
     /// Browser origins that may talk to this gateway. A request without an `Origin` does not come from a web page and is not concerned.
     #[schemars(extend("examples" = [json!(["https://chat.example.com"])]))]
     pub origins: Vec<OriginText>,
@@ -65,6 +70,7 @@ impl Default for File {
             listen: Spanned::new(0..0, Listen(DEFAULT_LISTEN)),
             separator: Joint::default(),
             hosts: Vec::new(),
+            public_url: None,
             origins: Vec::new(),
             tls: None,
             identity: Identity::default(),
@@ -86,15 +92,35 @@ pub struct Tls {
     /// The certificate's private key in PEM form.
     #[schemars(with = "PathBuf", extend("examples" = ["/etc/bartizan/key.pem"]))]
     pub key: Spanned<PathBuf>,
+    /// Authorities in PEM form whose client certificates let programs in without a token, as `workload:tls/NAME`: the certificate's one URI (such as a SPIFFE ID), or else
+    /// its one DNS name. Clients without a certificate show a token as ever.
+    #[schemars(with = "Option<PathBuf>", extend("examples" = ["/etc/bartizan/clients.pem"]))]
+    pub client_ca: Option<Spanned<PathBuf>>,
 }
 
 /// INCOMING authentication: how clients show who they are.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Identity {
     /// What a client on this machine needs.
     #[schemars(with = "Loopback")]
     pub loopback: Loopback,
+    /// How long what was found out about a caller is believed: within it, sessions, streams and remembered tokens end after their caller would no longer be let in.
+    pub recheck: Period,
+    /// The identity providers whose tokens are accepted, by name. The name is 1 to 32 of a-z, 0-9 and `-`, a letter first; it is a part of
+    /// its callers' ids: `user:NAME/SUBJECT`, `workload:NAME/SUBJECT`. Entra's people are `user:TENANT/OBJECT`.
+    #[schemars(with = "BTreeMap<ProviderKey, Provider>")]
+    pub providers: BTreeMap<ProviderKey, Spanned<Provider>>,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Identity {
+            loopback: Loopback::default(),
+            recheck: Period(Duration::from_secs(5 * 60)),
+            providers: BTreeMap::new(),
+        }
+    }
 }
 
 /// What a client on this machine needs.

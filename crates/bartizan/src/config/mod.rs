@@ -5,6 +5,7 @@ pub mod edit;
 pub mod egress;
 pub mod fault;
 pub mod file;
+mod provider;
 pub mod reference;
 pub mod resolve;
 mod secrets;

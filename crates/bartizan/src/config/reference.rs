@@ -25,6 +25,12 @@ type Sample = (&'static str, Option<&'static str>);
 /// The samples for such a section.
 fn samples(section: &str) -> &'static [Sample] {
     match section {
+        "providers" => &[
+            ("entra", Some("entra")),
+            ("corp", Some("oidc")),
+            ("cluster", Some("kubernetes")),
+            ("mesh", Some("spiffe")),
+        ],
         "roles" => &[("ci", None)],
         "servers" => &[("github", Some("url")), ("files", Some("command"))],
         _ => &[],
@@ -45,18 +51,23 @@ pub fn example() -> String {
 
 fn example_section(out: &mut String, path: &str, schema: &Value, kind: Option<&str>, all: bool) {
     let shown = |key: &Value| match key["x-kind"].as_str() {
-        Some(wanted) => kind.is_none_or(|kind| kind == wanted),
-        None => all,
+        Some(wanted) => kind.is_none_or(|kind| wanted.split(' ').any(|wanted| wanted == kind)),
+        None => all || is_kind(key),
     };
     for (name, key) in properties(schema).filter(|(_, key)| section_of(key).is_none() && shown(key))
     {
+        let own = kind.and_then(|kind| key["x-samples"].get(kind));
+        if own.is_some_and(Value::is_null) {
+            continue;
+        }
         out.push('\n');
         comment(out, key);
         for (choice, text) in choices(key) {
             comment_text(out, &format!("\"{choice}\": {text}"));
         }
-        let sample = key["examples"].get(0).unwrap_or(&key["default"]);
-        let _ = writeln!(out, "#{name} = {}", toml_text(sample));
+        let of_kind = kind.map(Value::from).filter(|_| is_kind(key));
+        let sample = own.or(key["examples"].get(0)).unwrap_or(&key["default"]);
+        let _ = writeln!(out, "#{name} = {}", toml_text(of_kind.as_ref().unwrap_or(sample)));
     }
     for (name, key) in properties(schema).filter(|(_, key)| shown(key)) {
         let Some(section) = section_of(key) else { continue };
@@ -134,7 +145,10 @@ fn page_keys(out: &mut String, schema: &Value) {
         }
         match key["x-kind"].as_str() {
             Some("url") => out.push_str(" · remote servers"),
-            Some(_) => out.push_str(" · servers started here"),
+            Some("command") => out.push_str(" · servers started here"),
+            Some(kinds) => {
+                let _ = write!(out, " · `{}`", kinds.replace(' ', "`, `"));
+            }
             None => {}
         }
         let _ = writeln!(out, "<br>\n  {}", description(key).replace('\n', "\n  "));
@@ -169,6 +183,11 @@ fn section_of(key: &Value) -> Option<Section<'_>> {
             let named = present["patternProperties"].as_object()?.values().next()?;
             named["properties"].is_object().then_some(Section::Named(named))
         })
+}
+
+/// The key that says of which kind an entry is: shown with every sample.
+fn is_kind(key: &Value) -> bool {
+    key["x-is-kind"] == true
 }
 
 fn properties(schema: &Value) -> impl Iterator<Item = (&str, &Value)> {
@@ -249,7 +268,7 @@ mod tests {
     #[test]
     fn the_example_is_valid_and_complete() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["cert.pem", "key.pem"] {
+        for name in ["cert.pem", "key.pem", "clients.pem", "bundle.json", "provider-ca.pem"] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
         let text = uncommented().replace("/etc/bartizan/", "").replace("/srv/docs", ".");
@@ -260,7 +279,8 @@ mod tests {
         let mut missing = Vec::new();
         missing_keys("", &inlined(), &toml::Value::Table(document), &mut missing);
         // What one kind of server has, the other has not.
-        missing.retain(|key| !key.starts_with("servers."));
+        missing
+            .retain(|key| !key.starts_with("servers.") && !key.starts_with("identity.providers."));
         assert_eq!(missing, Vec::<String>::new());
     }
 

@@ -8,7 +8,9 @@ use upstream::EraChoice;
 use super::{
     Loaded,
     egress::{EgressHost, EnvValue, SecretEnv, ShapeText},
-    file::{self, Era, File, Loopback},
+    file::{self, Era, File, Loopback, Provider},
+    provider,
+    value::ProviderKey,
 };
 
 /// The name of the server that is offered where there is no configuration file.
@@ -31,8 +33,19 @@ pub enum ResolveFault {
 /// What the gateway serves: the file's servers, or the demo server where there is no file.
 pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, ResolveFault> {
     let folder = std::path::absolute(loaded.folder())?;
-    let File { listen, separator, hosts, origins, tls, identity, roles, servers, limits, audit } =
-        &loaded.file;
+    let File {
+        listen,
+        separator,
+        hosts,
+        public_url,
+        origins,
+        tls,
+        identity,
+        roles,
+        servers,
+        limits,
+        audit,
+    } = &loaded.file;
     let mut entries = Vec::new();
     for (key, server) in servers {
         if server.get_ref().enabled {
@@ -42,22 +55,34 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
     if loaded.path.is_none() {
         entries.push(demo()?);
     }
-    Ok(resolved::Config {
+    let mut config = resolved::Config {
         listen: listen.get_ref().0,
         tls: tls.as_ref().map(|tls| resolved::Tls {
             cert: folder.join(tls.cert.get_ref()),
             key: folder.join(tls.key.get_ref()),
+            client_ca: tls.client_ca.as_ref().map(|path| folder.join(path.get_ref())),
         }),
         hosts: hosts.iter().map(|host| host.0.clone()).collect(),
         origins: origins.iter().map(|origin| origin.0.clone()).collect(),
         separator: separator.separator.clone(),
-        loopback_open: identity.loopback == Loopback::Open,
+        public_url: public_url.as_ref().map(|url| url.get_ref().as_str().to_owned()),
+        identity: resolved::Identity {
+            loopback_open: identity.loopback == Loopback::Open,
+            recheck: identity.recheck.0,
+            providers: Vec::new(),
+        },
         roles: roles.iter().map(|(key, role)| resolve_role(&key.0, role.get_ref())).collect(),
         servers: entries,
         limits: resolve_limits(limits),
         audit: resolved::Audit { strict: audit.strict, sync: audit.sync },
         state_dir: state_dir.to_owned(),
-    })
+    };
+    let ours = config.resources();
+    let provider = |(key, written): (&ProviderKey, &toml::Spanned<Provider>)| {
+        provider::resolve(&key.0, written.get_ref(), &ours, identity.recheck.0, &folder)
+    };
+    config.identity.providers = identity.providers.iter().filter_map(provider).collect();
+    Ok(config)
 }
 
 fn resolve_role(name: &str, role: &file::Role) -> policy::Role {

@@ -148,3 +148,50 @@ fn which_file_is_read() {
     home.write("other.toml", "");
     assert!(home.run(&["--config", "other.toml", "check"]).ok().out.starts_with("other.toml: ok"));
 }
+
+#[test]
+fn a_provider_that_cannot_work_is_refused_at_its_place() {
+    let entra = "[identity.providers.entra]\nkind = \"entra\"\n";
+    let oidc = "[identity.providers.corp]\nkind = \"oidc\"\n";
+    for (text, said) in [
+        (entra.to_owned(), "the provider `entra` has no `tenants`"),
+        (format!("{entra}tenants = [\"common\"]\n"), "tokens of all tenants are never accepted"),
+        (
+            format!("{entra}issuer = \"https://x\"\n"),
+            "`issuer` means nothing to a provider of kind `entra`",
+        ),
+        (format!("{entra}groups = \"graph\"\n"), "with which to ask Graph"),
+        (oidc.to_owned(), "the provider `corp` has no `issuer`"),
+        (format!("{oidc}issuer = \"id.example.com\"\n"), "is not a URL of the web"),
+        (
+            format!("{oidc}issuer = \"http://id.example.com\"\n"),
+            "could give out the keys of `corp`",
+        ),
+        (
+            format!("{oidc}issuer = \"https://x\"\nalgorithms = [\"HS256\"]\n"),
+            "`HS256` is not an algorithm",
+        ),
+        (format!("{oidc}issuer = \"https://x\"\nrefresh = \"2d\"\n"), "a day at most"),
+        (
+            format!(
+                "{oidc}issuer = \"https://x\"\ntenants = [\"11111111-2222-3333-4444-555555555555\"]\n"
+            ),
+            "`tenants` means nothing",
+        ),
+        (
+            "[identity.providers.m]\nkind = \"spiffe\"\ntrust-domain = \"spiffe://a.b/c\"\n"
+                .to_owned(),
+            "write \"a.b\"",
+        ),
+        ("[identity.providers.m]\nkind = \"saml\"\n".to_owned(), "unknown value `saml`"),
+        ("[identity.providers.Corp]\nkind = \"oidc\"\n".to_owned(), "can't be a provider's name"),
+        (
+            "[identity.providers.tls]\nkind = \"oidc\"\nissuer = \"https://x\"\n".to_owned(),
+            "give this provider another name",
+        ),
+        ("public-url = \"https://mcp.example.com/mcp\"\n".to_owned(), "has a path"),
+    ] {
+        let shown = refused(&text);
+        assert!(shown.contains(said), "{text}\n{shown}");
+    }
+}

@@ -18,6 +18,7 @@ use mcp::{JsonBuf, sse_comment, sse_data};
 use tokio::{sync::mpsc, time::Sleep};
 use upstream::Event;
 
+use super::resource;
 use crate::refusal::{Refusal, status_of_code};
 
 /// How a request ended, ready to be written under the client's own id.
@@ -29,6 +30,8 @@ pub struct Answered {
     pub outcome: Result<JsonBuf, JsonBuf>,
     /// For a reply that is not a stream.
     pub status: StatusCode,
+    /// The same: what the client should come back with.
+    challenge: Option<HeaderValue>,
 }
 
 impl Answered {
@@ -40,7 +43,7 @@ impl Answered {
                 error.json().get("code").and_then(|code| code.integer()).unwrap_or_default(),
             ),
         };
-        Answered { id: id.into(), outcome, status }
+        Answered { id: id.into(), outcome, status, challenge: None }
     }
 
     /// A refusal.
@@ -49,6 +52,7 @@ impl Answered {
             id: id.into(),
             outcome: Err(crate::made(refusal.error().text())),
             status: refusal.status(),
+            challenge: resource::challenge(refusal),
         }
     }
 
@@ -97,6 +101,9 @@ impl Answered {
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
         response
     }
 }

@@ -7,19 +7,23 @@ use http::{HeaderMap, Uri, header};
 
 use crate::{config::Config, refusal::Refusal};
 
-/// Checks both.
-pub fn check(config: &Config, headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
+/// Checks both, and gives the host.
+pub fn check<'a>(
+    config: &Config,
+    headers: &'a HeaderMap,
+    uri: &'a Uri,
+) -> Result<&'a str, Refusal> {
     let host = host(headers, uri)?;
     if !host_accepted(config, host) {
         return Err(Refusal::Host(shorten(host)));
     }
     let mut origins = headers.get_all(header::ORIGIN).iter();
-    let Some(origin) = origins.next() else { return Ok(()) };
+    let Some(origin) = origins.next() else { return Ok(host) };
     let text = origin.to_str().unwrap_or_default();
     if origins.next().is_some() || !origin_accepted(config, text, host) {
         return Err(Refusal::Origin(shorten(text)));
     }
-    Ok(())
+    Ok(host)
 }
 
 /// The one authority that the request is for: from the request line, or the only `Host`.
@@ -82,7 +86,8 @@ mod tests {
     use super::*;
 
     fn config(tls: bool) -> Config {
-        let tls = tls.then(|| crate::config::Tls { cert: "c".into(), key: "k".into() });
+        let tls =
+            tls.then(|| crate::config::Tls { cert: "c".into(), key: "k".into(), client_ca: None });
         Config {
             tls,
             hosts: vec!["mcp.example.com".into()],
@@ -99,7 +104,9 @@ mod tests {
         for origin in origin {
             headers.append(header::ORIGIN, origin.parse().unwrap());
         }
-        check(&config(tls), &headers, &Uri::from_static("/mcp")).map_err(|refusal| refusal.label())
+        check(&config(tls), &headers, &Uri::from_static("/mcp"))
+            .map(drop)
+            .map_err(|refusal| refusal.label())
     }
 
     #[test]

@@ -3,14 +3,15 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use identity::{AuthFault, Verified, jwt::JwtFault};
 use mcp::{JsonBuf, ServerName};
 
 use super::{
     exchange::Body,
-    guard, sse_pair,
+    guard, resource, sse_pair,
     streamable::{self, refused, status},
 };
 use crate::{Gateway, call::Scope, refusal::Refusal};
@@ -22,13 +23,15 @@ const BODY: Duration = Duration::from_secs(30);
 pub async fn handle(
     gateway: Arc<Gateway>,
     peer: SocketAddr,
+    certificate: Option<Verified>,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let current = gateway.current();
-    if let Err(refusal) = guard::check(&current.config, &head.headers, &head.uri) {
-        return refused(None, &gateway.refuse(None, refusal).await);
-    }
+    let host = match guard::check(&current.config, &head.headers, &head.uri) {
+        Ok(host) => host,
+        Err(refusal) => return refused(None, &gateway.refuse(None, refusal).await),
+    };
     let cors = head
         .headers
         .get(header::ORIGIN)
@@ -39,19 +42,21 @@ pub async fn handle(
     }
     let response = match route(head.uri.path()) {
         Some(Route::Health) => health(&gateway),
-        Some(route) => match enter(&gateway, peer, &head.headers, &route).await {
+        Some(route) => match enter(&gateway, peer, certificate.as_ref(), &head, &route).await {
             Ok(caller) => served(gateway, caller, route, &head, body).await,
             Err(refusal) => refused(None, &refusal),
         },
-        None => status(StatusCode::NOT_FOUND),
+        None => resource::metadata(&current, host, head.uri.path())
+            .unwrap_or_else(|| status(StatusCode::NOT_FOUND)),
     };
+    let response = resource::complete(&current, host, head.uri.path(), response);
     match &cors {
         Some(origin) => with_cors(response, origin),
         None => response,
     }
 }
 
-enum Route {
+pub(super) enum Route {
     Health,
     /// `/mcp`, `/mcp/{server}`
     Mcp(Scope),
@@ -61,7 +66,7 @@ enum Route {
     Messages,
 }
 
-fn route(path: &str) -> Option<Route> {
+pub(super) fn route(path: &str) -> Option<Route> {
     match path {
         "/healthz" => return Some(Route::Health),
         "/messages" => return Some(Route::Messages),
@@ -82,20 +87,31 @@ fn route(path: &str) -> Option<Route> {
 async fn enter(
     gateway: &Gateway,
     peer: SocketAddr,
-    headers: &HeaderMap,
+    certificate: Option<&Verified>,
+    head: &http::request::Parts,
     route: &Route,
-) -> Result<identity::Verified, Refusal> {
-    let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+) -> Result<Verified, Refusal> {
+    let mut shown = head.headers.get_all(header::AUTHORIZATION).iter();
     let authorization = shown.next().map(HeaderValue::as_bytes);
     if shown.next().is_some() {
-        let refusal = Refusal::Authentication(identity::AuthFault::Malformed);
+        let refusal = Refusal::Authentication(AuthFault::Malformed);
+        return Err(gateway.refuse(None, refusal).await);
+    }
+    if head.uri.query().is_some_and(holds_token) {
+        let refusal = Refusal::Authentication(AuthFault::InQuery);
         return Err(gateway.refuse(None, refusal).await);
     }
     let loopback = peer.ip().to_canonical().is_loopback();
-    let caller = match gateway.authenticate(authorization, loopback).await {
+    let caller = match gateway.authenticate(authorization, loopback, certificate).await {
         Ok(caller) => caller,
         Err(refusal) => return Err(gateway.refuse(None, refusal).await),
     };
+    if let Route::Mcp(scope) | Route::Sse(scope) = route
+        && !gateway.glance().offered.opens(&caller, scope)
+    {
+        let refusal = Refusal::Authentication(AuthFault::Proof(JwtFault::Audience.into()));
+        return Err(gateway.refuse(Some(&caller), refusal).await);
+    }
     if let Route::Mcp(Scope::One(name)) | Route::Sse(Scope::One(name)) = route
         && gateway.served_to(&caller, name.as_str()).is_none()
     {
@@ -105,9 +121,14 @@ async fn enter(
     Ok(caller)
 }
 
+/// RFC 6750 §2.3 is not offered: what stands in a URL ends in logs and histories.
+fn holds_token(query: &str) -> bool {
+    query.split('&').any(|pair| pair.split('=').next() == Some("access_token"))
+}
+
 async fn served(
     gateway: Arc<Gateway>,
-    caller: identity::Verified,
+    caller: Verified,
     route: Route,
     head: &http::request::Parts,
     body: Incoming,

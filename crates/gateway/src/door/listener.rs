@@ -4,6 +4,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{server::conn::http1, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use identity::Verified;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -11,7 +12,11 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{http::handle, stall::Unstalled, tls::Certificates};
+use super::{
+    http::handle,
+    stall::Unstalled,
+    tls::{Certificates, client},
+};
 use crate::{Gateway, StartFault};
 
 /// A client that dawdles over its headers or its handshake is let go.
@@ -104,14 +109,15 @@ async fn accept(
         connections.spawn(async move {
             let _permit = permit;
             match acceptor {
-                None => sequential(gateway, stream, peer, stopping).await,
+                None => sequential(gateway, stream, peer, None, stopping).await,
                 Some(acceptor) => {
                     let handshake = tokio::time::timeout(PATIENCE, acceptor.accept(stream));
                     let Ok(Ok(stream)) = handshake.await else { return };
+                    let certificate = client(stream.get_ref().1);
                     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                        multiplexed(gateway, stream, peer, stopping).await;
+                        multiplexed(gateway, stream, peer, certificate, stopping).await;
                     } else {
-                        sequential(gateway, stream, peer, stopping).await;
+                        sequential(gateway, stream, peer, certificate, stopping).await;
                     }
                 }
             }
@@ -126,12 +132,13 @@ async fn sequential(
     gateway: Arc<Gateway>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
+    certificate: Option<Verified>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let header_bytes = gateway.current().config.limits.header_bytes.max(8192);
     let service = service_fn(move |request| {
-        let gateway = gateway.clone();
-        async move { Ok::<_, Infallible>(handle(gateway, peer, request).await) }
+        let (gateway, certificate) = (gateway.clone(), certificate.clone());
+        async move { Ok::<_, Infallible>(handle(gateway, peer, certificate, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -154,12 +161,13 @@ async fn multiplexed(
     gateway: Arc<Gateway>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
+    certificate: Option<Verified>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let header_bytes = gateway.current().config.limits.header_bytes;
     let service = service_fn(move |request| {
-        let gateway = gateway.clone();
-        async move { Ok::<_, Infallible>(handle(gateway, peer, request).await) }
+        let (gateway, certificate) = (gateway.clone(), certificate.clone());
+        async move { Ok::<_, Infallible>(handle(gateway, peer, certificate, request).await) }
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -192,6 +200,7 @@ async fn keep_house(
         }
         let current = gateway.current();
         gateway.sessions.sweep(&current.config.limits, crate::now());
+        gateway.end_outlived_sessions().await;
         if let Some(certificates) = &certificates
             && let Err(fault) = certificates.refresh()
         {

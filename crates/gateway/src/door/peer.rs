@@ -81,6 +81,11 @@ impl Peer {
         self.caller.principal().partition()
     }
 
+    /// What it is about.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
     /// Runs `task` for this client; `None` when so much runs already that the message is dropped.
     fn spawn(
         &self,
@@ -254,7 +259,7 @@ impl Peer {
             Ok(agreed) => {
                 let session = Session::new(
                     0,
-                    self.owner(),
+                    self.caller.clone(),
                     self.scope.clone(),
                     agreed.version,
                     agreed.capabilities,

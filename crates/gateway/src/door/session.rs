@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use identity::Verified;
 use mcp::{JsonBuf, Version};
 use tokio::sync::{Notify, oneshot, watch};
 use upstream::{ClientFacts, LogWish};
@@ -28,7 +29,11 @@ pub type Response = Result<JsonBuf, JsonBuf>;
 pub struct Session {
     number: u64,
     /// The principal that began it.
-    pub owner: Box<str>,
+    owner: Box<str>,
+    /// As whom that principal came last: with a newer credential, a session lasts longer.
+    caller: Mutex<Verified>,
+    /// When it was last made sure that the caller still stands.
+    checked: AtomicU64,
     /// The servers it began with.
     pub scope: Scope,
     /// The negotiated revision.
@@ -69,7 +74,7 @@ impl Session {
     /// Whoever holds it alone: the stdio door has one session and no table.
     pub fn new(
         number: u64,
-        owner: &str,
+        caller: Verified,
         scope: Scope,
         version: Version,
         capabilities: JsonBuf,
@@ -77,7 +82,9 @@ impl Session {
     ) -> Session {
         Session {
             number,
-            owner: owner.into(),
+            owner: caller.principal().partition().into(),
+            caller: Mutex::new(caller),
+            checked: AtomicU64::new(0),
             scope,
             version,
             capabilities,
@@ -228,6 +235,28 @@ impl Session {
         self.state().streams.iter().find(|(held, _)| *held == number).map(|(_, r)| r.clone())
     }
 
+    /// As whom its principal came last.
+    pub fn caller(&self) -> Verified {
+        self.caller.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn came(&self, caller: &Verified) {
+        let mut held = self.caller.lock().unwrap_or_else(PoisonError::into_inner);
+        if !held.is(caller) {
+            *held = caller.clone();
+        }
+    }
+
+    /// Whether it is time to look whether the caller still stands.
+    fn is_due(&self, now: u64, every: u64) -> bool {
+        let ended = self.caller().principal().expires().is_some_and(|expires| now >= expires);
+        let due = ended || now >= self.checked.load(Ordering::Relaxed).saturating_add(every);
+        if due {
+            self.checked.store(now, Ordering::Relaxed);
+        }
+        due
+    }
+
     /// Whether it was ended by DELETE or idleness.
     pub fn ended(&self) -> bool {
         self.state().ended
@@ -301,6 +330,7 @@ impl Sessions {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let session = Arc::new(make(number));
         session.used.store(now, Ordering::Relaxed);
+        session.checked.store(now, Ordering::Relaxed);
         let mut table = self.table();
         if table.len() >= limits.sessions {
             sweep(&mut table, limits, now);
@@ -321,18 +351,18 @@ impl Sessions {
         Ok((id, session))
     }
 
-    /// The live session behind `id`, if it is `owner`'s and began with this scope.
+    /// The live session behind `id`, if it is this caller's and began with this scope.
     pub fn find(
         &self,
         id: &str,
-        owner: &str,
+        caller: &Verified,
         scope: &Scope,
         limits: &Limits,
         now: u64,
     ) -> Result<Arc<Session>, Refusal> {
         let number = self
             .sealer
-            .open(Purpose::Session, owner, 0, id)
+            .open(Purpose::Session, caller.principal().partition(), 0, id)
             .ok()
             .and_then(|bytes| bytes.try_into().ok())
             .map(u64::from_be_bytes)
@@ -343,6 +373,7 @@ impl Sessions {
             return Err(Refusal::SessionUnknown);
         }
         session.used.store(now, Ordering::Relaxed);
+        session.came(caller);
         Ok(session)
     }
 
@@ -351,6 +382,11 @@ impl Sessions {
         if let Some(session) = self.table().remove(&session.number) {
             session.end();
         }
+    }
+
+    /// Those whose caller was not looked at for `every` seconds, or whose credential has ended.
+    pub fn due(&self, now: u64, every: u64) -> Vec<Arc<Session>> {
+        self.table().values().filter(|session| session.is_due(now, every)).cloned().collect()
     }
 
     /// Ends what has been idle for too long; called on a timer.

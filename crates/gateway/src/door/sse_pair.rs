@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::{
     exchange::{Body, Source, event_stream},
     peer::{Peer, is_initialize},
+    standing::Standing,
     streamable::{refused, status},
 };
 use crate::{
@@ -38,7 +39,7 @@ impl Pairs {
 pub fn open(gateway: Arc<Gateway>, caller: Verified, scope: Scope) -> Response<Body> {
     let limit = gateway.current().config.limits.sessions;
     let Ok(id) = random_id() else { return status(StatusCode::INTERNAL_SERVER_ERROR) };
-    let (peer, told) = Peer::new(gateway.clone(), caller, scope, Door::Http);
+    let (peer, told) = Peer::new(gateway.clone(), caller.clone(), scope, Door::Http);
     let mut table = gateway.pairs.table();
     if table.len() >= limit {
         return refused(None, &Refusal::TooMany("sessions"));
@@ -46,7 +47,9 @@ pub fn open(gateway: Arc<Gateway>, caller: Verified, scope: Scope) -> Response<B
     table.insert(id.clone(), Arc::new(peer));
     drop(table);
     let endpoint = sse_data(None, Some("endpoint"), &format!("/messages?session={id}"));
-    event_stream(Pair { endpoint: Some(endpoint), told, _held: Held { gateway, id } })
+    let held = Held { gateway: gateway.clone(), id };
+    let pair = Pair { endpoint: Some(endpoint), told, _held: held };
+    event_stream(Standing::new(gateway, caller, pair))
 }
 
 /// POST: a message; the answer goes over the stream.
@@ -62,6 +65,9 @@ pub fn post(
     let Some(peer) = peer.filter(|peer| peer.owner() == caller.principal().partition()) else {
         return refused(None, &Refusal::SessionUnknown);
     };
+    if !gateway.current().offered.opens(caller, peer.scope()) {
+        return refused(None, &Refusal::SessionUnknown);
+    }
     if is_initialize(&message) {
         if !peer.begin_beside(message) {
             return refused(None, &Refusal::TooMany("requests"));

@@ -16,6 +16,7 @@ use upstream::{ClientFacts, LogWish};
 use super::{
     MCP_METHOD, MCP_NAME,
     exchange::{Answered, Body, Exchange, Source, Step, event_stream, frame, notification_text},
+    standing::Standing,
 };
 use crate::{
     Gateway,
@@ -48,13 +49,14 @@ pub async fn post(
         }
     };
     let listens = call.method == Method::SubscriptionsListen;
-    let mut exchange = start(gateway, caller, call, id.into());
+    let mut exchange = start(gateway.clone(), caller.clone(), call, id.into());
     match exchange.step().await {
         Some(Step::Answered(answered)) => answered.response(),
         Some(Step::Event(event)) => {
             let first = tagged(&event, listens.then_some(id));
             let subscription = listens.then(|| id.into());
-            event_stream(Replying { first: Some(frame(&first)), exchange, subscription })
+            let stream = Replying { first: Some(frame(&first)), exchange, subscription };
+            event_stream(Standing::new(gateway, caller, stream))
         }
         Some(Step::Question(_)) | None => {
             let mut response = Response::new(Body::empty());

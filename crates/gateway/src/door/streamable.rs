@@ -11,8 +11,10 @@ use super::{
     exchange::{Answered, Body, Exchange, Step, event_stream, notification_text},
     handshake,
     replay::{Reader, Replay, parse_event_id},
+    resource,
     session::Session,
     standalone::{self, Standalone},
+    standing::Standing,
     stateless,
 };
 use crate::{
@@ -80,11 +82,10 @@ async fn initialize(
     let begun = async {
         let agreed =
             handshake::initialize(&gateway, &caller, &scope, Door::Http, message, request).await?;
-        let owner = caller.principal().partition();
         let limits = &gateway.current().config.limits;
         let make = |number| {
             let (capabilities, info) = (agreed.capabilities.clone(), agreed.info.clone());
-            Session::new(number, owner, scope.clone(), agreed.version, capabilities, info)
+            Session::new(number, caller.clone(), scope.clone(), agreed.version, capabilities, info)
         };
         let (session, _) = gateway.sessions.begin(limits, crate::now(), make)?;
         Ok::<_, Refusal>((session, agreed.result))
@@ -110,9 +111,8 @@ fn find(
 ) -> Result<Arc<Session>, Refusal> {
     let id = headers.get(&MCP_SESSION_ID).ok_or(Refusal::SessionMissing)?;
     let id = id.to_str().map_err(|_| Refusal::SessionUnknown)?;
-    let owner = caller.principal().partition();
     let limits = &gateway.current().config.limits;
-    gateway.sessions.find(id, owner, scope, limits, crate::now())
+    gateway.sessions.find(id, caller, scope, limits, crate::now())
 }
 
 async fn in_session(
@@ -213,10 +213,11 @@ pub async fn get(
             session.stream(number).map(|replay| Reader::after(replay, number, event))
         });
         if let Some(reader) = kept {
-            return event_stream(reader);
+            return event_stream(Standing::new(gateway, caller, reader));
         }
     }
-    event_stream(Standalone(standalone::open(gateway, caller, session, Door::Http)))
+    let stream = Standalone(standalone::open(gateway.clone(), caller.clone(), session, Door::Http));
+    event_stream(Standing::new(gateway, caller, stream))
 }
 
 /// DELETE: the session ends.
@@ -263,8 +264,7 @@ pub fn refused(id: Option<&str>, refusal: &Refusal) -> Response<Body> {
     *response.status_mut() = refusal.status();
     let headers = response.headers_mut();
     headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Refusal::Authentication(fault) = refusal {
-        let challenge = HeaderValue::from_static(fault.challenge());
+    if let Some(challenge) = resource::challenge(refusal) {
         headers.insert(http::header::WWW_AUTHENTICATE, challenge);
     }
     if let Refusal::TooMany(_) = refusal {

@@ -7,11 +7,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use identity::Verified;
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig, ServerConnection,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use tokio_rustls::TlsAcceptor;
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::config::Tls;
 
@@ -22,7 +25,7 @@ pub struct Certificates {
     config: ArcSwap<ServerConfig>,
 }
 
-type Stamp = (Option<SystemTime>, Option<SystemTime>);
+type Stamp = [Option<SystemTime>; 3];
 
 impl Certificates {
     /// Reads the files.
@@ -54,7 +57,7 @@ impl Certificates {
 
 fn stamp(files: &Tls) -> Stamp {
     let changed = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
-    (changed(&files.cert), changed(&files.key))
+    [changed(&files.cert), changed(&files.key), files.client_ca.as_deref().and_then(changed)]
 }
 
 fn read(files: &Tls) -> Result<ServerConfig, String> {
@@ -66,17 +69,54 @@ fn read(files: &Tls) -> Result<ServerConfig, String> {
         return Err(fault(&files.cert, &"holds no certificate"));
     }
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|f| fault(&files.key, &f))?;
-    let mut config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|f| fault(&files.cert, &f))?;
+    let builder = match &files.client_ca {
+        None => ServerConfig::builder().with_no_client_auth(),
+        Some(path) => {
+            let verifier = clients(path).map_err(|f| fault(path, &f))?;
+            ServerConfig::builder().with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(|f| fault(&files.cert, &f))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 
+/// Client certificates of these authorities are believed; a client without one may have a token.
+fn clients(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, Box<dyn std::error::Error>> {
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_file_iter(path)? {
+        roots.add(authority?)?;
+    }
+    let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated();
+    Ok(verifier.build()?)
+}
+
+/// Whom the client's certificate names, if it showed one: the one URI in it, or else the one DNS name.
+/// The handshake has verified it. A name among several is nobody's.
+pub fn client(connection: &ServerConnection) -> Option<Verified> {
+    let certificate = connection.peer_certificates()?.first()?;
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    let (mut uris, mut hosts) = (Vec::new(), Vec::new());
+    for name in &names.value.general_names {
+        match name {
+            GeneralName::URI(uri) => uris.push(*uri),
+            GeneralName::DNSName(host) => hosts.push(*host),
+            _ => {}
+        }
+    }
+    let name = match (uris.as_slice(), hosts.as_slice()) {
+        ([uri], _) => *uri,
+        ([], [host]) => *host,
+        _ => return None,
+    };
+    let expires = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+    Verified::certificate(name, expires)
+}
+
 #[cfg(test)]
 mod tests {
-    use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+    use rustls::{ClientConfig, pki_types::ServerName};
     use tokio_rustls::TlsConnector;
 
     use super::*;
@@ -106,7 +146,11 @@ mod tests {
     async fn changed_files_are_taken_and_broken_ones_are_not() {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
-        let files = Tls { cert: folder.path().join("cert"), key: folder.path().join("key") };
+        let files = Tls {
+            cert: folder.path().join("cert"),
+            key: folder.path().join("key"),
+            client_ca: None,
+        };
         let first = renew(&files);
         let certificates = Certificates::load(&files).unwrap();
         assert!(trusted(&certificates, &first).await);

@@ -10,7 +10,7 @@ use crate::jwks::Jwks;
 pub const LEEWAY: u64 = 30;
 
 /// What a token must be to be believed. Made from configuration once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     /// Who may have issued it.
     pub issuers: Issuers,

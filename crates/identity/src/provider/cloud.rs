@@ -9,26 +9,43 @@ pub struct Cloud {
     pub sts: String,
     /// Microsoft Graph, without a final `/`.
     pub graph: String,
+    /// What tokens for Graph are issued for.
+    pub graph_audience: String,
 }
 
 impl Cloud {
-    /// By name: `public`, `us-government`, `us-dod`, `china`.
-    pub fn named(name: &str) -> Option<Cloud> {
-        let (login, sts, graph) = match name {
-            "public" => ("login.microsoftonline.com", "sts.windows.net", "graph.microsoft.com"),
-            "us-government" => {
-                ("login.microsoftonline.us", "sts.windows.net", "graph.microsoft.us")
-            }
-            "us-dod" => ("login.microsoftonline.us", "sts.windows.net", "dod-graph.microsoft.us"),
-            "china" => (
-                "login.partner.microsoftonline.cn",
-                "sts.chinacloudapi.cn",
-                "microsoftgraph.chinacloudapi.cn",
-            ),
-            _ => return None,
-        };
+    /// The one for everybody.
+    pub fn public() -> Cloud {
+        Cloud::at("login.microsoftonline.com", "sts.windows.net", "graph.microsoft.com")
+    }
+
+    /// Azure Government (GCC High, L4).
+    pub fn us_government() -> Cloud {
+        Cloud::at("login.microsoftonline.us", "sts.windows.net", "graph.microsoft.us")
+    }
+
+    /// Azure Government for the Department of Defense (L5).
+    pub fn us_dod() -> Cloud {
+        Cloud::at("login.microsoftonline.us", "sts.windows.net", "dod-graph.microsoft.us")
+    }
+
+    /// Azure operated by 21Vianet.
+    pub fn china() -> Cloud {
+        Cloud::at(
+            "login.partner.microsoftonline.cn",
+            "sts.chinacloudapi.cn",
+            "microsoftgraph.chinacloudapi.cn",
+        )
+    }
+
+    fn at(login: &str, sts: &str, graph: &str) -> Cloud {
         let https = |host: &str| format!("https://{host}");
-        Some(Cloud { login: https(login), sts: https(sts), graph: https(graph) })
+        Cloud {
+            login: https(login),
+            sts: https(sts),
+            graph: https(graph),
+            graph_audience: https(graph),
+        }
     }
 
     /// The discovery document of version 2: of the one tenant, or of all.
@@ -50,6 +67,11 @@ impl Cloud {
     /// Where Graph says which groups somebody is in, directly or not.
     pub fn member_objects(&self, object: &str) -> String {
         format!("{}/v1.0/users/{object}/getMemberObjects", self.graph)
+    }
+
+    /// Where Graph says whether an account is enabled.
+    pub fn account(&self, object: &str) -> String {
+        format!("{}/v1.0/users/{object}?$select=accountEnabled", self.graph)
     }
 
     pub(super) fn issuer_v1(&self, tenant: &str) -> String {

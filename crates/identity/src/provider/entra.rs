@@ -5,7 +5,7 @@ use crate::jwt::{Claims, Issuer, Issuers, JwtFault, Profile, Purpose, Typ};
 use crate::{Algorithm, Attributes, EntraId, ProviderName, Subject, SubjectText, Verified};
 
 /// What is accepted from Entra.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Entra {
     /// Which of Microsoft's clouds.
     pub cloud: Cloud,
@@ -43,11 +43,13 @@ pub enum Groups {
     Ignore,
     /// As the token lists them. Whoever is in too many for a token is refused.
     Token,
-    /// As the token lists them, or else as Graph does.
+    /// As the token lists them, or as Graph does where they are too many for a token.
+    Overage,
+    /// As Graph lists them, whatever the token says: so a lost group is noticed before the token's end.
     Graph,
 }
 
-/// A user who is in more groups than a token holds. What the token names as the place to ask
+/// A user whose groups the token does not say. What the token names as the place to ask
 /// (`_claim_sources`) is not kept: it is a URL chosen by somebody else.
 #[derive(Clone, Debug)]
 pub struct MissingGroups {
@@ -64,6 +66,7 @@ impl MissingGroups {
     /// With the groups that Graph knows.
     pub fn found(mut self, groups: Vec<String>) -> Verified {
         self.attributes.groups = groups;
+        self.attributes.groups_looked_up = true;
         Subject::EntraUser(self.id).verified(self.attributes)
     }
 }
@@ -156,16 +159,16 @@ impl Entra {
         id: EntraId,
         mut attributes: Attributes,
     ) -> Result<Proof, ProofFault> {
-        if self.groups != Groups::Ignore {
-            match (groups(claims), self.groups) {
-                (Some(listed), _) => attributes.groups = bounded(listed)?,
-                (None, Groups::Graph) => {
-                    let missing = MissingGroups { id, attributes };
-                    return Ok(Proof::WithoutGroups(Box::new(missing)));
-                }
-                (None, _) => return Err(ProofFault::Groups),
-            }
-        }
+        let listed = match self.groups {
+            Groups::Ignore => Some(Vec::new()),
+            Groups::Token => Some(groups(claims).ok_or(ProofFault::Groups)?),
+            Groups::Overage => groups(claims),
+            Groups::Graph => None,
+        };
+        let Some(listed) = listed else {
+            return Ok(Proof::WithoutGroups(Box::new(MissingGroups { id, attributes })));
+        };
+        attributes.groups = bounded(listed)?;
         Ok(Proof::Caller(Subject::EntraUser(id).verified(attributes)))
     }
 

@@ -5,7 +5,7 @@ use crate::jwt::{Claims, Issuer, Issuers, JwtFault, Profile, Purpose, Typ};
 use crate::{Algorithm, Attributes, ProviderName, Subject, SubjectText, Verified};
 
 /// What is accepted from a provider.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Oidc {
     /// Exactly as in `iss`.
     pub issuer: String,

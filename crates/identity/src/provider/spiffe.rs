@@ -5,7 +5,7 @@ use crate::jwt::{Claims, Issuer, Issuers, JwtFault, Profile, Purpose, Typ};
 use crate::{Algorithm, Attributes, ProviderName, Subject, SubjectText, Verified};
 
 /// What is accepted from a trust domain.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Spiffe {
     /// Its name, such as `prod.example.org`.
     pub trust_domain: String,

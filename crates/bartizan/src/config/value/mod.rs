@@ -4,6 +4,7 @@ mod access;
 mod address;
 mod egress;
 mod name;
+mod provider;
 mod quantity;
 
 use std::fmt;
@@ -12,6 +13,7 @@ pub use access::{HeaderText, Member, PatternText, Template};
 pub use address::{HostText, Listen, OriginText, ServerUrl};
 pub use egress::{EgressName, MethodText, PathText};
 pub use name::{Joint, RoleKey, ServerKey};
+pub use provider::{AlgorithmText, Guid, ProviderKey, TrustDomain, WebUrl};
 pub use quantity::{Bounded, ByteSize, Period};
 
 /// Why a value was refused, and what to write instead.

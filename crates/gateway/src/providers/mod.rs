@@ -1,0 +1,168 @@
+//! Identity providers at work: their keys fetched, kept and refreshed; a token taken to its provider.
+
+mod fetch;
+mod graph;
+mod keys;
+
+use std::{sync::Arc, time::Duration};
+
+use identity::{
+    Discovery, ProviderName, Verified,
+    jwt::{Jwt, JwtFault},
+    provider::{Proof, ProofFault},
+};
+use upstream::HttpClient;
+
+use crate::{StartFault, config, refusal::Refusal};
+use graph::Graph;
+use keys::{Held, Keys};
+
+/// The configured providers.
+#[derive(Default)]
+pub(crate) struct Providers(Vec<Arc<Provider>>);
+
+/// One provider, its keys and, for Entra, the way to Graph.
+pub(crate) struct Provider {
+    entry: config::Provider,
+    keys: Arc<Keys>,
+    graph: Option<Graph>,
+}
+
+/// Why a provider can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProviderFault {
+    /// The token is not good.
+    #[error(transparent)]
+    Proof(#[from] ProofFault),
+    /// The provider, or Graph, does not answer as it should.
+    #[error("{provider}: {detail}")]
+    Unavailable { provider: String, detail: String },
+}
+
+impl From<ProviderFault> for Refusal {
+    fn from(fault: ProviderFault) -> Refusal {
+        match fault {
+            ProviderFault::Proof(fault) => {
+                Refusal::Authentication(identity::AuthFault::Proof(fault))
+            }
+            ProviderFault::Unavailable { .. } => Refusal::IdentityUnavailable(fault.to_string()),
+        }
+    }
+}
+
+impl Providers {
+    /// From the configuration. What did not change keeps its keys.
+    pub(crate) fn new(
+        entries: &[config::Provider],
+        old: Option<&Providers>,
+        client: &HttpClient,
+    ) -> Result<Providers, StartFault> {
+        let provider = |entry: &config::Provider| match old
+            .and_then(|old| old.0.iter().find(|held| held.entry == *entry))
+        {
+            Some(kept) => Ok(kept.clone()),
+            None => Provider::new(entry.clone(), client).map(Arc::new),
+        };
+        entries.iter().map(provider).collect::<Result<_, _>>().map(Providers)
+    }
+
+    /// Who a token proves. Its unverified issuer chooses the provider, and nothing else.
+    pub(crate) async fn prove(&self, token: &str, now: u64) -> Result<Verified, ProviderFault> {
+        let jwt = Jwt::read(token).map_err(ProofFault::Jwt)?;
+        let claimed = |held: &&Arc<Provider>| held.entry.provider.is_claimed_by(&jwt);
+        let provider = self.0.iter().find(claimed).ok_or(ProofFault::Jwt(JwtFault::Issuer))?;
+        provider.prove(&jwt, now).await
+    }
+
+    /// By its name in the configuration.
+    pub(crate) fn named(&self, name: &ProviderName) -> Option<&Arc<Provider>> {
+        self.0.iter().find(|held| held.entry.provider.name() == name)
+    }
+}
+
+impl Provider {
+    fn new(entry: config::Provider, shared: &HttpClient) -> Result<Provider, StartFault> {
+        let client = match &entry.ca {
+            None => shared.clone(),
+            Some(file) => HttpClient::trusting(file).map_err(|fault| StartFault::Provider {
+                provider: entry.provider.name().as_str().to_owned(),
+                fault: fault.to_string(),
+            })?,
+        };
+        let keys = Keys::new(&entry, client.clone());
+        let graph = entry.graph.clone().map(|access| Graph::new(access, client));
+        Ok(Provider { entry, keys: Arc::new(keys), graph })
+    }
+
+    /// Believes an access token or says why not.
+    async fn prove(&self, jwt: &Jwt<'_>, now: u64) -> Result<Verified, ProviderFault> {
+        let held = self.keys_for(jwt, now).await?;
+        self.complete(self.entry.provider.prove(jwt, &held.keys, now)?, now).await
+    }
+
+    /// Believes the ID token of somebody who signed in through this client, and gives its `nonce` for the
+    /// caller to compare.
+    #[allow(dead_code, reason = "sign-in is built on it")]
+    pub(crate) async fn prove_sign_in(
+        &self,
+        jwt: &Jwt<'_>,
+        client: &str,
+        now: u64,
+    ) -> Result<(Verified, Option<String>), ProviderFault> {
+        let profile = self.entry.provider.sign_in_profile(client);
+        let profile = profile.ok_or(ProofFault::Application)?;
+        let held = self.keys_for(jwt, now).await?;
+        let claims = profile.verify(jwt, &held.keys, now).map_err(ProofFault::Jwt)?;
+        let proof = self.entry.provider.read_sign_in(&claims)?;
+        let verified = self.complete(proof, now).await?;
+        Ok((verified, claims.text("nonce").map(str::to_owned)))
+    }
+
+    /// What the provider says of itself, such as where people sign in.
+    #[allow(dead_code, reason = "sign-in is built on it")]
+    pub(crate) async fn about(&self, now: u64) -> Result<Discovery, ProviderFault> {
+        let held = self.keys.current(None, now).await.map_err(|detail| self.unavailable(detail))?;
+        let none =
+            || self.unavailable("its keys are configured by themselves, without metadata".into());
+        held.about.clone().ok_or_else(none)
+    }
+
+    async fn keys_for(&self, jwt: &Jwt<'_>, now: u64) -> Result<Arc<Held>, ProviderFault> {
+        let kid = jwt.kid().map_err(ProofFault::Jwt)?;
+        self.keys.current(Some(kid), now).await.map_err(|detail| self.unavailable(detail))
+    }
+
+    async fn complete(&self, proof: Proof, now: u64) -> Result<Verified, ProviderFault> {
+        match proof {
+            Proof::Caller(verified) => Ok(verified),
+            Proof::WithoutGroups(missing) => {
+                let graph = self.graph.as_ref().ok_or(ProofFault::Groups)?;
+                let groups = graph.groups_of(missing.id(), now).await;
+                let groups = groups.map_err(|detail| self.unavailable(detail))?;
+                Ok(missing.found(groups.ok_or(ProofFault::Account)?.to_vec()))
+            }
+        }
+    }
+
+    /// Whether somebody is still in every group that Graph said they were in when they came.
+    pub(crate) async fn still_in_groups(
+        &self,
+        caller: &Verified,
+        now: u64,
+    ) -> Result<bool, ProviderFault> {
+        let principal = caller.principal();
+        let id = principal.tenant().zip(principal.subject());
+        let id = id.and_then(|(tenant, object)| identity::EntraId::new(tenant, object));
+        let (Some(graph), Some(id)) = (&self.graph, id) else { return Ok(false) };
+        let groups = graph.groups_of(&id, now).await.map_err(|detail| self.unavailable(detail))?;
+        Ok(groups.is_some_and(|groups| principal.groups().iter().all(|one| groups.contains(one))))
+    }
+
+    fn unavailable(&self, detail: String) -> ProviderFault {
+        let provider = self.entry.provider.name().as_str().to_owned();
+        ProviderFault::Unavailable { provider, detail }
+    }
+}
+
+/// How long one request to a provider may take.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
