@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
-use crate::config::value::{Listen, Period, ServerKey, ValueFault};
+use crate::config::value::{EgressName, Listen, Period, ServerKey, ValueFault};
 
 const AFTER: &str = "\
 First steps:
@@ -137,6 +137,28 @@ folder: name the file with --config if it is meant.")]
     Token(TokenCommand),
     /// What is protected on this machine, and what is not
     Posture,
+    /// Write down, and install, what the servers that are started here are made of
+    #[command(after_help = "\
+Examples:
+  bartizan lock                   every server with a command
+  bartizan lock git               this one
+  bartizan lock git --update      take what is newest now
+  bartizan lock --allow-private   the registry is at a private address
+
+npm and Python packages are fetched from the registry that npm and pip are configured for, in a
+sandbox that holds no secret, reaches nothing else and runs nothing of a package. What was fetched
+goes into the state folder, its digest into bartizan.lock, beside the configuration. From then on the
+server starts from exactly these bytes, or not at all.")]
+    Lock(LockArgs),
+    /// Show which locked servers have something newer
+    #[command(after_help = "\
+Examples:
+  bartizan outdated
+  bartizan outdated git --output json")]
+    Outdated(LockArgs),
+    /// What a server that is started here may touch
+    #[command(subcommand)]
+    Sandbox(SandboxCommand),
     /// Describe the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -341,4 +363,44 @@ fn when(text: &str) -> Result<Timestamp, String> {
 /// The same types as in the configuration, and the same mends.
 fn typed<T: std::str::FromStr<Err = ValueFault>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|fault: ValueFault| fault.sentence())
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct LockArgs {
+    /// This server alone
+    #[arg(value_name = "SERVER")]
+    pub server: Option<String>,
+    /// Take what the registry has now, whatever was locked before
+    #[arg(long)]
+    pub update: bool,
+    /// A further host that the registry keeps files on; may be given several times
+    #[arg(long, value_name = "HOST", value_parser = typed::<EgressName>)]
+    pub host: Vec<EgressName>,
+    /// The registry may be at an address that is not public
+    #[arg(long)]
+    pub allow_private: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SandboxCommand {
+    /// Show what a server runs, holds and reaches
+    #[command(after_help = "Example: bartizan sandbox show git")]
+    Show {
+        /// The server's name
+        server: String,
+    },
+    /// Propose the entry that allows what a server was seen to reach, as a diff of the configuration
+    #[command(after_help = "\
+Set [servers.NAME.egress] learn = true and use the server for a while first.
+
+Examples:
+  bartizan sandbox suggest git
+  bartizan sandbox suggest git --write")]
+    Suggest {
+        /// The server's name
+        server: String,
+        /// Change the configuration
+        #[arg(long)]
+        write: bool,
+    },
 }

@@ -7,6 +7,7 @@ mod command;
 mod config;
 mod demo_server;
 mod gate;
+mod lock;
 mod outcome;
 mod print;
 mod state;

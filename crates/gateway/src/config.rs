@@ -142,6 +142,8 @@ pub enum Reach {
         env: Vec<(String, vault::Reference)>,
         /// What it may reach; nothing when absent.
         egress: Option<Egress>,
+        /// The bytes that it starts from, when they are locked.
+        package: Option<Box<sandbox::package::Locked>>,
         /// Its working folder.
         cwd: Option<PathBuf>,
     },

@@ -1,5 +1,7 @@
-//! The egress gates of local servers, joined to the resolver, the vault, the journal and the store.
+//! What a local server is made of and what it reaches: its checked copy, and its egress gate joined to the
+//! resolver, the vault, the journal and the store.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use audit::{Journal, Kind, Outcome, Record};
@@ -9,6 +11,8 @@ use mcp::ServerName;
 use sandbox::gate::{
     Dial, DialFault, Event, Gate, GateSpec, Host, Prepared, Recorder, SecretRule, Tls, Verdict,
 };
+use sandbox::package::{Locked, Sealed};
+use sandbox::{GateSockets, Profile};
 use store::{EgressSeen, Store};
 use upstream::{ConnectFault, HttpClient};
 use zeroize::Zeroizing;
@@ -22,15 +26,45 @@ pub(crate) struct Witness {
     store: Store,
     /// Read on first need: it takes a while.
     trust: Arc<OnceLock<Result<Arc<rustls::ClientConfig>, String>>>,
+    /// Where checked copies of packages are while they run.
+    runs: PathBuf,
+}
+
+/// What a fresh process needs beside its profile.
+pub(crate) struct Equipped {
+    gate: Option<Prepared>,
+    sealed: Option<Sealed>,
 }
 
 impl Witness {
-    pub fn new(journal: &Journal, store: &Store) -> Witness {
-        Witness { journal: journal.clone(), store: store.clone(), trust: Arc::default() }
+    pub fn new(journal: &Journal, store: &Store, runs: PathBuf) -> Witness {
+        Witness { journal: journal.clone(), store: store.clone(), trust: Arc::default(), runs }
     }
 
-    /// A gate for a fresh process. Secrets are read now, so that a rotated one is used by the next process.
-    pub fn prepare(&self, server: &ServerName, egress: &Egress) -> Result<Prepared, String> {
+    /// Puts a checked copy of its package and the way to its gate into a profile. Blocks for as long as a copy
+    /// takes. Secrets are read now, so that a rotated one is used by the next process.
+    pub fn equip(
+        &self,
+        server: &ServerName,
+        egress: Option<&Egress>,
+        package: Option<&Locked>,
+        profile: &mut Profile,
+    ) -> Result<Equipped, String> {
+        let seal = |package: &Locked| {
+            let sealed = package.seal(&self.runs, profile);
+            sealed.map_err(|fault| format!("it is not started: {fault}"))
+        };
+        let sealed = package.map(seal).transpose()?;
+        let gate = egress.map(|egress| self.prepare(server, egress)).transpose()?;
+        if let Some(gate) = &gate {
+            profile.env.extend(gate.environment());
+            profile.files.extend(gate.files());
+            profile.network = gate.network();
+        }
+        Ok(Equipped { gate, sealed })
+    }
+
+    fn prepare(&self, server: &ServerName, egress: &Egress) -> Result<Prepared, String> {
         let trust = self
             .trust
             .get_or_init(|| HttpClient::trust().map(Arc::new).map_err(|fault| fault.to_string()));
@@ -107,25 +141,38 @@ impl Witness {
     }
 }
 
-/// A gate at work; when it is dropped, what it counted is told.
-pub(crate) struct Running(Option<Gate>);
-
-impl Running {
-    pub fn new(gate: Gate) -> Running {
-        Running(Some(gate))
+impl Equipped {
+    /// Opens the gate of a process that was started. What comes back is kept until the process has ended.
+    pub fn run(self, sockets: Option<GateSockets>) -> Result<Box<dyn Send + Sync>, String> {
+        let gate = match (self.gate, sockets) {
+            (Some(gate), Some(sockets)) => Some(gate.start(sockets)),
+            (None, _) => None,
+            (Some(_), None) => return Err("the sandbox gave the gate no sockets".into()),
+        };
+        Ok(Box::new(Running { gate, sealed: self.sealed }))
     }
+}
+
+/// A gate at work, and the copy that runs. When it is dropped, what the gate counted is told, and the copy goes.
+struct Running {
+    gate: Option<Gate>,
+    sealed: Option<Sealed>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let (Some(gate), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if let Some(gate) = self.gate.take() {
             runtime.spawn(gate.finish());
+        }
+        if let Some(sealed) = self.sealed.take() {
+            runtime.spawn_blocking(|| drop(sealed));
         }
     }
 }
 
 /// The way out: by the rules of links to remote servers.
-fn dial() -> Dial {
+pub fn dial() -> Dial {
     Arc::new(|host, port, allow_private| {
         Box::pin(async move {
             let text = match &host {

@@ -139,7 +139,10 @@ impl Gateway {
         let sessions = Sessions::new(Sealer::ephemeral().map_err(state)?);
         let boot = crate::seal::random_id().map_err(|f| state(io::Error::other(f)))?;
         let client = HttpClient::new().map_err(|fault| StartFault::Client(fault.to_string()))?;
-        let witness = Witness::new(&journal, &store);
+        let runs = path.join("runs");
+        // Left over from a gateway that was killed: the journal's lock says that no other one is using them.
+        let _ = std::fs::remove_dir_all(&runs);
+        let witness = Witness::new(&journal, &store, runs);
         let current = assemble(config, None, &client, &witness)?;
         let authenticator = Authenticator::new(current.config.identity.loopback_open, None);
         let gateway = Arc::new_cyclic(|me| Gateway {

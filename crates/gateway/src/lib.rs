@@ -9,7 +9,7 @@ mod catalogue;
 pub mod config;
 mod discover;
 pub mod door;
-mod egress;
+pub mod egress;
 mod gateway;
 mod list;
 mod listen;

@@ -11,7 +11,7 @@ use upstream::{
 use crate::{
     catalogue::Catalogue,
     config::{Limits, Reach, Server},
-    egress::{Running, Witness},
+    egress::Witness,
     refusal::Refusal,
 };
 
@@ -109,7 +109,7 @@ impl Served {
 /// How a fresh process of this server is started. The environment is resolved at each start, so
 /// a rotated secret is picked up by the next process.
 fn launch(entry: &Server, witness: &Witness) -> Result<Launch, vault::VaultFault> {
-    let Reach::Stdio { command, args, env, egress, cwd } = entry.reach.clone() else {
+    let Reach::Stdio { command, args, env, egress, package, cwd } = entry.reach.clone() else {
         return Ok(Arc::new(|_| Err("not a local server".into())));
     };
     let environment = vault::Environment::new(env)?;
@@ -123,18 +123,12 @@ fn launch(entry: &Server, witness: &Witness) -> Result<Launch, vault::VaultFault
             level: sandbox::Level::Off,
             ..sandbox::Profile::new(name.as_str(), &command)
         };
-        let gate = egress.as_ref().map(|egress| witness.prepare(&name, egress)).transpose()?;
-        if let Some(gate) = &gate {
-            profile.env = gate.environment();
-            profile.files = gate.files();
-            profile.network = gate.network();
+        let equipped = witness.equip(&name, egress.as_ref(), package.as_deref(), &mut profile)?;
+        if egress.is_some() {
             profile.level = sandbox::Level::Strong;
         }
         profile.env.extend(env);
         let spawned = sandbox::spawn(&profile).map_err(|fault| fault.to_string())?;
-        let running =
-            gate.zip(spawned.gate).map(|(gate, sockets)| Running::new(gate.start(sockets)));
-        let kept = running.map(|running| Box::new(running) as Box<dyn Send + Sync>);
-        Ok(Launched { child: spawned.child, kept })
+        Ok(Launched { child: spawned.child, kept: Some(equipped.run(spawned.gate)?) })
     }))
 }

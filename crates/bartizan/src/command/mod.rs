@@ -4,7 +4,10 @@ mod audit;
 mod call;
 mod check;
 pub mod inspect;
+mod lock;
+mod outdated;
 mod posture;
+mod sandbox;
 mod servers;
 mod stdio;
 mod token;
@@ -48,8 +51,11 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::DemoServer => Ok(demo_server::run()?),
         Command::Inspect(command) => inspect::run(global, command),
         Command::List { offline } => servers::list(global, offline),
+        Command::Lock(args) => lock::run(global, &args),
+        Command::Outdated(args) => outdated::run(global, &args),
         Command::Posture => posture::run(global),
         Command::Remove { name } => servers::remove(global, &name),
+        Command::Sandbox(command) => sandbox::run(global, &command),
         Command::Stdio { server } => stdio::run(global, server),
         Command::Token(command) => token::run(global, command),
         Command::Up { listen } => up::run(global, listen),

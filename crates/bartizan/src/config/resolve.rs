@@ -12,6 +12,7 @@ use super::{
     provider,
     value::ProviderKey,
 };
+use crate::lock;
 
 /// The name of the server that is offered where there is no configuration file.
 pub const DEMO: &str = "demo";
@@ -25,6 +26,9 @@ pub enum ResolveFault {
     /// A name that only the gateway knows to refuse.
     #[error(transparent)]
     Name(#[from] mcp::NameFault),
+    /// What was locked does not fit the configuration.
+    #[error("{0}")]
+    Lock(String),
     /// A header that can't be a credential.
     #[error(transparent)]
     Credential(#[from] vault::VaultFault),
@@ -54,6 +58,8 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
     }
     if loaded.path.is_none() {
         entries.push(demo()?);
+    } else {
+        locked(&mut entries, &folder, state_dir)?;
     }
     let mut config = resolved::Config {
         listen: listen.get_ref().0,
@@ -125,6 +131,7 @@ fn entry(
             args: server.args.iter().map(|arg| arg.get_ref().clone()).collect(),
             env: plain(server),
             egress: resolve_egress(server),
+            package: None,
             cwd: server.cwd.as_ref().map(|cwd| folder.join(cwd.get_ref())),
         },
         (None, None) => return Ok(None),
@@ -152,6 +159,31 @@ fn entry(
         timeout: server.timeout.0,
         credentials,
     }))
+}
+
+/// Servers that were locked start from the bytes that were.
+fn locked(
+    entries: &mut [resolved::Server],
+    folder: &Path,
+    state_dir: &Path,
+) -> Result<(), ResolveFault> {
+    let packages = lock::read(folder).map_err(|fault| ResolveFault::Lock(fault.to_string()))?;
+    for entry in entries {
+        let name = entry.name.as_str();
+        let Some(found) = packages.get(name) else { continue };
+        if let resolved::Reach::Stdio { command, args, cwd, package, .. } = &mut entry.reach {
+            let launch = lock::Launch::of(command, args, cwd.as_deref().unwrap_or(folder));
+            let locked = launch.and_then(|launch| found.locked(launch, state_dir));
+            let mend = format!("`bartizan lock {name}` locks what the entry says now");
+            let locked = locked.map_err(|why| {
+                ResolveFault::Lock(format!(
+                    "the lock of the server `{name}` does not hold: {why}; {mend}"
+                ))
+            })?;
+            *package = locked.map(Box::new);
+        }
+    }
+    Ok(())
 }
 
 /// The variables that the process gets as they are.
@@ -218,6 +250,7 @@ fn demo() -> Result<resolved::Server, ResolveFault> {
             args: vec!["demo-server".to_owned()],
             env: Vec::new(),
             egress: None,
+            package: None,
             cwd: None,
         },
         era: EraChoice::Auto,
@@ -249,6 +282,7 @@ mod tests {
             args: vec![],
             env: vec![],
             egress: None,
+            package: None,
             cwd: cwd.map(PathBuf::from),
         };
         assert_eq!(

@@ -17,6 +17,14 @@ pub struct EgressName {
     pub port: Option<u16>,
 }
 
+impl std::str::FromStr for EgressName {
+    type Err = ValueFault;
+
+    fn from_str(text: &str) -> Result<Self, ValueFault> {
+        text.to_owned().try_into()
+    }
+}
+
 impl TryFrom<String> for EgressName {
     type Error = ValueFault;
 

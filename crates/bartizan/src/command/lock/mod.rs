@@ -1,0 +1,199 @@
+//! `lock`: which bytes each local server is made of, installed and written down.
+
+mod install;
+mod npm;
+mod pypi;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context as _;
+use sandbox::package::{Digest, file_digest, tree_digest};
+use serde::Serialize;
+
+use super::{load, wait};
+use crate::cli::{Global, LockArgs};
+use crate::config::{Loaded, file::Server};
+use crate::lock::{self, Kind, Launch, Package, Source};
+use crate::outcome::{Mistake, Told};
+use crate::{print, state};
+
+use install::Installer;
+
+pub fn run(global: &Global, args: &LockArgs) -> anyhow::Result<()> {
+    let loaded = load(global)?;
+    let wanted = local_servers(&loaded, args.server.as_deref())?;
+    let state = state::folder(global.state_dir.clone())?;
+    state::make(&state)?;
+    let folder = loaded.folder();
+    let mut packages =
+        if args.update && args.server.is_none() { BTreeMap::new() } else { lock::read(&folder)? };
+    let installer = Installer::new(&state, args)?;
+    let mut rows = Vec::new();
+    for (name, server) in &wanted {
+        let known = packages.get(*name).filter(|_| !args.update).cloned();
+        let bar = print::waiting(&format!("{name}: finding out what would run"));
+        let locked = wait(lock_one(&installer, server, &folder, known));
+        bar.finish_and_clear();
+        match locked {
+            Ok(package) => {
+                rows.push(Row::locked(name, &package));
+                packages.insert((*name).to_owned(), package);
+            }
+            Err(error) => rows.push(Row::failed(name, &error)),
+        }
+    }
+    packages.retain(|name, _| loaded.file.servers.keys().any(|key| key.0.as_str() == name));
+    lock::write(&folder, &packages).context("bartizan.lock can't be written")?;
+    print::rows(global.output, &rows, "no server is started by a command")?;
+    if rows.iter().any(|row| row.fault.is_some()) { Err(Told::failure().into()) } else { Ok(()) }
+}
+
+/// The enabled servers with a command: all, or the one that was named.
+pub(super) fn local_servers<'a>(
+    loaded: &'a Loaded,
+    named: Option<&str>,
+) -> Result<Vec<(&'a str, &'a Server)>, Mistake> {
+    let all = loaded.file.servers.iter().map(|(key, server)| (key.0.as_str(), server.get_ref()));
+    let local = all.filter(|(_, server)| server.enabled && server.command.is_some());
+    let found: Vec<_> =
+        local.filter(|(name, _)| named.is_none_or(|named| named == *name)).collect();
+    match named {
+        Some(named) if found.is_empty() => {
+            let mend = "`bartizan list --offline` shows the servers";
+            Err(Mistake::new(format!("no server that is started here is called `{named}`"), mend))
+        }
+        _ => Ok(found),
+    }
+}
+
+/// What a server's entry starts.
+pub(super) fn launch(server: &Server, folder: &Path) -> anyhow::Result<Launch> {
+    let command = server.command.as_ref().map(|command| command.get_ref().as_str());
+    let args: Vec<String> = server.args.iter().map(|arg| arg.get_ref().clone()).collect();
+    let folder = std::path::absolute(folder)?;
+    let folder = server.cwd.as_ref().map_or(folder.clone(), |cwd| folder.join(cwd.get_ref()));
+    Launch::of(command.unwrap_or_default(), &args, &folder).map_err(anyhow::Error::msg)
+}
+
+/// `known`: what was locked before. Then the same is installed, or nothing.
+async fn lock_one(
+    installer: &Installer<'_>,
+    server: &Server,
+    folder: &Path,
+    known: Option<Package>,
+) -> anyhow::Result<Package> {
+    let launch = launch(server, folder)?;
+    let spec = launch.spec();
+    let known = known.filter(|known| known.spec == spec);
+    let package = match launch.source {
+        Source::Npm { spec: asked, bin } => {
+            if let Some(known) = installed(installer, known.as_ref())? {
+                return Ok(known);
+            }
+            npm::install(installer, &spec, &asked, bin.as_deref(), known.as_ref()).await?
+        }
+        Source::Pypi { spec: asked, with, bin } => {
+            if let Some(known) = installed(installer, known.as_ref())? {
+                return Ok(known);
+            }
+            pypi::install(installer, &spec, &asked, &with, bin.as_deref(), known.as_ref()).await?
+        }
+        Source::File { path, .. } => here(Kind::File, spec, &path, file_digest(&path)?),
+        Source::Folder { folder, .. } => here(Kind::Folder, spec, &folder, tree_digest(&folder)?),
+        Source::Oci { image } => {
+            let (name, digest) = image.split_once('@').unwrap_or((&image, ""));
+            let digest: Digest =
+                digest.parse().map_err(|()| anyhow::anyhow!("`{image}` has no whole digest"))?;
+            here(Kind::Oci, spec, Path::new(name), digest)
+        }
+    };
+    match known {
+        Some(known) if known.digest != package.digest => Err(anyhow::anyhow!(
+            "it is {} now, and {} was locked; `bartizan lock --update` takes the new one",
+            package.digest,
+            known.digest
+        )),
+        _ => Ok(package),
+    }
+}
+
+fn here(kind: Kind, spec: String, path: &Path, digest: Digest) -> Package {
+    Package {
+        kind,
+        spec,
+        name: path.display().to_string(),
+        version: None,
+        integrity: None,
+        program: None,
+        digest: digest.to_string(),
+        requires: Vec::new(),
+    }
+}
+
+/// What was locked, if these bytes are installed.
+fn installed(
+    installer: &Installer<'_>,
+    known: Option<&Package>,
+) -> anyhow::Result<Option<Package>> {
+    let Some(known) = known else { return Ok(None) };
+    let digest: Digest =
+        known.digest.parse().map_err(|()| anyhow::anyhow!("its digest can't be read"))?;
+    let folder = installer.installed(digest);
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    if tree_digest(&folder)? == digest {
+        return Ok(Some(known.clone()));
+    }
+    // Somebody changed it: what was locked is installed anew.
+    installer.remove(&folder)?;
+    Ok(None)
+}
+
+#[derive(Serialize)]
+struct Row {
+    server: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    package: Option<Package>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<String>,
+}
+
+impl Row {
+    fn locked(server: &str, package: &Package) -> Row {
+        Row { server: server.to_owned(), package: Some(package.clone()), fault: None }
+    }
+
+    fn failed(server: &str, error: &anyhow::Error) -> Row {
+        Row { server: server.to_owned(), package: None, fault: Some(format!("{error:#}")) }
+    }
+}
+
+impl print::Row for Row {
+    const TITLES: &'static [&'static str] = &["SERVER", "PACKAGE", "VERSION", "DIGEST"];
+
+    fn cells(&self) -> Vec<String> {
+        match (&self.package, &self.fault) {
+            (Some(package), _) => vec![
+                self.server.clone(),
+                package.name.clone(),
+                package.version.clone().unwrap_or_default(),
+                package.digest.clone(),
+            ],
+            (None, fault) => {
+                let fault = print::tame(fault.as_deref().unwrap_or_default());
+                vec![
+                    self.server.clone(),
+                    format!("not locked: {fault}"),
+                    String::new(),
+                    String::new(),
+                ]
+            }
+        }
+    }
+}
+
+pub(super) use install::Installer as PackageInstaller;
+pub(super) use npm::latest as npm_latest;
+pub(super) use pypi::latest as pypi_latest;

@@ -1,0 +1,216 @@
+//! `bartizan.lock`: which bytes each local server is made of. The section `[packages.NAME]` is written by
+//! `bartizan lock`; what else stands in the file is left alone.
+
+mod source;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sandbox::package::{Digest, Locked};
+use serde::{Deserialize, Serialize};
+use toml_edit::DocumentMut;
+
+pub use source::{Launch, Source};
+
+use crate::config::edit;
+use crate::outcome::Mistake;
+
+/// The file's name, beside the configuration.
+pub const FILE_NAME: &str = "bartizan.lock";
+/// Installed packages, in the state folder, each by its digest.
+pub const PACKAGES: &str = "packages";
+
+/// What one server is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Package {
+    /// Where it comes from.
+    pub kind: Kind,
+    /// What the configuration asked for.
+    pub spec: String,
+    /// The package's name, the image's, or the program's path.
+    pub name: String,
+    /// The package's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The registry's own checksum of the package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integrity: Option<String>,
+    /// The program, in the package's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<PathBuf>,
+    /// Of the installed folder, the program or the image.
+    pub digest: String,
+    /// Everything that was installed, with the registry's checksums.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
+}
+
+/// Where a server comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A program on this machine.
+    File,
+    /// A folder on this machine.
+    Folder,
+    /// An npm package.
+    Npm,
+    /// A container image.
+    Oci,
+    /// A Python package.
+    Pypi,
+}
+
+/// The part of the file that is ours.
+#[derive(Default, Deserialize)]
+struct Document {
+    #[serde(default)]
+    packages: BTreeMap<String, Package>,
+}
+
+/// Where the file is.
+pub fn path(folder: &Path) -> PathBuf {
+    folder.join(FILE_NAME)
+}
+
+/// What is locked, by the server's name. Nothing when there is no file.
+pub fn read(folder: &Path) -> Result<BTreeMap<String, Package>, Mistake> {
+    let path = path(folder);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => {
+            let mend = "make it readable for this user";
+            return Err(Mistake::new(format!("{}: {error}", path.display()), mend));
+        }
+    };
+    toml::from_str(&text).map(|document: Document| document.packages).map_err(|error| {
+        let mend = "`bartizan lock --update` writes the section [packages] anew";
+        Mistake::new(format!("{}: {}", path.display(), error.message()), mend)
+    })
+}
+
+/// Writes the section `[packages]` anew.
+pub fn write(folder: &Path, packages: &BTreeMap<String, Package>) -> anyhow::Result<()> {
+    let path = path(folder);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            "# Made by `bartizan lock`. Keep it with bartizan.toml.\n".to_owned()
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut document: DocumentMut = text.parse()?;
+    let ours = BTreeMap::from([("packages", packages)]);
+    let ours: DocumentMut = toml::to_string_pretty(&ours)?.parse()?;
+    match ours.get("packages") {
+        Some(section) if !packages.is_empty() => {
+            document.insert("packages", section.clone());
+        }
+        _ => {
+            document.remove("packages");
+        }
+    }
+    Ok(edit::write(&path, &document.to_string())?)
+}
+
+impl Package {
+    /// How the server starts from these bytes; `None` for an image, whose digest is in its name. `Err`: why it
+    /// does not.
+    pub fn locked(&self, launch: Launch, state: &Path) -> Result<Option<Locked>, String> {
+        let spec = launch.spec();
+        if self.spec != spec {
+            return Err(format!("the entry asks for `{spec}`, and `{}` was locked", self.spec));
+        }
+        let unreadable = || "it can't be read".to_owned();
+        let digest: Digest = self.digest.parse().map_err(|()| unreadable())?;
+        let installed = state.join(PACKAGES).join(digest.hex());
+        let Launch { source, args } = launch;
+        let program = self.program.clone();
+        let locked = match source {
+            Source::Npm { .. } => Locked {
+                source: installed,
+                digest,
+                program: program.ok_or_else(unreadable)?,
+                interpreter: Some(("node".into(), Vec::new())),
+                env: Vec::new(),
+                args,
+            },
+            Source::Pypi { .. } => Locked {
+                source: installed,
+                digest,
+                program: program.ok_or_else(unreadable)?,
+                interpreter: Some(("python3".into(), Vec::new())),
+                env: vec![("PYTHONPATH".into(), PathBuf::new())],
+                args,
+            },
+            Source::File { path, interpreter } => Locked {
+                source: path,
+                digest,
+                program: PathBuf::new(),
+                interpreter,
+                env: Vec::new(),
+                args,
+            },
+            Source::Folder { folder, program, interpreter } => Locked {
+                source: folder,
+                digest,
+                program,
+                interpreter: Some(interpreter),
+                env: Vec::new(),
+                args,
+            },
+            Source::Oci { .. } => return Ok(None),
+        };
+        Ok(Some(locked))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package() -> Package {
+        Package {
+            kind: Kind::Npm,
+            spec: "npm:thing@^1".into(),
+            name: "thing".into(),
+            version: Some("1.2.3".into()),
+            integrity: Some("sha512-x".into()),
+            program: Some("node_modules/thing/index.js".into()),
+            digest: format!("sha256:{}", "ab".repeat(32)),
+            requires: vec!["thing@1.2.3 sha512-x".into()],
+        }
+    }
+
+    #[test]
+    fn other_sections_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let packages = BTreeMap::from([("s".to_owned(), package())]);
+        std::fs::write(path(folder.path()), "# mine\n[tools.x]\na = 1 # b\n").unwrap();
+        write(folder.path(), &packages).unwrap();
+        assert_eq!(read(folder.path()).unwrap(), packages);
+        let text = std::fs::read_to_string(path(folder.path())).unwrap();
+        assert!(text.starts_with("# mine\n[tools.x]\na = 1 # b\n"), "{text}");
+        assert!(text.contains("[packages.s]"), "{text}");
+        write(folder.path(), &BTreeMap::new()).unwrap();
+        let text = std::fs::read_to_string(path(folder.path())).unwrap();
+        assert_eq!(text, "# mine\n[tools.x]\na = 1 # b\n");
+    }
+
+    #[test]
+    fn a_changed_entry_is_stale() {
+        let launch = |spec: &str| Launch {
+            source: Source::Npm { spec: spec.into(), bin: None },
+            args: vec!["/srv".into()],
+        };
+        let state = Path::new("/state");
+        let locked = package().locked(launch("thing@^1"), state).unwrap().unwrap();
+        assert_eq!(locked.source, state.join(PACKAGES).join("ab".repeat(32)));
+        assert_eq!(locked.args, ["/srv"]);
+        let fault = package().locked(launch("thing@^2"), state).unwrap_err();
+        assert!(fault.contains("thing@^2"), "{fault}");
+    }
+}
