@@ -3,9 +3,13 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use identity::{AuthFault, PrincipalKind, Verified};
 
 use crate::{Gateway, refusal::Refusal};
+
+/// Sessions whose callers are looked at together: a provider that dawdles holds up few others.
+const AT_ONCE: usize = 32;
 
 impl Gateway {
     /// Whether this caller would be let in again. A provider that does not answer is no reason to let
@@ -75,12 +79,14 @@ impl Gateway {
     /// Ends the sessions of callers who no longer stand. Done on a timer while the doors are open.
     pub async fn end_outlived_sessions(&self) {
         let recheck = self.current().config.identity.recheck.as_secs();
-        for session in self.sessions.due(crate::now(), recheck) {
+        let due = futures_util::stream::iter(self.sessions.due(crate::now(), recheck));
+        due.for_each_concurrent(AT_ONCE, async |session| {
             let caller = session.caller();
             if let Err(refusal) = self.still_stands(&caller).await {
                 self.sessions.end(&session);
                 self.refuse(Some(&caller), refusal).await;
             }
-        }
+        })
+        .await;
     }
 }

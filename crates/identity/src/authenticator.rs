@@ -243,6 +243,34 @@ mod tests {
     }
 
     #[test]
+    fn a_providers_token_is_proved_once_and_remembered_no_longer_than_it_lasts() {
+        let authenticator = Authenticator::new(false, None);
+        let show = shown(Some(b"Bearer eyJ.eyJ.x"), false);
+        let caller = Verified::certificate("x.example.org", 500).unwrap();
+        let keep = |until| match authenticator.begin(show, 100).unwrap() {
+            Step::Jwt(token) => {
+                assert_eq!(token.text(), "eyJ.eyJ.x");
+                authenticator.keep(token, &caller, until);
+            }
+            other => panic!("{other:?} without a proof"),
+        };
+        keep(200);
+        assert_eq!(verified(&authenticator, show, 199), Some(caller.clone()));
+        assert!(verified(&authenticator, show, 200).is_none(), "the interval is over");
+        authenticator.forget();
+        keep(9000);
+        assert!(verified(&authenticator, show, 499).is_some());
+        assert!(verified(&authenticator, show, 500).is_none(), "the token is over");
+        authenticator.forget();
+        assert!(verified(&authenticator, show, 101).is_none(), "forgotten");
+        for other in ["eyJ.eyJ", "eyJ.eyJ.x.y", "abc.def.ghi", "opaque"] {
+            let header = format!("Bearer {other}");
+            let fault = authenticator.begin(shown(Some(header.as_bytes()), false), 100);
+            assert_eq!(fault.unwrap_err(), AuthFault::Unknown, "{other}");
+        }
+    }
+
+    #[test]
     fn forgetting_also_reaches_look_ups_under_way() {
         let (text, hash) = mint([8; 32]);
         let header = format!("Bearer {text}");

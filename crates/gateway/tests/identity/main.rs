@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test"))]
 
+mod certificates;
 mod doors;
 mod entra;
 mod issuer;
