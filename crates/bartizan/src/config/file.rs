@@ -106,7 +106,9 @@ pub struct Identity {
     #[schemars(with = "Loopback")]
     pub loopback: Loopback,
     /// How long what was found out about a caller is believed: within it, sessions, streams and remembered tokens end after their caller would no longer be let in.
-    pub recheck: Period,
+    /// At least 5 seconds.
+    #[schemars(with = "Period")]
+    pub recheck: Spanned<Period>,
     /// The identity providers whose tokens are accepted, by name. The name is 1 to 32 of a-z, 0-9 and `-`, a letter first; it is a part of
     /// its callers' ids: `user:NAME/SUBJECT`, `workload:NAME/SUBJECT`. Entra's people are `user:TENANT/OBJECT`.
     #[schemars(with = "BTreeMap<ProviderKey, Provider>")]
@@ -117,7 +119,7 @@ impl Default for Identity {
     fn default() -> Self {
         Identity {
             loopback: Loopback::default(),
-            recheck: Period(Duration::from_secs(5 * 60)),
+            recheck: Spanned::new(0..0, Period(Duration::from_secs(5 * 60))),
             providers: BTreeMap::new(),
         }
     }

@@ -74,7 +74,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         public_url: public_url.as_ref().map(|url| url.get_ref().as_str().to_owned()),
         identity: resolved::Identity {
             loopback_open: identity.loopback == Loopback::Open,
-            recheck: identity.recheck.0,
+            recheck: identity.recheck.get_ref().0,
             providers: Vec::new(),
         },
         roles: roles.iter().map(|(key, role)| resolve_role(&key.0, role.get_ref())).collect(),
@@ -85,7 +85,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
     };
     let ours = config.resources();
     let provider = |(key, written): (&ProviderKey, &toml::Spanned<Provider>)| {
-        provider::resolve(&key.0, written.get_ref(), &ours, identity.recheck.0, &folder)
+        provider::resolve(&key.0, written.get_ref(), &ours, &folder)
     };
     config.identity.providers = identity.providers.iter().filter_map(provider).collect();
     Ok(config)

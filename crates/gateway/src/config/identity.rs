@@ -71,8 +71,6 @@ pub struct GraphAccess {
     pub client_id: String,
     /// The application's secret.
     pub secret: vault::Reference,
-    /// How long an answer is believed.
-    pub believed: Duration,
     /// The named loosening: addresses that are not public are allowed.
     pub allow_private: bool,
 }

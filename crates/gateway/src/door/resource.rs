@@ -3,7 +3,7 @@
 //! (RFC 6750 §3, RFC 9470).
 
 use http::{HeaderValue, Response, header};
-use identity::Verified;
+use identity::{AuthFault, Verified};
 use serde_json::json;
 
 use super::{
@@ -104,6 +104,10 @@ pub(super) fn metadata(current: &Current, host: &str, path: &str) -> Option<Resp
 /// The challenge that a refusal makes, as far as it can be told without knowing the door.
 pub(super) fn challenge(refusal: &Refusal) -> Option<HeaderValue> {
     let text = match refusal {
+        Refusal::Authentication(AuthFault::Proof(fault)) => format!(
+            r#"Bearer realm="bartizan", error="invalid_token", error_description="{}""#,
+            quotable(&fault.to_string())
+        ),
         Refusal::Authentication(fault) => return Some(HeaderValue::from_static(fault.challenge())),
         Refusal::InsufficientScope { scopes } => {
             format!(

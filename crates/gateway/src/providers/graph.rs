@@ -19,6 +19,9 @@ use crate::config::GraphAccess;
 
 /// People whose groups are remembered.
 const REMEMBERED: usize = 10_000;
+/// An answer serves for so many seconds, for the sake of those who come with several tokens and streams at
+/// once. What is remembered longer is the token that it let in.
+const FRESH: u64 = 15;
 /// Groups of one person.
 const GROUPS: usize = 10_000;
 /// Requests at the same time.
@@ -70,7 +73,7 @@ impl Graph {
                 held.retain(|_, (_, until)| now < *until);
             }
             if held.len() < REMEMBERED {
-                held.insert(key, (groups.clone(), now + self.access.believed.as_secs()));
+                held.insert(key, (groups.clone(), now + FRESH));
             }
         }
         Ok(groups)

@@ -14,7 +14,7 @@ use crate::{Gate, until};
 const MINUTES: Duration = Duration::from_secs(300);
 
 /// As `[identity.providers.entra]` resolves it, towards the stand-in.
-pub fn provider(entra: &::entra::Entra, groups: Groups, recheck: Duration) -> Provider {
+pub fn provider(entra: &::entra::Entra, groups: Groups) -> Provider {
     let cloud = Cloud { login: entra.url.clone(), graph: entra.url.clone(), ..Cloud::public() };
     Provider {
         keys: KeysFrom::Discovery {
@@ -30,7 +30,6 @@ pub fn provider(entra: &::entra::Entra, groups: Groups, recheck: Duration) -> Pr
             cloud: cloud.clone(),
             client_id: GATEWAY.into(),
             secret: vault::Reference::parse(GATEWAY_SECRET).unwrap(),
-            believed: recheck,
             allow_private: true,
         }),
         offer: Offer {
@@ -54,7 +53,7 @@ pub fn provider(entra: &::entra::Entra, groups: Groups, recheck: Duration) -> Pr
 }
 
 async fn gate(entra: &::entra::Entra, groups: Groups, recheck: Duration) -> Gate {
-    Gate::open(recheck, vec![provider(entra, groups, recheck)]).await
+    Gate::open(recheck, vec![provider(entra, groups)]).await
 }
 
 #[tokio::test]

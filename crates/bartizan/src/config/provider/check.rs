@@ -1,6 +1,6 @@
 //! Keys that a kind of provider needs or can't have, and what is probably not meant.
 
-use std::{collections::BTreeMap, ops::Range, path::Path};
+use std::{collections::BTreeMap, ops::Range, path::Path, time::Duration};
 
 use super::{GroupsFrom, Kind, Provider};
 use crate::config::{
@@ -13,8 +13,18 @@ use crate::config::{
 /// A day: Entra rolls its keys without a word.
 const REFRESH_LIMIT: u64 = 24 * 3600;
 
+/// Shorter, and the looks are all that is done.
+const SHORTEST_RECHECK: Duration = Duration::from_secs(5);
+
 /// All findings about the providers.
 pub fn check(identity: &Identity, folder: &Path, findings: &mut Vec<Finding>) {
+    if identity.recheck.get_ref().0 < SHORTEST_RECHECK {
+        findings.push(Finding::error(
+            "every look at a caller costs a signature check or a request to their provider",
+            identity.recheck.span(),
+            "write recheck = \"5s\" or longer",
+        ));
+    }
     let mut issuers: BTreeMap<String, &str> = BTreeMap::new();
     for (ProviderKey(name), spanned) in &identity.providers {
         let (name, provider) = (name.as_str(), spanned.get_ref());

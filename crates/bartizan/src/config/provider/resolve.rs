@@ -1,6 +1,6 @@
 //! From what is written to what the gateway believes.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use gateway::config::{GraphAccess, KeysFrom, Offer, Provider as Resolved};
 use identity::{
@@ -17,7 +17,6 @@ pub fn resolve(
     name: &ProviderName,
     written: &Provider,
     ours: &[String],
-    recheck: Duration,
     folder: &Path,
 ) -> Option<Resolved> {
     let own = || match written.audiences.as_slice() {
@@ -27,7 +26,7 @@ pub fn resolve(
     let issuer = || Some(written.issuer.as_ref()?.get_ref().as_str().to_owned());
     let name = name.clone();
     let (provider, offer) = match written.kind.get_ref() {
-        Kind::Entra => return Some(resolve_entra(name, written, recheck, folder)),
+        Kind::Entra => return Some(resolve_entra(name, written, folder)),
         Kind::Oidc => {
             let oidc = oidc(written, issuer()?, own());
             let offer =
@@ -101,12 +100,7 @@ fn oidc(written: &Provider, issuer: String, audiences: Vec<String>) -> Oidc {
     }
 }
 
-fn resolve_entra(
-    name: ProviderName,
-    written: &Provider,
-    recheck: Duration,
-    folder: &Path,
-) -> Resolved {
+fn resolve_entra(name: ProviderName, written: &Provider, folder: &Path) -> Resolved {
     let cloud = cloud(written);
     let tenants: Vec<String> =
         written.tenants.iter().map(|tenant| tenant.get_ref().as_str().to_owned()).collect();
@@ -125,7 +119,6 @@ fn resolve_entra(
             cloud: cloud.clone(),
             client_id,
             secret: secret.get_ref().reference.clone(),
-            believed: recheck,
             allow_private: written.allow_private,
         }
     });
