@@ -19,6 +19,8 @@ pub enum Kind {
     Drift,
     /// A local server reached out, or tried to.
     Egress,
+    /// The authorization server did something: a client registered, a person consented or signed in, a token was given out or taken back.
+    Grant,
     /// A call is about to be sent.
     Intent,
     /// What came of it.
@@ -59,6 +61,7 @@ impl Kind {
             Kind::Config => "config",
             Kind::Drift => "drift",
             Kind::Egress => "egress",
+            Kind::Grant => "grant",
             Kind::Intent => "intent",
             Kind::Outcome => "outcome",
             Kind::Refusal => "refusal",

@@ -109,6 +109,9 @@ Examples:
 Goes through the running gateway if there is one, otherwise through one that lives as long as the call.
 Exit code 1 when the call is refused or the tool reports an error.")]
     Call {
+        /// Call it at the gateway where you are signed in (`bartizan login`); several sign-ins need its URL
+        #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true)]
+        remote: Option<Option<String>>,
         /// The server's name
         server: String,
         /// The tool's own name
@@ -126,6 +129,9 @@ It passes everything on to the running gateway, as the owner of its state folder
 running, it is one itself. ./bartizan.toml is not looked at here, since the client chooses the
 folder: name the file with --config if it is meant.")]
     Stdio {
+        /// Pass everything on to the gateway where you are signed in (`bartizan login`); several sign-ins need its URL
+        #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true, conflicts_with = "server")]
+        remote: Option<Option<String>>,
         /// Offer this server alone, its names untouched
         #[arg(long, value_name = "NAME", value_parser = typed::<ServerKey>)]
         server: Option<ServerKey>,
@@ -135,6 +141,30 @@ folder: name the file with --config if it is meant.")]
     /// The tokens that clients show
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Sign in at a gateway elsewhere
+    #[command(after_help = "\
+Examples:
+  bartizan login https://mcp.example.com/mcp
+  bartizan login https://mcp.example.com/mcp --device    the browser is on another machine
+  bartizan call --remote github get_issue '{\"number\":1}'
+
+Your browser opens on the gateway's page, which says what you agree to, and then on your
+organisation's sign-in page. The tokens are kept in the state folder, readable by you alone, and
+renewed as long as the gateway and your organisation agree.")]
+    Login(LoginArgs),
+    /// Sign out of a gateway elsewhere
+    Logout {
+        /// The gateway's URL; it can be left out when there is one sign-in only
+        url: Option<String>,
+    },
+    /// Show where you are signed in, and as whom
+    Whoami,
+    /// The people who are signed in here
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
+    /// The clients through which people sign in here
+    #[command(subcommand)]
+    Clients(ClientsCommand),
     /// What is protected on this machine, and what is not
     Posture,
     /// Write down, and install, what the servers that are started here are made of
@@ -226,6 +256,53 @@ Examples:
     Revoke {
         /// Its name
         name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct LoginArgs {
+    /// The gateway's URL, as clients use it; it can be left out to sign in again where you were
+    pub url: Option<String>,
+    /// Show a code to type into a browser elsewhere
+    #[arg(long)]
+    pub device: bool,
+    /// Print the page's address, and open nothing
+    #[arg(long, conflicts_with = "device")]
+    pub no_browser: bool,
+    /// The client_id that the gateway's operator gave you
+    #[arg(long, value_name = "ID")]
+    pub client_id: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SessionsCommand {
+    /// List the sessions
+    List,
+    /// End sessions: their tokens are refused from then on
+    #[command(after_help = "\
+Examples:
+  bartizan sessions revoke bzs_4Zk2…
+  bartizan sessions revoke --user user:corp/alice
+
+The person can sign in again, as long as the identity provider lets them.")]
+    Revoke {
+        /// The session's id
+        #[arg(required_unless_present = "user", conflicts_with = "user")]
+        id: Option<String>,
+        /// All sessions of this person
+        #[arg(long, value_name = "USER")]
+        user: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ClientsCommand {
+    /// List the clients
+    List,
+    /// Forget a client: its registration, what people let it do, its sessions
+    Remove {
+        /// Its client_id
+        id: String,
     },
 }
 

@@ -16,11 +16,17 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader, DuplexStream};
 use crate::{
     client::Client,
     config::{Loaded, resolve::resolve},
-    state,
+    login, state,
 };
 
 /// Commands that may each have a gateway of their own at once.
 const OWN: usize = 32;
+
+/// What the gateway elsewhere is called here.
+pub const REMOTE: &str = "remote";
+
+/// The gateway elsewhere has deadlines of its own.
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10 * 60);
 
 /// What may wait between a command and its own gateway.
 const PIPE: usize = 64 << 10;
@@ -31,6 +37,8 @@ pub enum Gate {
     Running(PathBuf),
     /// It is this process.
     Own(Arc<Gateway>),
+    /// It is this process, in front of a gateway elsewhere; with it goes the folder of its token.
+    Remote(Arc<Gateway>, state::Scratch),
 }
 
 /// Both directions of one channel.
@@ -50,11 +58,39 @@ impl Gate {
     /// One of our own. It has a state folder beside the one that `up` uses, so that neither is in the other's way,
     /// and several commands can each have theirs.
     pub async fn own(loaded: &Loaded, state_dir: &Path) -> anyhow::Result<Gate> {
-        let mut config = resolve(loaded, state_dir)?;
+        Ok(Gate::Own(Self::open(resolve(loaded, state_dir)?, state_dir).await?))
+    }
+
+    /// One of our own whose only server is the gateway at which this person signed in: it speaks all eras, and mirrors and inspects as
+    /// always, with their token as the credential.
+    pub async fn remote(url: Option<&str>, state_dir: &Path) -> anyhow::Result<Gate> {
+        let scratch = state::Scratch::new()?;
+        let token = scratch.path().join("token");
+        let login = login::renewed(state_dir, url, &token).await?;
+        let value = vault::Reference::parse(&format!("Bearer ${{file:{}}}", token.display()))?;
+        let mut config = gateway::config::Config::bare(state_dir.to_owned());
+        config.servers.push(gateway::config::Server {
+            name: mcp::ServerName::new(REMOTE)?,
+            // The person named it themselves.
+            reach: gateway::config::Reach::Http { url: login.parse()?, allow_private: true },
+            era: upstream::EraChoice::Auto,
+            shared: true,
+            timeout: TIMEOUT,
+            credentials: vec![vault::Credential::new("Authorization", value)?],
+        });
+        let gateway = Self::open(config, state_dir).await?;
+        tokio::spawn(login::keep_renewed(state_dir.to_owned(), login, token));
+        Ok(Gate::Remote(gateway, scratch))
+    }
+
+    async fn open(
+        mut config: gateway::config::Config,
+        state_dir: &Path,
+    ) -> anyhow::Result<Arc<Gateway>> {
         for number in 1..=OWN {
             config.state_dir = state_dir.join(state::OWN).join(number.to_string());
             match Gateway::open(config.clone()).await {
-                Ok(gateway) => return Ok(Gate::Own(gateway)),
+                Ok(gateway) => return Ok(gateway),
                 Err(StartFault::Audit { fault: AuditFault::Locked(_), .. }) => {}
                 Err(fault) => return Err(fault.into()),
             }
@@ -79,7 +115,7 @@ impl Gate {
             Gate::Running(_) => {
                 anyhow::bail!("the running gateway can't be reached on this system")
             }
-            Gate::Own(gateway) => {
+            Gate::Own(gateway) | Gate::Remote(gateway, _) => {
                 let (ours, theirs) = tokio::io::duplex(PIPE);
                 tokio::spawn(serve(gateway.clone(), door, scope, theirs));
                 let (read, write) = tokio::io::split(ours);
@@ -96,7 +132,7 @@ impl Gate {
 
     /// Ends our own gateway and all that it started.
     pub async fn close(self) {
-        if let Gate::Own(gateway) = self {
+        if let Gate::Own(gateway) | Gate::Remote(gateway, _) = &self {
             gateway.shutdown().await;
         }
     }

@@ -8,6 +8,7 @@ mod config;
 mod demo_server;
 mod gate;
 mod lock;
+mod login;
 mod outcome;
 mod print;
 mod state;

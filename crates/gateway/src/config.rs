@@ -9,6 +9,7 @@ use mcp::{Separator, ServerName};
 use upstream::EraChoice;
 
 pub use self::identity::{GraphAccess, Identity, KeysFrom, Offer, Provider};
+pub use crate::door::oauth::config::{Documents, ProviderProof, Registration, SignIn};
 
 /// Everything that [`crate::Gateway::start`] needs.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Who may come in.
     pub identity: Identity,
+    /// How people sign in here; none when nobody does.
+    pub sign_in: Option<SignIn>,
     /// Who may do what.
     pub roles: Vec<policy::Role>,
     /// The servers, in the order of the file.
@@ -51,6 +54,7 @@ impl Config {
             separator: Separator::default(),
             public_url: None,
             identity: Identity::default(),
+            sign_in: None,
             roles: Vec::new(),
             servers: Vec::new(),
             limits: Limits::default(),

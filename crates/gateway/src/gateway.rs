@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use audit::Journal;
 use identity::{Authenticator, Credentials, Step, TokenHash, TokenRecord, Verified};
 use policy::Policy;
@@ -21,7 +21,7 @@ use crate::{
     bounds::{InFlight, Noise},
     catalogue::Listed,
     config::Config,
-    door::{Pairs, Sessions, resource::Offered},
+    door::{Pairs, Sessions, oauth::Broker, resource::Offered},
     egress::Witness,
     providers::Providers,
     refusal::Refusal,
@@ -58,7 +58,8 @@ pub struct Gateway {
     /// Counts the configurations that were applied.
     pub(crate) applied: watch::Sender<u64>,
     authenticator: ArcSwap<Authenticator>,
-    client: HttpClient,
+    pub(crate) broker: ArcSwapOption<Broker>,
+    pub(crate) client: HttpClient,
     witness: Witness,
     boot: String,
     calls: AtomicU64,
@@ -116,6 +117,9 @@ pub enum StartFault {
     /// The outgoing HTTP client.
     #[error("the HTTP client can't be made: {0}")]
     Client(String),
+    /// The authorization server's keys.
+    #[error("sign-in: {0}")]
+    SignIn(String),
     /// Certificate and key.
     #[error("TLS: {0}")]
     Tls(String),
@@ -160,6 +164,7 @@ impl Gateway {
             ending: watch::channel(false).0,
             applied: watch::channel(0).0,
             authenticator: ArcSwap::from_pointee(authenticator),
+            broker: ArcSwapOption::empty(),
             client,
             witness,
             boot: boot[..8].to_owned(),
@@ -175,6 +180,7 @@ impl Gateway {
             .append(&note)
             .await
             .map_err(|fault| StartFault::Audit { path: path.join("audit"), fault })?;
+        gateway.serve_sign_in().await?;
         Ok(gateway)
     }
 
@@ -187,6 +193,7 @@ impl Gateway {
         let current = Arc::new(current);
         self.authenticator.store(Arc::new(authenticator));
         self.current.store(current.clone());
+        self.serve_sign_in().await?;
         for (name, served) in &old.servers {
             let kept = current.servers.get(name).is_some_and(|now| Arc::ptr_eq(now, served));
             if !kept {
@@ -237,8 +244,14 @@ impl Gateway {
             Ok(Step::Lookup(lookup)) => lookup,
             Ok(Step::Jwt(token)) => {
                 let current = self.current();
-                let verified = current.providers.prove(token.text(), now).await?;
-                let until = now + current.config.identity.recheck.as_secs();
+                let (verified, believed) = match self.own_token(token.text()).await {
+                    Some(own) => (own?, Authenticator::CACHE_SECONDS),
+                    None => (
+                        current.providers.prove(token.text(), now).await?,
+                        current.config.identity.recheck.as_secs(),
+                    ),
+                };
+                let until = now + believed;
                 authenticator.keep(token, &verified, until);
                 return Ok(verified);
             }
@@ -266,6 +279,16 @@ impl Gateway {
             expires: token.expires,
             revoked: token.revoked,
         }))
+    }
+
+    /// Forgets whom tokens proved: some of them no longer do.
+    pub(crate) fn forget_verified(&self) {
+        self.authenticator.load().forget();
+    }
+
+    /// Whether there is room in the log for one more who was not let in.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.noise.admit(false, crate::now()).is_some()
     }
 
     /// Records a refusal that no call's record holds, and gives it back; the reply may leave then.

@@ -1,4 +1,5 @@
-//! Opaque tokens that clients hold for us: cursors, `requestState`, task and session ids.
+//! Opaque tokens that clients hold for us (cursors, `requestState`, task and session ids, the state of a sign-in), and secrets that the
+//! store holds.
 //!
 //! Each is AES-256-GCM under a key that never leaves the state folder, with its purpose and its owner
 //! as associated data: shown by another principal, or for another purpose, it does not open (law 8).
@@ -25,6 +26,18 @@ pub enum Purpose {
     Session,
     /// A task's id.
     Task,
+    /// What a person is asked on the consent page.
+    Question,
+    /// The `state` of a sign-in at the provider.
+    SignIn,
+    /// The provider's refresh token of a session, kept in the store.
+    ProviderToken,
+    /// A key that signs access tokens, kept in the store.
+    SigningKey,
+    /// A nonce for DPoP proofs.
+    DpopNonce,
+    /// A person's sign-ins at gateways elsewhere, in a file.
+    Login,
 }
 
 /// The token is not ours, not this principal's, not for this purpose, or too old. Which one is never said.

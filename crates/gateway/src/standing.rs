@@ -20,6 +20,9 @@ impl Gateway {
         if principal.expires().is_some_and(|expires| now >= expires) {
             return gone(AuthFault::Expired);
         }
+        if let Some(grant) = principal.grant() {
+            return self.session_stands(grant).await;
+        }
         match principal.kind() {
             PrincipalKind::Owner => Ok(()),
             PrincipalKind::Loopback if self.current().config.identity.loopback_open => Ok(()),
@@ -63,7 +66,10 @@ impl Gateway {
             let recheck = self.current().config.identity.recheck;
             let left = caller.principal().expires().map(|end| end.saturating_sub(crate::now()));
             let next = left.map_or(recheck, |left| recheck.min(Duration::from_secs(left)));
-            tokio::time::sleep(next).await;
+            tokio::select! {
+                () = tokio::time::sleep(next) => {}
+                () = self.session_touched(caller) => {}
+            }
             if let Err(refusal) = self.still_stands(caller).await {
                 self.refuse(Some(caller), refusal).await;
                 return;

@@ -22,6 +22,18 @@ pub struct Attributes {
     pub audiences: Vec<String>,
     pub answers_claims: bool,
     pub groups_looked_up: bool,
+    pub grant: Option<Grant>,
+}
+
+/// What stands behind an access token that the authorization server here minted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The session, whose end ends the token.
+    pub session: String,
+    /// Which state of its person it speaks of: when that changes, the token ends.
+    pub epoch: u64,
+    /// The thumbprint of the key that must be shown with it (`cnf.jkt`).
+    pub key: Option<String>,
 }
 
 impl Attributes {

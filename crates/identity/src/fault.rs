@@ -1,5 +1,6 @@
 //! Why a caller was not let in.
 
+use crate::broker::dpop::DpopFault;
 use crate::provider::ProofFault;
 
 /// Why authentication failed. The texts are safe to show to the client.
@@ -20,6 +21,9 @@ pub enum AuthFault {
     /// The token was revoked.
     #[error("the token was revoked")]
     Revoked,
+    /// A token that is bound to a key, without a proof that the caller has it, or such a proof for nothing.
+    #[error("{0}")]
+    Possession(DpopFault),
     /// A provider's token that is not believed.
     #[error("{0}")]
     Proof(ProofFault),
@@ -48,6 +52,9 @@ impl AuthFault {
             AuthFault::Revoked => {
                 r#"Bearer realm="bartizan", error="invalid_token", error_description="the token was revoked""#
             }
+            AuthFault::Possession(_) => {
+                r#"DPoP realm="bartizan", error="invalid_dpop_proof", algs="ES256 EdDSA PS256 RS256""#
+            }
             AuthFault::Proof(_) | AuthFault::Unknown => {
                 r#"Bearer realm="bartizan", error="invalid_token""#
             }
@@ -59,6 +66,7 @@ impl AuthFault {
         match self {
             AuthFault::InQuery | AuthFault::Malformed | AuthFault::TooLong => 400,
             AuthFault::Expired
+            | AuthFault::Possession(_)
             | AuthFault::Proof(_)
             | AuthFault::Missing
             | AuthFault::Revoked
@@ -72,6 +80,7 @@ impl AuthFault {
         match self {
             AuthFault::Expired => "token_expired",
             AuthFault::InQuery => "token_in_query",
+            AuthFault::Possession(_) => "dpop_proof",
             AuthFault::Proof(fault) => fault.code(),
             AuthFault::Malformed => "authorization_malformed",
             AuthFault::Missing => "token_missing",

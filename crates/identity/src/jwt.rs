@@ -130,6 +130,11 @@ impl<'a> Jwt<'a> {
         audiences(&self.claims).any(|one| one == audience)
     }
 
+    /// A claim of a token whose signature is all that is needed, as of a DPoP proof. Anybody can write one into any other.
+    pub(crate) fn claim(&self, name: &str) -> Option<&Value> {
+        self.claims.get(name)
+    }
+
     /// The name of the key that is said to have signed it.
     pub fn kid(&self) -> Result<Option<&str>, JwtFault> {
         text(&self.header, "kid")

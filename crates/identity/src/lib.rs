@@ -9,6 +9,7 @@
 mod algorithm;
 mod attributes;
 mod authenticator;
+pub mod broker;
 mod cache;
 mod discovery;
 mod fault;
@@ -20,7 +21,7 @@ mod subject;
 mod token;
 
 pub use algorithm::Algorithm;
-pub use attributes::Attributes;
+pub use attributes::{Attributes, Grant};
 
 pub use authenticator::{Authenticator, Credentials, Lookup, Step, Unproven};
 pub use discovery::{Discovery, DiscoveryFault};

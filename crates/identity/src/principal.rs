@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Attributes, ProviderName, Subject, SubjectText, TokenHash, TokenRecord};
+use crate::{Attributes, Grant, ProviderName, Subject, SubjectText, TokenHash, TokenRecord};
 
 /// What made the caller known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +112,11 @@ impl Principal {
     /// When the person last gave their credentials (`auth_time`), in seconds since 1970.
     pub fn authenticated_at(&self) -> Option<u64> {
         self.0.attributes.authenticated_at
+    }
+
+    /// What stands behind a token that the authorization server here minted.
+    pub fn grant(&self) -> Option<&Grant> {
+        self.0.attributes.grant.as_ref()
     }
 
     /// The first second at which the credential is no longer valid.

@@ -77,7 +77,8 @@ impl<'a> Bearer<'a> {
         let header = header.trim_ascii();
         let end = header.iter().position(|&byte| byte == b' ').unwrap_or(header.len());
         let (scheme, token) = header.split_at(end);
-        if !scheme.eq_ignore_ascii_case(b"bearer") {
+        // A token that is bound to a key comes with its own scheme (RFC 9449 §7.1); whether it fits is checked with the proof.
+        if !scheme.eq_ignore_ascii_case(b"bearer") && !scheme.eq_ignore_ascii_case(b"dpop") {
             return Err(AuthFault::Scheme);
         }
         let token = token.trim_ascii_start();

@@ -2,6 +2,8 @@
 
 #[path = "../../../fuzz/src/jwks.rs"]
 mod jwks;
+#[path = "../../../fuzz/src/registration.rs"]
+mod registration;
 #[path = "../../../fuzz/src/token.rs"]
 mod token;
 
@@ -34,4 +36,9 @@ fn key_sets_and_metadata() {
 #[test]
 fn tokens() {
     replay("token", token::target);
+}
+
+#[test]
+fn registrations_and_queries() {
+    replay("registration", registration::target);
 }

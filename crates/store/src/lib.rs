@@ -1,4 +1,4 @@
-//! What is kept: tokens, definition digests, and a few settings, in SQLite.
+//! What is kept: tokens, definition digests, what the authorization server issued, and a few settings, in SQLite.
 //!
 //! The statements use only what SQLite and PostgreSQL have in common: `$1`, `on conflict`,
 //! and columns of `bigint`, `text` and `blob`. Never read on the path of a call that is cached.
@@ -9,11 +9,13 @@ mod definitions;
 mod egress;
 mod fault;
 mod meta;
+mod oauth;
 mod open;
 mod tokens;
 
 pub use definitions::{Definition, Seen, SeenDefinition};
 pub use egress::EgressSeen;
 pub use fault::StoreFault;
+pub use oauth::{Consent, Device, DynamicClient, Poll, SealedKey, Session, Taken};
 pub use open::Store;
 pub use tokens::Token;

@@ -10,7 +10,11 @@ use crate::StoreFault;
 
 /// The steps from an empty database to today's; step n brings version n. Never changed once
 /// released, only added to.
-const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_egress.sql")];
+const STEPS: [&str; 3] = [
+    include_str!("schema.sql"),
+    include_str!("schema_egress.sql"),
+    include_str!("schema_oauth.sql"),
+];
 
 /// The open store. Cheap to clone.
 #[derive(Clone, Debug)]

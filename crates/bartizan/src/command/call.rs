@@ -10,13 +10,19 @@ use crate::{
     cli::{Global, Output},
     client::{Client, ClientFault, DECLINED, Listener},
     config::fault::nearest,
-    gate::Gate,
+    gate::{Gate, REMOTE},
     outcome::{Mistake, Told},
     print::{self, tame},
     state,
 };
 
-pub fn run(global: &Global, server: &str, tool: &str, arguments: &str) -> anyhow::Result<()> {
+pub fn run(
+    global: &Global,
+    remote: Option<Option<String>>,
+    server: &str,
+    tool: &str,
+    arguments: &str,
+) -> anyhow::Result<()> {
     let from_input = arguments == "-";
     let text = if from_input {
         io::read_to_string(io::stdin().lock().take(Limits::default().bytes as u64))?
@@ -26,15 +32,23 @@ pub fn run(global: &Global, server: &str, tool: &str, arguments: &str) -> anyhow
     let arguments = object(&text)?;
     wait(async {
         let folder = state::folder(global.state_dir.clone())?;
-        let gate = match Gate::running(&folder).await {
-            Some(gate) => gate,
-            None => {
+        let running = if remote.is_none() { Gate::running(&folder).await } else { None };
+        let gate = match (&remote, running) {
+            (Some(url), _) => Gate::remote(url.as_deref(), &folder).await?,
+            (None, Some(gate)) => gate,
+            (None, None) => {
                 let loaded = load(global)?;
                 known_server(&loaded, server)?;
                 Gate::own(&loaded, &folder).await?
             }
         };
-        let name = mcp::ServerName::new(server).map_err(|fault| {
+        // The gateway elsewhere offers all its servers together.
+        let (door, tool) = match &remote {
+            Some(_) => (REMOTE, format!("{server}__{tool}")),
+            None => (server, tool.to_owned()),
+        };
+        let tool = tool.as_str();
+        let name = mcp::ServerName::new(door).map_err(|fault| {
             Mistake::new(fault.to_string(), "`bartizan list` shows the servers")
         })?;
         let mut person = Person {
@@ -49,7 +63,11 @@ pub fn run(global: &Global, server: &str, tool: &str, arguments: &str) -> anyhow
                 if global.output == Output::Json {
                     print::json(&serde_json::json!({"error": {"code": code, "message": message}}))?;
                 }
-                Err(refused(global, &mut client, server, tool, code, &message).await)
+                if remote.is_some() {
+                    Err(anyhow::anyhow!("{} (code {code})", tame(&message)))
+                } else {
+                    Err(refused(global, &mut client, server, tool, code, &message).await)
+                }
             }
             Err(fault) => Err(fault.into()),
         };

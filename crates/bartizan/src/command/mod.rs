@@ -5,10 +5,12 @@ mod call;
 mod check;
 pub mod inspect;
 mod lock;
+mod login;
 mod outdated;
 mod posture;
 mod sandbox;
 mod servers;
+mod sessions;
 mod stdio;
 mod token;
 mod up;
@@ -38,8 +40,11 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Add(args) => servers::add(global, &args),
         Command::Audit(command) => audit::run(global, command),
-        Command::Call { server, tool, arguments } => call::run(global, &server, &tool, &arguments),
+        Command::Call { remote, server, tool, arguments } => {
+            call::run(global, remote, &server, &tool, &arguments)
+        }
         Command::Check => check::run(global),
+        Command::Clients(command) => sessions::clients(global, command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "bartizan", &mut script);
@@ -50,15 +55,19 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Config(ConfigCommand::Schema) => print::json(&config::reference::schema()),
         Command::DemoServer => Ok(demo_server::run()?),
         Command::Inspect(command) => inspect::run(global, command),
+        Command::Login(args) => login::login(global, &args),
+        Command::Logout { url } => login::logout(global, url.as_deref()),
         Command::List { offline } => servers::list(global, offline),
         Command::Lock(args) => lock::run(global, &args),
         Command::Outdated(args) => outdated::run(global, &args),
         Command::Posture => posture::run(global),
         Command::Remove { name } => servers::remove(global, &name),
         Command::Sandbox(command) => sandbox::run(global, &command),
-        Command::Stdio { server } => stdio::run(global, server),
+        Command::Sessions(command) => sessions::run(global, command),
+        Command::Stdio { remote, server } => stdio::run(global, remote, server),
         Command::Token(command) => token::run(global, command),
         Command::Up { listen } => up::run(global, listen),
+        Command::Whoami => login::whoami(global),
         Command::Version => print::line(concat!("bartizan ", env!("CARGO_PKG_VERSION"))),
     }
 }

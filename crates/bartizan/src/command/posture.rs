@@ -72,6 +72,7 @@ pub fn protections(loaded: &Loaded) -> Vec<Protection> {
     let mut all = vec![tls(file)];
     all.push(protection("host and origin", State::On, "requests for other hosts and from other web pages are refused, so that neither DNS rebinding nor a page in a browser gets in", ""));
     all.push(identity(file));
+    all.extend(sign_in(file));
     all.push(protection("sessions", State::On, "sessions, cursors and pending questions are sealed and bound to the caller they were made for", ""));
     all.push(protection("trust", State::Partial, "definitions of tools are recorded and changes are reported; a changed tool is still offered", LATER));
     all.push(policy(file));
@@ -119,6 +120,25 @@ fn identity(file: &File) -> Protection {
             "[identity] loopback = \"token\"",
         ),
     }
+}
+
+/// Sign-in for people, where it is on.
+fn sign_in(file: &File) -> Option<Protection> {
+    let sign_in = file.sign_in.as_ref()?;
+    Some(if sign_in.documents.allow_private {
+        protection(
+            "sign-in",
+            State::Partial,
+            "people sign in, but whoever reaches this gateway can make it fetch from private addresses",
+            "[sign-in.documents] allow-private = false",
+        )
+    } else {
+        let means = format!(
+            "people sign in at {} and say which client may act for them; PKCE, exact redirect URIs, tokens for one endpoint",
+            sign_in.provider.get_ref()
+        );
+        protection("sign-in", State::On, means, "")
+    })
 }
 
 /// What callers show.

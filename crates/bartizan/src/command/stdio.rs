@@ -13,24 +13,33 @@ use super::{ended, wait};
 use crate::{
     cli::Global,
     config::{self, Search, value::ServerKey},
-    gate::{Channel, Gate},
+    gate::{Channel, Gate, REMOTE},
     state,
 };
 
-pub fn run(global: &Global, server: Option<ServerKey>) -> anyhow::Result<()> {
+pub fn run(
+    global: &Global,
+    remote: Option<Option<String>>,
+    server: Option<ServerKey>,
+) -> anyhow::Result<()> {
     let scope = match server {
         Some(key) => Scope::One(key.0),
         None => Scope::All,
     };
     wait(async {
         let folder = state::folder(global.state_dir.clone())?;
+        if let Some(url) = remote {
+            let gate = Gate::remote(url.as_deref(), &folder).await?;
+            let Gate::Remote(gateway, _token) = gate else { return Ok(()) };
+            return serve(gateway, Scope::One(mcp::ServerName::new(REMOTE)?)).await;
+        }
         if let Some(running) = Gate::running(&folder).await {
             return bridge(running.channel(Door::Stdio, scope).await?).await;
         }
         let loaded = config::load(global.config.as_deref(), Search::UserOnly)?;
         match Gate::own(&loaded, &folder).await? {
             Gate::Own(gateway) => serve(gateway, scope).await,
-            Gate::Running(_) => Ok(()),
+            Gate::Running(_) | Gate::Remote(..) => Ok(()),
         }
     })
 }

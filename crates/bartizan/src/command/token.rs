@@ -180,7 +180,7 @@ impl print::Row for Row {
     }
 }
 
-fn time(seconds: u64) -> String {
+pub fn time(seconds: u64) -> String {
     let seconds =
         i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     seconds.map_or_else(|| "the far future".to_owned(), |time| time.to_string())

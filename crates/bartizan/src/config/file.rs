@@ -15,6 +15,7 @@ use toml::Spanned;
 
 use super::egress::{Egress, EnvValue};
 pub use super::provider::Provider;
+use super::sign_in::SignIn;
 use super::value::{
     Bounded, ByteSize, HeaderText, HostText, Joint, Listen, Member, OriginText, PatternText,
     Period, ProviderKey, RoleKey, ServerKey, ServerUrl, Template, WebUrl,
@@ -49,6 +50,10 @@ pub struct File {
     pub tls: Option<Tls>,
     /// INCOMING authentication: how clients show who they are.
     pub identity: Identity,
+    /// Sign-in for people: this gateway as the authorization server of its MCP clients, in front of one identity provider.
+    /// Clients need no key and no registration by hand: they find this gateway, a browser opens, the person signs in at the provider and says which
+    /// client may act for them. It needs `public-url` and one of `[identity.providers]`; docs/sign-in.md explains it.
+    pub sign_in: Option<SignIn>,
     /// Who may call what. Each section is a role: its members and the tools it allows.
     /// What no role of a caller allows is denied, and is not listed either. The role `all` is built in and allows everything: the owner of the state folder
     /// always has it, a token when it was minted with it, and `loopback` callers while no role is configured.
@@ -74,6 +79,7 @@ impl Default for File {
             origins: Vec::new(),
             tls: None,
             identity: Identity::default(),
+            sign_in: None,
             roles: BTreeMap::new(),
             servers: BTreeMap::new(),
             limits: Limits::default(),

@@ -9,6 +9,7 @@ mod provider;
 pub mod reference;
 pub mod resolve;
 mod secrets;
+mod sign_in;
 pub mod value;
 
 use std::path::{Path, PathBuf};

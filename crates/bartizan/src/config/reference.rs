@@ -31,6 +31,7 @@ fn samples(section: &str) -> &'static [Sample] {
             ("cluster", Some("kubernetes")),
             ("mesh", Some("spiffe")),
         ],
+        "clients" => &[("build", None)],
         "roles" => &[("ci", None)],
         "servers" => &[("github", Some("url")), ("files", Some("command"))],
         _ => &[],

@@ -29,6 +29,9 @@ pub enum ResolveFault {
     /// What was locked does not fit the configuration.
     #[error("{0}")]
     Lock(String),
+    /// What `[sign-in]` needs can't be had.
+    #[error("[sign-in] {0}")]
+    SignIn(String),
     /// A header that can't be a credential.
     #[error(transparent)]
     Credential(#[from] vault::VaultFault),
@@ -45,6 +48,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         origins,
         tls,
         identity,
+        sign_in: _,
         roles,
         servers,
         limits,
@@ -77,6 +81,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
             recheck: identity.recheck.get_ref().0,
             providers: Vec::new(),
         },
+        sign_in: super::sign_in::resolve(&loaded.file, &folder)?,
         roles: roles.iter().map(|(key, role)| resolve_role(&key.0, role.get_ref())).collect(),
         servers: entries,
         limits: resolve_limits(limits),

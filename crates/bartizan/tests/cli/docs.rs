@@ -22,7 +22,7 @@ fn the_configuration_reference_is_fresh() {
     fresh("docs/configuration.md", &Home::new().run(&["config", "reference"]).ok().out);
 }
 
-const COMMANDS: [&[&str]; 28] = [
+const COMMANDS: [&[&str]; 35] = [
     &["up"],
     &["add"],
     &["remove"],
@@ -34,6 +34,13 @@ const COMMANDS: [&[&str]; 28] = [
     &["token", "mint"],
     &["token", "list"],
     &["token", "revoke"],
+    &["login"],
+    &["logout"],
+    &["whoami"],
+    &["sessions", "list"],
+    &["sessions", "revoke"],
+    &["clients", "list"],
+    &["clients", "remove"],
     &["posture"],
     &["config", "example"],
     &["config", "reference"],

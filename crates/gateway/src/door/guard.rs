@@ -13,10 +13,7 @@ pub fn check<'a>(
     headers: &'a HeaderMap,
     uri: &'a Uri,
 ) -> Result<&'a str, Refusal> {
-    let host = host(headers, uri)?;
-    if !host_accepted(config, host) {
-        return Err(Refusal::Host(shorten(host)));
-    }
+    let host = check_host(config, headers, uri)?;
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let Some(origin) = origins.next() else { return Ok(host) };
     let text = origin.to_str().unwrap_or_default();
@@ -24,6 +21,16 @@ pub fn check<'a>(
         return Err(Refusal::Origin(shorten(text)));
     }
     Ok(host)
+}
+
+/// Checks the host alone, for endpoints with rules of their own about origins, and gives it.
+pub fn check_host<'a>(
+    config: &Config,
+    headers: &'a HeaderMap,
+    uri: &'a Uri,
+) -> Result<&'a str, Refusal> {
+    let host = host(headers, uri)?;
+    if host_accepted(config, host) { Ok(host) } else { Err(Refusal::Host(shorten(host))) }
 }
 
 /// The one authority that the request is for: from the request line, or the only `Host`.
@@ -51,10 +58,15 @@ fn host_accepted(config: &Config, host: &str) -> bool {
     let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     bare.parse::<IpAddr>().is_ok()
         || name.eq_ignore_ascii_case("localhost")
-        || config
-            .hosts
-            .iter()
+        || public_host(config)
+            .into_iter()
+            .chain(config.hosts.iter().map(String::as_str))
             .any(|held| held.eq_ignore_ascii_case(host) || held.eq_ignore_ascii_case(name))
+}
+
+/// The name in the public URL is one by which clients come.
+fn public_host(config: &Config) -> Option<&str> {
+    config.public_url.as_deref()?.split_once("://").map(|(_, host)| host)
 }
 
 fn without_port(host: &str) -> &str {

@@ -11,7 +11,7 @@ use mcp::{JsonBuf, ServerName};
 
 use super::{
     exchange::Body,
-    guard, resource, sse_pair,
+    guard, oauth, resource, sse_pair,
     streamable::{self, refused, status},
 };
 use crate::{Gateway, call::Scope, refusal::Refusal};
@@ -28,6 +28,12 @@ pub async fn handle(
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let current = gateway.current();
+    if oauth::is_ours(head.uri.path()) {
+        return match guard::check_host(&current.config, &head.headers, &head.uri) {
+            Ok(_) => oauth::handle(gateway, &head, body).await,
+            Err(refusal) => refused(None, &gateway.refuse(None, refusal).await),
+        };
+    }
     let host = match guard::check(&current.config, &head.headers, &head.uri) {
         Ok(host) => host,
         Err(refusal) => return refused(None, &gateway.refuse(None, refusal).await),
@@ -106,6 +112,9 @@ async fn enter(
         Ok(caller) => caller,
         Err(refusal) => return Err(gateway.refuse(None, refusal).await),
     };
+    if let Err(refusal) = oauth::check_possession(gateway, &caller, head) {
+        return Err(gateway.refuse(Some(&caller), refusal).await);
+    }
     if let Route::Mcp(scope) | Route::Sse(scope) = route
         && !gateway.glance().offered.opens(&caller, scope)
     {
@@ -178,7 +187,7 @@ async fn message(
 }
 
 /// The whole body. One chunk, the usual case, is not copied.
-async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+pub(super) async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {

@@ -6,6 +6,7 @@ mod guard;
 mod handshake;
 mod http;
 mod listener;
+pub(crate) mod oauth;
 mod peer;
 mod replay;
 pub(crate) mod resource;

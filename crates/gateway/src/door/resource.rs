@@ -35,12 +35,22 @@ impl Offered {
             texts.dedup();
             texts
         };
+        // Where people sign in here, no provider's own tokens are asked for.
+        let (authorization_servers, scopes) = match &config.sign_in {
+            Some(sign_in) => (
+                vec![sign_in.public_url.clone()],
+                sign_in.scopes.iter().map(str::to_owned).collect(),
+            ),
+            None => {
+                (gathered(|offer| &offer.authorization_servers), gathered(|offer| &offer.scopes))
+            }
+        };
         Offered {
             public_url: config.public_url.clone(),
             tls: config.tls.is_some(),
             bases: config.bases(),
-            authorization_servers: gathered(|offer| &offer.authorization_servers),
-            scopes: gathered(|offer| &offer.scopes),
+            authorization_servers,
+            scopes,
         }
     }
 

@@ -8,6 +8,10 @@ use std::{sync::Arc, time::Duration};
 
 use identity::{
     Discovery, ProviderName, Verified,
+    broker::{
+        Client,
+        assertion::{IdJag, verify_id_jag},
+    },
     jwt::{Jwt, JwtFault},
     provider::{Proof, ProofFault},
 };
@@ -116,6 +120,27 @@ impl Provider {
         let proof = self.entry.provider.read_sign_in(&claims)?;
         let verified = self.complete(proof, now).await?;
         Ok((verified, claims.text("nonce").map(str::to_owned)))
+    }
+
+    /// Whether addresses that are not public are allowed.
+    pub(crate) fn allows_private(&self) -> bool {
+        self.entry.allow_private
+    }
+
+    /// Believes an ID-JAG of this provider's for `client` of the authorization server here.
+    pub(crate) async fn prove_id_jag(
+        &self,
+        jwt: &Jwt<'_>,
+        audience: &str,
+        client: &Client,
+        now: u64,
+    ) -> Result<(Verified, IdJag), ProviderFault> {
+        let issuers = self.entry.provider.profile().issuers.clone();
+        let held = self.keys_for(jwt, now).await?;
+        let jag = verify_id_jag(jwt, issuers, &held.keys, audience, client, now);
+        let jag = jag.map_err(ProofFault::Jwt)?;
+        let proof = self.entry.provider.read_sign_in(&jag.claims)?;
+        Ok((self.complete(proof, now).await?, jag))
     }
 
     /// What the provider says of itself, such as where people sign in.

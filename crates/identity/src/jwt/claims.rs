@@ -29,6 +29,11 @@ impl Claims {
         &self.audiences
     }
 
+    /// All claims, for a token that we wrote ourselves.
+    pub(crate) fn into_value(self) -> Value {
+        Value::Object(self.claims)
+    }
+
     /// A claim as it stands. A name that begins with `/` is a JSON Pointer (RFC 6901) into nested ones.
     pub fn get(&self, name: &str) -> Option<&Value> {
         match name.strip_prefix('/') {

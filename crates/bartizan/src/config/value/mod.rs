@@ -4,6 +4,7 @@ mod access;
 mod address;
 mod egress;
 mod name;
+mod oauth;
 mod provider;
 mod quantity;
 
@@ -13,6 +14,7 @@ pub use access::{HeaderText, Member, PatternText, Template};
 pub use address::{HostText, Listen, OriginText, ServerUrl};
 pub use egress::{EgressName, MethodText, PathText};
 pub use name::{Joint, RoleKey, ServerKey};
+pub use oauth::{ClientKey, RedirectText, ScopeText};
 pub use provider::{AlgorithmText, Guid, ProviderKey, TrustDomain, WebUrl};
 pub use quantity::{Bounded, ByteSize, Period};
 
