@@ -1,5 +1,6 @@
 //! `bench`: compares, in one run, the upstream alone, Bartizan in front of it and a peer in front of it;
-//! `bench instructions`: counts instructions and allocations of a call, on any machine.
+//! `bench instructions`: counts instructions and allocations of a call, on any machine;
+//! `bench sandbox`: what confining a local server costs.
 #![forbid(unsafe_code)]
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 mod extras;
 mod instructions;
 mod matrix;
+mod sandbox;
 mod table;
 
 #[derive(Parser)]
@@ -25,6 +27,8 @@ struct Arguments {
 enum Verb {
     /// Counts instructions and allocations of a call under callgrind and shows where they go.
     Instructions(instructions::Options),
+    /// Measures what starting a server in its sandbox costs, and a message to it.
+    Sandbox(sandbox::Options),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -75,6 +79,7 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match arguments.command {
         Some(Verb::Instructions(options)) => instructions::run(&options),
+        Some(Verb::Sandbox(options)) => sandbox::run(&options),
         None => {
             // One thread: the load must leave the other core to what is measured.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

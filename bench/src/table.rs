@@ -41,7 +41,9 @@ pub fn print(rows: &[Row], extras: &[Extra]) {
         );
         table.add_row(cells);
     }
-    println!("{table}");
+    if !rows.is_empty() {
+        println!("{table}\n");
+    }
     if extras.is_empty() {
         return;
     }
@@ -55,7 +57,7 @@ pub fn print(rows: &[Row], extras: &[Extra]) {
             Cell::new(extra.budget),
         ]);
     }
-    println!("\n{table}");
+    println!("{table}");
 }
 
 fn markdown(heads: &[&str]) -> Table {

@@ -74,8 +74,13 @@ Examples:
   bartizan add github https://api.githubcopilot.com/mcp/ \\
     --header 'Authorization=Bearer ${env:GITHUB_TOKEN}'
 
+  bartizan add notes --write ~/notes -- npx -y @modelcontextprotocol/server-filesystem ~/notes
+
 In single quotes your shell leaves ${env:…} alone: the gateway reads the variable when it needs
-it, so that no secret is written to the file.")]
+it, so that no secret is written to the file.
+
+A command runs in a sandbox. It may read the paths among its arguments; --read names more of them,
+and --write those that it may change. Everything else is not there for it.")]
     Add(AddArgs),
     /// Take a server out of the configuration
     Remove {
@@ -189,6 +194,30 @@ Examples:
     /// What a server that is started here may touch
     #[command(subcommand)]
     Sandbox(SandboxCommand),
+    /// List the processes of servers that the running gateway started
+    #[command(after_help = "\
+Examples:
+  bartizan ps
+  bartizan ps --output json
+
+Each caller has a process of its own, unless the entry says shared = true. An idle one is ended, and
+one that crashes is started again after a pause that grows.")]
+    Ps,
+    /// Print what a server wrote to its standard error last
+    #[command(after_help = "\
+Example: bartizan logs files
+
+At most the last 64 KiB of all its processes, without the secrets that its entry refers to.")]
+    Logs {
+        /// The server's name
+        server: String,
+    },
+    /// End a server's processes; the next call starts it anew
+    #[command(after_help = "Example: bartizan restart files")]
+    Restart {
+        /// The server's name
+        server: String,
+    },
     /// Describe the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -224,6 +253,12 @@ pub struct AddArgs {
     /// An environment variable for the command; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", conflicts_with = "url")]
     pub env: Vec<String>,
+    /// A file or folder that the command may read; may be given more than once
+    #[arg(long, value_name = "PATH", conflicts_with = "url")]
+    pub read: Vec<PathBuf>,
+    /// A file or folder that the command may read and change; may be given more than once
+    #[arg(long, value_name = "PATH", conflicts_with = "url")]
+    pub write: Vec<PathBuf>,
     /// Write the configuration only
     #[arg(long)]
     pub no_connect: bool,

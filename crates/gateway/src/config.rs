@@ -150,6 +150,8 @@ pub enum Reach {
         package: Option<Box<sandbox::package::Locked>>,
         /// Its working folder.
         cwd: Option<PathBuf>,
+        /// How it is confined.
+        sandbox: Sandbox,
     },
 }
 
@@ -181,6 +183,19 @@ pub struct EgressSecret {
     pub methods: Vec<http::Method>,
     /// What the placeholder looks like.
     pub shape: sandbox::gate::Shape,
+}
+
+/// How a child process is confined; by default strictly, with nothing to read, write or reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sandbox {
+    /// How strictly.
+    pub level: sandbox::Level,
+    /// Paths that it may read.
+    pub read: Vec<PathBuf>,
+    /// Paths that it may read and change.
+    pub write: Vec<PathBuf>,
+    /// What it may use up.
+    pub limits: sandbox::Limits,
 }
 
 /// Bounds on what clients may ask of the gateway.

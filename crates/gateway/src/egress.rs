@@ -41,6 +41,11 @@ impl Witness {
         Witness { journal: journal.clone(), store: store.clone(), trust: Arc::default(), runs }
     }
 
+    /// Where starts are recorded, too.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
     /// Puts a checked copy of its package and the way to its gate into a profile. Blocks for as long as a copy
     /// takes. Secrets are read now, so that a rotated one is used by the next process.
     pub fn equip(

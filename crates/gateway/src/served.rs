@@ -4,14 +4,13 @@ use std::{sync::Arc, time::Instant};
 
 use http::HeaderMap;
 use mcp::ServerName;
-use upstream::{
-    ClientFacts, HttpClient, HttpTarget, Launch, Launched, Link, LinkLimits, Offer, Partition,
-};
+use upstream::{ClientFacts, HttpClient, HttpTarget, Link, LinkLimits, Offer, Partition};
 
 use crate::{
     catalogue::Catalogue,
     config::{Limits, Reach, Server},
     egress::Witness,
+    launch::launch,
     refusal::Refusal,
 };
 
@@ -104,31 +103,4 @@ impl Served {
     pub async fn shutdown(&self) {
         self.link.shutdown().await;
     }
-}
-
-/// How a fresh process of this server is started. The environment is resolved at each start, so
-/// a rotated secret is picked up by the next process.
-fn launch(entry: &Server, witness: &Witness) -> Result<Launch, vault::VaultFault> {
-    let Reach::Stdio { command, args, env, egress, package, cwd } = entry.reach.clone() else {
-        return Ok(Arc::new(|_| Err("not a local server".into())));
-    };
-    let environment = vault::Environment::new(env)?;
-    let (name, witness) = (entry.name.clone(), witness.clone());
-    Ok(Arc::new(move |_| {
-        let env = environment.resolve().map_err(|fault| fault.to_string())?;
-        let env = env.into_iter().map(|(name, value)| (name, value.expose().to_owned()));
-        let mut profile = sandbox::Profile {
-            args: args.clone(),
-            cwd: cwd.clone(),
-            level: sandbox::Level::Off,
-            ..sandbox::Profile::new(name.as_str(), &command)
-        };
-        let equipped = witness.equip(&name, egress.as_ref(), package.as_deref(), &mut profile)?;
-        if egress.is_some() {
-            profile.level = sandbox::Level::Strong;
-        }
-        profile.env.extend(env);
-        let spawned = sandbox::spawn(&profile).map_err(|fault| fault.to_string())?;
-        Ok(Launched { child: spawned.child, kept: Some(equipped.run(spawned.gate)?) })
-    }))
 }

@@ -57,7 +57,6 @@ pub enum Layer {
     Exec,
     Identity,
     IpcNamespace,
-    Keyring,
     Landlock,
     Limits,
     MountNamespace,
@@ -79,9 +78,8 @@ impl Layer {
             Layer::Capabilities => "dropping capabilities",
             Layer::CgroupNamespace => "the cgroup namespace",
             Layer::Exec => "the program",
-            Layer::Identity => "the server's own user id",
+            Layer::Identity => "what the server's own user needs",
             Layer::IpcNamespace => "the IPC namespace",
-            Layer::Keyring => "an empty session keyring",
             Layer::Landlock => "Landlock",
             Layer::Limits => "the limits of resources",
             Layer::MountNamespace => "the mount namespace",
@@ -100,10 +98,8 @@ impl Layer {
     /// What to install or enable, and which weaker level does without it.
     fn ways_out(self) -> &'static str {
         match self {
-            Layer::UserNamespace => {
-                "allow user namespaces to this user (sysctl user.max_user_namespaces; on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0 or an AppArmor profile with `userns`), or name the weaker level in the server's entry: sandbox = { level = \"basic\" }"
-            }
-            Layer::CgroupNamespace
+            Layer::UserNamespace
+            | Layer::CgroupNamespace
             | Layer::IpcNamespace
             | Layer::MountNamespace
             | Layer::Network
@@ -112,19 +108,25 @@ impl Layer {
             | Layer::Root
             | Layer::TimeNamespace
             | Layer::UtsNamespace => {
-                "run the gateway where namespaces are allowed (Linux 5.12 or newer, no container that masks /proc), or name the weaker level in the server's entry: sandbox = { level = \"basic\" }"
+                "run the gateway where namespaces are allowed (Linux 5.12 or newer; user.max_user_namespaces above 0; on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0 or an AppArmor profile with `userns`; in a container, one that lets it mount), or name the weaker level in the server's entry: sandbox = { level = \"basic\" }"
             }
             Layer::Landlock | Layer::Seccomp => {
                 "use a kernel with it (Landlock: 5.13 or newer, and `landlock` in /sys/kernel/security/lsm), or let the server run unconfined by naming that in its entry: sandbox = { level = \"off\" }"
             }
             Layer::Exec => "look at the command, and at the paths that the server's entry names",
-            Layer::Capabilities
-            | Layer::Identity
-            | Layer::Keyring
-            | Layer::Limits
-            | Layer::Process => {
+            Layer::Capabilities | Layer::Identity | Layer::Limits | Layer::Process => {
                 "see what the system says, or let the server run unconfined by naming that in its entry: sandbox = { level = \"off\" }"
             }
         }
+    }
+}
+/// Names the layer in which a system call failed.
+pub(crate) trait InLayer<T> {
+    fn layer(self, layer: Layer, doing: &str) -> Result<T, LayerFault>;
+}
+
+impl<T, E: std::fmt::Display> InLayer<T> for Result<T, E> {
+    fn layer(self, layer: Layer, doing: &str) -> Result<T, LayerFault> {
+        self.map_err(|error| LayerFault { layer, detail: format!("{doing}: {error}") })
     }
 }

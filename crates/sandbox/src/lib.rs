@@ -1,22 +1,42 @@
-//! Where does it run? Starting local servers, confined as far as this machine and this version can.
+//! Where does it run? Starting local servers, confined.
 //!
-//! What is confined now: the environment, the descriptors, core dumps, and the life of the process
-//! (its group ends with it, and it ends with the gateway). What is not, [`posture`] says.
+//! [`spawn`] starts this very program once more, as a *jail* ([`jail_main`]): a short-lived process that
+//! closes itself in, layer by layer, and then becomes the server. What a server may touch is its
+//! [`Profile`]; a layer that the machine lacks is a fault, never a weaker jail. [`posture`] tries on this
+//! machine what each layer is to forbid.
+//!
+//! Reading order: `profile.rs`, `spawn.rs`, `confined.rs` (outside), `jail/mod.rs` (inside).
 
+#[cfg(target_os = "linux")]
+mod confined;
 mod fault;
 pub mod gate;
+#[cfg(target_os = "linux")]
+mod jail;
 mod launcher;
 pub mod package;
 mod posture;
+#[cfg(target_os = "linux")]
+mod probe;
 mod profile;
 mod resolve;
+#[cfg(target_os = "linux")]
+mod runtime;
 #[cfg(unix)]
 mod signal;
 mod sockets;
 mod spawn;
+#[cfg(target_os = "linux")]
+mod spec;
 
+#[cfg(target_os = "linux")]
+pub use confined::Visible;
 pub use fault::{Layer, LayerFault, SpawnFault};
+#[cfg(target_os = "linux")]
+pub use jail::jail_main;
 pub use posture::{Protection, State, posture};
+#[cfg(target_os = "linux")]
+pub use probe::{PROBE, probe_main};
 pub use profile::{Level, Limits, Network, Profile, Request};
 #[cfg(unix)]
 pub use signal::{Signal, terminate};

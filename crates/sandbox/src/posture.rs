@@ -1,4 +1,8 @@
-//! What is confined on this machine, honestly.
+//! What is confined on this machine, as tried.
+
+use std::path::Path;
+
+use crate::Level;
 
 /// How far a protection goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,35 +21,91 @@ pub struct Protection {
     /// Whether it is there.
     pub state: State,
     /// What that means, in a sentence.
-    pub detail: &'static str,
+    pub detail: String,
+    /// What would make it better; empty where nothing is missing.
+    pub mend: String,
 }
 
-/// Every protection of local servers, and whether it is there.
-pub fn posture() -> Vec<Protection> {
-    let unix = if cfg!(unix) { State::On } else { State::Off };
-    let parent = if cfg!(target_os = "linux") { State::On } else { State::Partial };
-    let protection = |name, state, detail| Protection { name, state, detail };
-    vec![
-        protection(
-            "environment",
-            State::On,
+/// Tries on this machine what each layer is to forbid, in throw-away servers at a level. `program`: one
+/// that calls [`crate::jail_main`] and [`crate::probe_main`]. Must be called inside a tokio runtime; takes
+/// a fraction of a second.
+#[cfg(target_os = "linux")]
+pub async fn posture(level: Level, program: &Path) -> Vec<Protection> {
+    use crate::probe::{What, probe};
+
+    const LAYERS: [(What, &str, &str); 11] = [
+        (
+            What::Files,
+            "sandbox: files",
+            "a server sees its own program, the system's libraries and what its entry names",
+        ),
+        (What::Network, "sandbox: network", "neither TCP nor UDP leaves a server"),
+        (
+            What::Sockets,
+            "sandbox: sockets",
+            "a server does not reach this machine's abstract sockets",
+        ),
+        (
+            What::Signals,
+            "sandbox: processes",
+            "a server can't signal the gateway, nor see what else runs",
+        ),
+        (
+            What::Calls,
+            "sandbox: system calls",
+            "bpf, io_uring, ptrace, namespaces, keyrings, vsock and some 60 more are refused",
+        ),
+        (What::Privileges, "sandbox: privileges", "a server has no capabilities and can gain none"),
+        (
+            What::Environment,
+            "sandbox: environment",
             "a server gets an allow-list of variables and its own settings",
         ),
-        protection("descriptors", unix, "a server inherits its three pipes and nothing else"),
-        protection("process group", unix, "a server and what it started end together"),
-        protection(
-            "parent death",
-            parent,
-            "a server ends with the gateway, even when that is killed",
+        (What::Memory, "sandbox: memory", "a server that takes more than its limit is stopped"),
+        (
+            What::Processes,
+            "sandbox: process count",
+            "a server can't start more processes and threads than its limit",
         ),
-        protection("core dumps", unix, "a server leaves no core file"),
-        protection(
-            "file system",
-            State::Off,
-            "a server reads and writes whatever the gateway's user may",
+        (What::Descriptors, "sandbox: open files", "a server can't open more files than its limit"),
+        (
+            What::Disk,
+            "sandbox: disk",
+            "a server can't write a longer file than its limit, and its /tmp is bounded; what it writes to named paths is not counted together",
         ),
-        protection("network", State::Off, "a server connects wherever the machine may"),
-        protection("system calls", State::Off, "a server may make any system call"),
-        protection("resources", State::Off, "a server's memory and processor time are not limited"),
-    ]
+    ];
+    let tried = match probe(level, program).await {
+        Ok(tried) => tried,
+        Err(fault) => {
+            return vec![Protection {
+                name: "sandbox",
+                state: State::Off,
+                detail: format!("no server can be started at the level \"{}\"", level.as_str()),
+                mend: fault.to_string(),
+            }];
+        }
+    };
+    let protection = |(what, name, detail): (What, &'static str, &str)| {
+        let mut own = tried.iter().filter(|tried| tried.what == what).peekable();
+        let missing = own.peek().is_none();
+        let worked = own.find_map(|tried| tried.worked.clone());
+        let (state, detail) = match worked {
+            Some(worked) => (State::Off, format!("tried on this machine: {worked}")),
+            None if missing => (State::Off, "the attempt did not come to an end".to_owned()),
+            None => (State::On, format!("{detail} (tried on this machine, and refused)")),
+        };
+        Protection { name, state, detail, mend: String::new() }
+    };
+    LAYERS.into_iter().map(protection).collect()
+}
+
+/// Nothing is confined here.
+#[cfg(not(target_os = "linux"))]
+pub async fn posture(_: Level, _: &Path) -> Vec<Protection> {
+    vec![Protection {
+        name: "sandbox",
+        state: State::Off,
+        detail: "servers are confined on Linux only; here they start only where their entry says level = \"off\"".to_owned(),
+        mend: "run the gateway on Linux, or in a virtual machine with it".to_owned(),
+    }]
 }

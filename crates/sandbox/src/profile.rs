@@ -160,6 +160,19 @@ impl Profile {
         }
     }
 
+    /// All that decides what runs and what it may touch, as JSON: what an audit takes the digest of. Of
+    /// variables and files the names alone, since values may be secrets and change.
+    pub fn describe(&self) -> String {
+        let env: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
+        let files: Vec<_> = self.files.iter().map(|(path, _)| path).collect();
+        serde_json::json!({
+            "command": self.command, "args": self.args, "env": env, "cwd": self.cwd,
+            "level": self.level, "read": self.read, "write": self.write, "files": files,
+            "network": self.network, "limits": self.limits,
+        })
+        .to_string()
+    }
+
     /// The variables of our own that the process gets, and those of the profile instead of or beside
     /// them.
     pub(crate) fn environment(&self) -> Vec<(OsString, OsString)> {

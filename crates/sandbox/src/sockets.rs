@@ -21,7 +21,8 @@ pub const PROXY_PORT: u16 = 3128;
 
 impl GateSockets {
     /// In the order in which the jail makes them. Must be called inside a tokio runtime.
-    pub fn adopt(
+    #[cfg(target_os = "linux")]
+    pub(crate) fn adopt(
         tcp: Vec<TcpListener>,
         proxy: Option<TcpListener>,
         dns: Option<(UdpSocket, TcpListener)>,

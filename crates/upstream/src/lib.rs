@@ -49,7 +49,7 @@ pub use fetch::Fetch;
 pub use link::Link;
 pub use listen::Subscription;
 pub use settings::{EraChoice, HttpTarget, Launch, Launched, LinkLimits};
-pub use status::Status;
+pub use status::{Process, Status};
 
 use std::sync::Arc;
 use std::time::Instant;

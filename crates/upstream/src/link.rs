@@ -13,8 +13,8 @@ use crate::detect::Mode;
 use crate::inner::{Inner, Road};
 use crate::listen::{self, Subscription};
 use crate::post::Http;
-use crate::session::Wire;
-use crate::status::Status;
+use crate::session::{Session, Wire};
+use crate::status::{Process, Status};
 use crate::{
     Answer, ClientFacts, EraChoice, Events, HttpClient, HttpTarget, Launch, LinkFault, LinkLimits,
     Offer, Outgoing, Partition, Wanted,
@@ -129,18 +129,43 @@ impl Link {
     /// later ones fail.
     pub async fn shutdown(&self) {
         self.inner.lot.clear();
-        let mut leaving = JoinSet::new();
-        for session in self.inner.pool.close() {
-            leaving.spawn(async move {
-                if let Wire::Web(web) = &session.wire {
-                    web.leave().await;
-                }
-                session.end();
-                if let Wire::Pipe(pipe) = &session.wire {
-                    pipe.gone().await;
-                }
-            });
-        }
-        while leaving.join_next().await.is_some() {}
+        end_all(self.inner.pool.close()).await;
     }
+
+    /// Ends every process and session there is; returns when the processes are reaped. Calls in flight
+    /// are lost, the next one starts anew, and earlier crashes are forgotten.
+    pub async fn restart(&self) {
+        self.inner.lot.clear();
+        end_all(self.inner.pool.clear()).await;
+    }
+
+    /// The processes that are alive.
+    pub fn processes(&self) -> Vec<Process> {
+        let process = |(partition, session): (Partition, Arc<Session>)| match &session.wire {
+            Wire::Pipe(pipe) if session.is_alive() => Some(Process {
+                partition,
+                pid: pipe.pid(),
+                lived: pipe.life().0,
+                idle: session.idle(),
+            }),
+            _ => None,
+        };
+        self.inner.pool.partitioned().into_iter().filter_map(process).collect()
+    }
+}
+
+async fn end_all(sessions: Vec<Arc<Session>>) {
+    let mut leaving = JoinSet::new();
+    for session in sessions {
+        leaving.spawn(async move {
+            if let Wire::Web(web) = &session.wire {
+                web.leave().await;
+            }
+            session.end();
+            if let Wire::Pipe(pipe) = &session.wire {
+                pipe.gone().await;
+            }
+        });
+    }
+    while leaving.join_next().await.is_some() {}
 }

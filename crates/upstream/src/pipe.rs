@@ -40,6 +40,7 @@ pub(crate) struct Ended {
 /// The link's hold on a child process. Dropping it ends the process.
 #[derive(Debug)]
 pub(crate) struct Pipe {
+    pid: Option<u32>,
     queue: mpsc::Sender<Bytes>,
     queued: Arc<AtomicUsize>,
     limit: usize,
@@ -80,8 +81,8 @@ impl Pipe {
         let queued = Arc::new(AtomicUsize::new(0));
         let stop = Arc::new(Notify::new());
         let started = Instant::now();
-        let pipe =
-            Pipe { queue, queued: queued.clone(), limit, stop: stop.clone(), started, ended };
+        let (pid, queued_here, stop_here) = (child.id(), queued.clone(), stop.clone());
+        let pipe = Pipe { pid, queue, queued: queued_here, limit, stop: stop_here, started, ended };
         let feed = Feed {
             name,
             child,
@@ -115,6 +116,11 @@ impl Pipe {
                 }
             }
         })
+    }
+
+    /// Its id.
+    pub fn pid(&self) -> Option<u32> {
+        self.pid
     }
 
     /// How it ended, if it has.

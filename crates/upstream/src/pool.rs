@@ -167,6 +167,25 @@ impl Pool {
             .collect()
     }
 
+    /// Every session that is there, with its partition.
+    pub fn partitioned(&self) -> Vec<(Partition, Arc<Session>)> {
+        let families = lock(&self.families);
+        let each = families.iter().flat_map(|(partition, family)| {
+            family.entries.iter().map(move |entry| (partition, entry))
+        });
+        each.filter_map(|(partition, entry)| {
+            Some((partition.clone(), entry.session.borrow().as_ref()?.as_ref().ok()?.clone()?))
+        })
+        .collect()
+    }
+
+    /// Forgets every session, and how often processes died. What comes next starts anew.
+    pub fn clear(&self) -> Vec<Arc<Session>> {
+        let sessions = self.sessions();
+        lock(&self.families).clear();
+        sessions
+    }
+
     /// Those of one partition.
     pub fn of(&self, partition: &Partition) -> Vec<Arc<Session>> {
         let families = lock(&self.families);
@@ -184,9 +203,7 @@ impl Pool {
     /// Lets nothing new in, and gives what is there.
     pub fn close(&self) -> Vec<Arc<Session>> {
         self.closed.store(true, Ordering::Relaxed);
-        let sessions = self.sessions();
-        lock(&self.families).clear();
-        sessions
+        self.clear()
     }
 
     pub fn is_closed(&self) -> bool {

@@ -84,5 +84,6 @@ impl From<Child> for Launched {
     }
 }
 
-/// Makes a fresh process for a partition.
+/// Makes a fresh process for a partition. May block: it is called on a thread for that, inside of the
+/// runtime.
 pub type Launch = Arc<dyn Fn(&Partition) -> Result<Launched, String> + Send + Sync>;

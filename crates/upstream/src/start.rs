@@ -19,7 +19,7 @@ use crate::session::{Sent, Session, Wire};
 use crate::status::Counters;
 use crate::waiting::{Progress, Waiting};
 use crate::web::{self, Web};
-use crate::{ClientFacts, Launched, LinkFault, Outgoing, Partition, compose, offers};
+use crate::{ClientFacts, Launch, Launched, LinkFault, Outgoing, Partition, compose, offers};
 
 /// Starts a session in its own task: a caller that gives up does not undo a slow start that others wait for.
 pub(crate) fn spawn(
@@ -63,14 +63,14 @@ async fn start(
         Road::Http(http) => start_web(link, http, client, credential).await.map(Some),
         Road::Stdio { launch, .. } => {
             let mode = link.mode();
-            let child = || launch(partition).map_err(LinkFault::Start);
+            let child = || launched(launch, partition);
             if mode == Mode::Stateless && link.is_pinned() {
-                return start_pipe(link, child()?, Era::Stateless, client).map(Some);
+                return start_pipe(link, child().await?, Era::Stateless, client).map(Some);
             }
             // Also when the era is known as stateless: the program may have been replaced, and it
             // costs one message.
             if matches!(mode, Mode::Unknown | Mode::Stateless) {
-                let session = start_pipe(link, child()?, Era::Stateless, client)?;
+                let session = start_pipe(link, child().await?, Era::Stateless, client)?;
                 if let Evidence::Stateless(offer) = probe_pipe(link, &session, client).await {
                     if let Some(found) = offer {
                         link.offers.keep(partition, &found.0, found.1, Instant::now());
@@ -81,7 +81,7 @@ async fn start(
                 // A fresh process: some servers are confused by a request before `initialize`.
                 session.end();
             }
-            let session = start_pipe(link, child()?, Era::Handshake, client)?;
+            let session = start_pipe(link, child().await?, Era::Handshake, client)?;
             let done = initialize(&session, client).await;
             settle(
                 link,
@@ -97,6 +97,14 @@ async fn start(
             Ok(None)
         }
     }
+}
+
+/// A launch takes some milliseconds, during which no other call may wait.
+async fn launched(launch: &Launch, partition: &Partition) -> Result<Launched, LinkFault> {
+    let (launch, partition) = (launch.clone(), partition.clone());
+    let launching = tokio::task::spawn_blocking(move || launch(&partition));
+    let launched = launching.await.map_err(|fault| LinkFault::Start(fault.to_string()))?;
+    launched.map_err(LinkFault::Start)
 }
 
 fn start_pipe(

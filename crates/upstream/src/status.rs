@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use mcp::Era;
 
-use crate::LinkFault;
 use crate::call::lock;
+use crate::{LinkFault, Partition};
 
 /// A look at a link, for people and metrics.
 #[derive(Clone, Debug)]
@@ -34,6 +34,19 @@ pub struct Status {
     pub last_fault: Option<LinkFault>,
     /// The last 64 KiB that processes wrote to stderr. Untrusted text.
     pub stderr: String,
+}
+
+/// A process that a link started.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Whose it is.
+    pub partition: Partition,
+    /// Its id, until it ends.
+    pub pid: Option<u32>,
+    /// How long it has lived.
+    pub lived: Duration,
+    /// How long no call has used it.
+    pub idle: Duration,
 }
 
 /// Counts shared by everything that belongs to a link.

@@ -49,13 +49,16 @@ async fn gateway(folder: &Path) -> Gateway {
         [servers.files]
         command = {node:?}
         args = [{filesystem:?}, "{files}"]
+        sandbox = {{ read = ["{files}"] }}
         [servers.memory]
         command = {node:?}
         args = [{memory_server:?}]
         env = {{ MEMORY_FILE_PATH = {memory:?} }}
+        sandbox = {{ write = ["{files}"] }}
         [servers.git]
         command = {git:?}
         args = ["--repository", "{files}"]
+        sandbox = {{ read = ["{files}"] }}
         [servers.time]
         command = {time:?}
         args = ["--local-timezone", "UTC"]

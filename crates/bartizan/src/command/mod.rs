@@ -8,6 +8,7 @@ mod lock;
 mod login;
 mod outdated;
 mod posture;
+mod processes;
 mod sandbox;
 mod servers;
 mod sessions;
@@ -59,9 +60,12 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Logout { url } => login::logout(global, url.as_deref()),
         Command::List { offline } => servers::list(global, offline),
         Command::Lock(args) => lock::run(global, &args),
+        Command::Logs { server } => processes::logs(global, &server),
         Command::Outdated(args) => outdated::run(global, &args),
         Command::Posture => posture::run(global),
+        Command::Ps => processes::ps(global),
         Command::Remove { name } => servers::remove(global, &name),
+        Command::Restart { server } => processes::restart(global, &server),
         Command::Sandbox(command) => sandbox::run(global, &command),
         Command::Sessions(command) => sessions::run(global, command),
         Command::Stdio { remote, server } => stdio::run(global, remote, server),

@@ -1,20 +1,24 @@
 //! `posture`: every protection, and honestly whether it is there.
 
-use sandbox::State as SandboxState;
 use serde::Serialize;
 
-use super::load;
+use super::{load, wait};
 use crate::{
     cli::Global,
     config::{
         Loaded,
-        file::{File, Loopback},
+        file::{File, Level, Loopback},
     },
     print,
 };
 
 pub fn run(global: &Global) -> anyhow::Result<()> {
-    print::rows(global.output, &protections(&load(global)?), "")
+    let mut all = protections(&load(global)?);
+    // What was tried belongs behind what was written about it.
+    let at =
+        all.iter().position(|row| row.name == "sandbox: levels").map_or(all.len(), |at| at + 1);
+    all.splice(at..at, wait(tried())?);
+    print::rows(global.output, &all, "")
 }
 
 /// How far a protection goes.
@@ -79,7 +83,7 @@ pub fn protections(loaded: &Loaded) -> Vec<Protection> {
     all.push(protection("inspection", State::Partial, "size and structure of messages are bounded; nobody looks for injected instructions or leaking secrets in them", LATER));
     all.push(vault(file));
     all.push(private_addresses(file));
-    all.extend(sandboxed());
+    all.push(levels(file));
     all.push(audit(file));
     all
 }
@@ -238,27 +242,53 @@ fn private_addresses(file: &File) -> Protection {
     }
 }
 
-fn sandboxed() -> impl Iterator<Item = Protection> {
-    sandbox::posture().into_iter().map(|found| {
-        let (state, mend) = match found.state {
-            SandboxState::On => (State::On, ""),
-            SandboxState::Partial => (State::Partial, LATER),
-            SandboxState::Off => (State::Off, LATER),
+/// What the entries of local servers say.
+fn levels(file: &File) -> Protection {
+    let at = |level: Level| -> Vec<&str> {
+        let local = file.servers.iter().filter(|(_, server)| {
+            server.get_ref().command.is_some() && server.get_ref().sandbox.level == level
+        });
+        local.map(|(key, _)| key.0.as_str()).collect()
+    };
+    let mend = "take the level out of its entry where the machine can do more";
+    match (at(Level::Off).as_slice(), at(Level::Basic).as_slice()) {
+        ([], []) => protection(
+            "sandbox: levels",
+            State::On,
+            "every server that is started here is confined strongly, or not started",
+            "",
+        ),
+        ([], weak) => protection(
+            "sandbox: levels",
+            State::Partial,
+            format!("{} without namespaces, by their entries", weak.join(", ")),
+            mend,
+        ),
+        (off, _) => protection(
+            "sandbox: levels",
+            State::Off,
+            format!("{} may do whatever the gateway's user may", off.join(", ")),
+            mend,
+        ),
+    }
+}
+
+/// What this machine was seen to forbid. Where it can't do everything, also what it does at the weaker level.
+async fn tried() -> anyhow::Result<Vec<Protection>> {
+    let program = std::env::current_exe()?;
+    let mut found = sandbox::posture(sandbox::Level::Strong, &program).await;
+    if cfg!(target_os = "linux") && found.len() == 1 {
+        found.extend(sandbox::posture(sandbox::Level::Basic, &program).await);
+    }
+    let row = |found: sandbox::Protection| {
+        let state = match found.state {
+            sandbox::State::On => State::On,
+            sandbox::State::Partial => State::Partial,
+            sandbox::State::Off => State::Off,
         };
-        let name = match found.name {
-            "environment" => "sandbox: environment",
-            "descriptors" => "sandbox: descriptors",
-            "process group" => "sandbox: process group",
-            "parent death" => "sandbox: parent death",
-            "core dumps" => "sandbox: core dumps",
-            "file system" => "sandbox: file system",
-            "network" => "sandbox: network",
-            "system calls" => "sandbox: system calls",
-            "resources" => "sandbox: resources",
-            other => other,
-        };
-        protection(name, state, found.detail, mend)
-    })
+        protection(found.name, state, found.detail, found.mend)
+    };
+    Ok(found.into_iter().map(row).collect())
 }
 
 fn audit(file: &File) -> Protection {

@@ -1,6 +1,9 @@
 //! `add`, `remove` and `list`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use gateway::call::Scope;
 use mcp::{Json, JsonBuf};
@@ -13,6 +16,7 @@ use crate::{
     client::{Client, ClientFault},
     config::{
         self, Finding, Loaded, Search,
+        confinement::Unseen,
         edit::{self, NewServer},
         fault::{self, nearest},
         file::Server,
@@ -91,7 +95,11 @@ fn new_server(args: &AddArgs) -> Result<NewServer, Mistake> {
             .iter()
             .map(|text| pair(text, "--env 'API_TOKEN=${env:API_TOKEN}'"))
             .collect::<Result<_, _>>()?;
-        return Ok(NewServer::Command { command: command.clone(), args: rest.to_vec(), env });
+        let write = absolute(&args.write)?;
+        let mut read = absolute(&args.read)?;
+        read.extend(named_by_arguments(command, rest, &read, &write));
+        let (command, args) = (command.clone(), rest.to_vec());
+        return Ok(NewServer::Command { command, args, env, read, write });
     }
     let text = args.url.clone().unwrap_or_default();
     let url: ServerUrl = text.parse().map_err(|_| Mistake::new(format!("`{text}` is not a URL"), format!("write a whole one, such as https://mcp.example.com/mcp; a command comes after `--`: bartizan add {} -- {text}", args.name.0)))?;
@@ -104,6 +112,44 @@ fn new_server(args: &AddArgs) -> Result<NewServer, Mistake> {
         .map(|text| pair(text, "--header 'Authorization=Bearer ${env:TOKEN}'"))
         .transpose()?;
     Ok(NewServer::Url { url: text, allow_private, credential })
+}
+
+fn absolute(paths: &[PathBuf]) -> Result<Vec<String>, Mistake> {
+    let path = |path: &PathBuf| match std::path::absolute(path) {
+        Ok(full) if full.exists() => Ok(full.to_string_lossy().into_owned()),
+        _ => Err(Mistake::new(
+            format!("`{}` is not there", path.display()),
+            "name a file or folder that exists",
+        )),
+    };
+    paths.iter().map(path).collect()
+}
+
+/// Whoever types a path behind a command means the command to read it. It is said, since more may be
+/// meant, or less.
+fn named_by_arguments(
+    command: &str,
+    args: &[String],
+    read: &[String],
+    write: &[String],
+) -> Vec<String> {
+    let spanned = |text: &String| toml::Spanned::new(0..0, text.clone());
+    let path = |text: &String| toml::Spanned::new(0..0, PathBuf::from(text));
+    let mut server = Server { args: args.iter().map(spanned).collect(), ..Server::default() };
+    server.sandbox.read = read.iter().map(path).collect();
+    server.sandbox.write = write.iter().map(path).collect();
+    let unseen = Unseen::by(&server, command, Path::new("/"));
+    let mut found: Vec<String> = Vec::new();
+    for path in args.iter().filter_map(|arg| unseen.named_in(arg)) {
+        let path = path.to_string_lossy().into_owned();
+        if !found.contains(&path) {
+            eprintln!(
+                "it may read {path}, which is among its arguments; --write {path} lets it change that too"
+            );
+            found.push(path);
+        }
+    }
+    found
 }
 
 /// Only what was not said of the file before.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    confinement,
     egress::{self, EnvValue},
     fault::{Finding, nearest},
     file::{File, Loopback, Role, Server},
@@ -119,7 +120,10 @@ fn check_server(
             ));
         }
         (Some(_), None) => check_remote(name, server, findings),
-        (None, Some(command)) => check_local(name, server, command, folder, findings),
+        (None, Some(command)) => {
+            check_local(name, server, command, folder, findings);
+            confinement::check(server, command.get_ref(), folder, findings);
+        }
     }
 }
 
@@ -129,10 +133,14 @@ fn check_remote(name: &str, server: &Server, findings: &mut Vec<Finding>) {
         .first()
         .map(|arg| arg.span())
         .or_else(|| server.env.values().next().map(|value| value.span()))
-        .or_else(|| server.cwd.as_ref().map(|cwd| cwd.span()));
+        .or_else(|| server.cwd.as_ref().map(|cwd| cwd.span()))
+        .or_else(|| server.sandbox.read.first().map(|path| path.span()))
+        .or_else(|| server.sandbox.write.first().map(|path| path.span()));
     if let Some(span) = stray {
         findings.push(Finding::error(
-            format!("`args`, `env` and `cwd` are for a server to start, and `{name}` has a url"),
+            format!(
+                "`args`, `env`, `cwd` and `sandbox` are for a server to start, and `{name}` has a url"
+            ),
             span,
             "take them out, or write command instead of url",
         ));

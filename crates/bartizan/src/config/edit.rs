@@ -12,7 +12,13 @@ use toml_edit::{Array, DocumentMut, Formatted, InlineTable, Item, Table, Value, 
 #[derive(Clone, Debug)]
 pub enum NewServer {
     /// A command that the gateway starts.
-    Command { command: String, args: Vec<String>, env: Vec<(String, String)> },
+    Command {
+        command: String,
+        args: Vec<String>,
+        env: Vec<(String, String)>,
+        read: Vec<String>,
+        write: Vec<String>,
+    },
     /// A remote server.
     Url { url: String, allow_private: bool, credential: Option<(String, String)> },
 }
@@ -42,7 +48,7 @@ fn section(server: &NewServer) -> Table {
     let mut table = Table::new();
     table.decor_mut().set_prefix("\n");
     match server {
-        NewServer::Command { command, args, env } => {
+        NewServer::Command { command, args, env, read, write } => {
             table.insert("command", value(command));
             if !args.is_empty() {
                 table.insert("args", value(args.iter().collect::<Array>()));
@@ -52,6 +58,14 @@ fn section(server: &NewServer) -> Table {
                     (name.as_str(), Value::String(Formatted::new(text.clone())))
                 });
                 table.insert("env", value(pairs.collect::<InlineTable>()));
+            }
+            let named = [("read", read), ("write", write)].map(|(key, paths)| {
+                (key, Value::Array(paths.iter().collect::<Array>()), paths.is_empty())
+            });
+            let named = named.into_iter().filter(|(_, _, empty)| !empty);
+            let sandbox: InlineTable = named.map(|(key, paths, _)| (key, paths)).collect();
+            if !sandbox.is_empty() {
+                table.insert("sandbox", value(sandbox));
             }
         }
         NewServer::Url { url, allow_private, credential } => {

@@ -189,6 +189,9 @@ pub struct Server {
     /// The folder that the program starts in. A relative path begins at this file's folder.
     #[schemars(with = "Option<PathBuf>", extend("x-kind" = "command", "examples" = ["/srv/docs"]))]
     pub cwd: Option<Spanned<PathBuf>>,
+    /// How the program is confined. By default it reads its own files and the system's programs and libraries, writes to a private `/tmp`, and reaches no network.
+    #[schemars(extend("x-kind" = "command"))]
+    pub sandbox: Sandbox,
     /// `false` keeps the entry and leaves the server out.
     pub enabled: bool,
     /// How the server speaks.
@@ -211,12 +214,67 @@ impl Default for Server {
             env: BTreeMap::new(),
             egress: None,
             cwd: None,
+            sandbox: Sandbox::default(),
             enabled: true,
             era: Era::Auto,
             shared: false,
             timeout: Period(Duration::from_secs(60)),
         }
     }
+}
+
+/// How a server that is started here is confined.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Sandbox {
+    /// How strictly. What this machine can't do is an error that names the missing layer; nothing weaker is ever chosen by itself.
+    #[schemars(with = "Level")]
+    pub level: Level,
+    /// Files and folders that the program may read. A relative path begins at this file's folder.
+    #[schemars(with = "Vec<PathBuf>", extend("examples" = [json!(["/srv/docs"])]))]
+    pub read: Vec<Spanned<PathBuf>>,
+    /// Files and folders that it may read and change.
+    #[schemars(with = "Vec<PathBuf>", extend("examples" = [json!(["/srv/docs"])]))]
+    pub write: Vec<Spanned<PathBuf>>,
+    /// How much memory all its processes may use together; where there are no control groups, each of them.
+    pub memory: ByteSize,
+    /// How many processes and threads it may have.
+    pub processes: Bounded<8, 32_768>,
+    /// How many files each of its processes may have open.
+    pub descriptors: Bounded<16, 1_000_000>,
+    /// The longest file that it may write, and the size of its private `/tmp`.
+    pub disk: ByteSize,
+    /// How much processor time it may use, in percent of one core; without it, whatever is free. Needs control groups.
+    #[schemars(extend("examples" = [50]))]
+    pub cpu: Option<Bounded<1, 100_000>>,
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Sandbox {
+            level: Level::Strong,
+            read: Vec::new(),
+            write: Vec::new(),
+            memory: ByteSize(1 << 30),
+            processes: Bounded(128),
+            descriptors: Bounded(1024),
+            disk: ByteSize(256 << 20),
+            cpu: None,
+        }
+    }
+}
+
+/// How strictly a server is confined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Namespaces with a file system, a network and processes of its own; Landlock, seccomp and limits on top.
+    #[default]
+    Strong,
+    /// Landlock, seccomp and limits only, for machines without user namespaces. No network at all. A loosening that `bartizan posture` reports.
+    Basic,
+    /// Unconfined: whatever the gateway's user may. A loosening that `bartizan posture` reports.
+    Off,
 }
 
 /// How a server speaks.

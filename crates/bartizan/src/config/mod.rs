@@ -1,6 +1,7 @@
 //! The configuration: found, read, checked, described, edited.
 
 mod check;
+pub mod confinement;
 pub mod edit;
 pub mod egress;
 pub mod fault;

@@ -138,6 +138,7 @@ fn entry(
             egress: resolve_egress(server),
             package: None,
             cwd: server.cwd.as_ref().map(|cwd| folder.join(cwd.get_ref())),
+            sandbox: resolve_sandbox(&server.sandbox, folder),
         },
         (None, None) => return Ok(None),
     };
@@ -236,6 +237,28 @@ fn resolve_secret(variable: &str, secret: &SecretEnv) -> resolved::EgressSecret 
     }
 }
 
+fn resolve_sandbox(sandbox: &file::Sandbox, folder: &Path) -> resolved::Sandbox {
+    let paths = |paths: &[toml::Spanned<PathBuf>]| {
+        paths.iter().map(|path| folder.join(path.get_ref())).collect()
+    };
+    resolved::Sandbox {
+        level: match sandbox.level {
+            file::Level::Strong => sandbox::Level::Strong,
+            file::Level::Basic => sandbox::Level::Basic,
+            file::Level::Off => sandbox::Level::Off,
+        },
+        read: paths(&sandbox.read),
+        write: paths(&sandbox.write),
+        limits: sandbox::Limits {
+            memory: sandbox.memory.0 as u64,
+            processes: sandbox.processes.0.into(),
+            descriptors: sandbox.descriptors.0.into(),
+            disk: sandbox.disk.0 as u64,
+            cpu: sandbox.cpu.map(|percent| percent.0),
+        },
+    }
+}
+
 /// A path begins at the file's folder; a bare name is looked for in PATH.
 fn program(command: &str, folder: &Path) -> String {
     let path = PathBuf::from(command);
@@ -257,6 +280,7 @@ fn demo() -> Result<resolved::Server, ResolveFault> {
             egress: None,
             package: None,
             cwd: None,
+            sandbox: resolved::Sandbox::default(),
         },
         era: EraChoice::Auto,
         shared: false,
@@ -275,6 +299,12 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_sandbox_is_the_gateways_own() {
+        let own = resolve_sandbox(&file::Sandbox::default(), Path::new("/"));
+        assert_eq!(own, resolved::Sandbox::default());
+    }
+
+    #[test]
     fn paths_begin_at_the_files_folder_and_disabled_servers_are_left_out() {
         let text = "[servers.a]\ncommand = \"./run\"\ncwd = \"data\"\n[servers.b]\ncommand = \"npx\"\n[servers.c]\nurl = \"https://x/mcp\"\nenabled = false\n";
         let loaded =
@@ -289,6 +319,7 @@ mod tests {
             egress: None,
             package: None,
             cwd: cwd.map(PathBuf::from),
+            sandbox: resolved::Sandbox::default(),
         };
         assert_eq!(
             reached,

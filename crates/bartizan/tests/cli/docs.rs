@@ -22,7 +22,7 @@ fn the_configuration_reference_is_fresh() {
     fresh("docs/configuration.md", &Home::new().run(&["config", "reference"]).ok().out);
 }
 
-const COMMANDS: [&[&str]; 35] = [
+const COMMANDS: [&[&str]; 38] = [
     &["up"],
     &["add"],
     &["remove"],
@@ -42,6 +42,9 @@ const COMMANDS: [&[&str]; 35] = [
     &["clients", "list"],
     &["clients", "remove"],
     &["posture"],
+    &["ps"],
+    &["logs"],
+    &["restart"],
     &["config", "example"],
     &["config", "reference"],
     &["config", "schema"],

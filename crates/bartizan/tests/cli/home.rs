@@ -93,7 +93,13 @@ impl Home {
 
     /// A gateway on a port of its own.
     pub fn up(&self) -> Up {
+        self.up_with(&[])
+    }
+
+    /// The same, with more variables.
+    pub fn up_with(&self, environment: &[(&str, &str)]) -> Up {
         let mut command = self.command(&["up", "--listen", "127.0.0.1:0"]);
+        command.envs(environment.iter().copied());
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -112,3 +112,43 @@ fn stdio_does_not_trust_the_folder_it_is_started_in() {
     assert!(ran.out.contains("demo__echo"), "{}", ran.out);
     assert!(!home.path("owned").exists());
 }
+
+#[test]
+fn processes_are_listed_heard_and_restarted() {
+    let script = "echo complaint $TOKEN >&2; exec \"$0\" demo-server";
+    let home = Home::with(&format!(
+        "[servers.one]\ncommand = \"sh\"\nargs = [\"-c\", {script:?}, {bartizan:?}]\n\
+         env = {{ TOKEN = \"${{env:SECRET_OF_ONE}}\" }}\nsandbox = {{ read = [{bartizan:?}] }}\n",
+        bartizan = env!("CARGO_BIN_EXE_bartizan"),
+    ));
+    let none = home.run(&["ps"]);
+    assert_eq!(none.code, 2);
+    assert!(none.err.contains("no gateway is running"), "{}", none.err);
+
+    let _up = home.up_with(&[("SECRET_OF_ONE", "hunter2-hunter2")]);
+    let ps = || home.run(&["ps", "--output", "json"]).ok().json();
+    assert_eq!(ps()[0]["state"], "not started");
+    let echo = || home.run(&["call", "one", "echo", r#"{"text":"hi"}"#]).ok();
+    echo();
+    let first = ps();
+    assert_eq!(first[0]["state"], "running", "{first}");
+    assert_eq!(first[0]["level"], "strong");
+    assert_eq!(first[0]["for"], "owner");
+    let said = home.run(&["logs", "one"]).ok().out;
+    assert!(said.contains("complaint [secret]") && !said.contains("hunter2"), "{said}");
+    assert!(home.run(&["restart", "one"]).ok().out.contains("ended 1 process"));
+    assert_eq!(ps()[0]["state"], "not started");
+    echo();
+    assert_ne!(ps()[0]["pid"], first[0]["pid"]);
+    let unknown = home.run(&["restart", "onne"]);
+    assert!(unknown.code == 2 && unknown.err.contains("did you mean `one`"), "{}", unknown.err);
+
+    let spawned = home.run(&["audit", "tail", "-n", "50", "--output", "json"]).ok().json();
+    let spawned = spawned.as_array().unwrap().iter().filter(|record| record["kind"] == "spawn");
+    let details: Vec<_> = spawned.map(|record| record["detail"].as_str().unwrap()).collect();
+    assert!(
+        details.iter().any(|text| text.starts_with("strong: sh -c echo complaint")),
+        "{details:?}"
+    );
+    assert!(details.contains(&"its processes were ended by the owner"), "{details:?}");
+}

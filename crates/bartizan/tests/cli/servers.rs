@@ -211,4 +211,24 @@ fn posture_is_honest_about_what_was_loosened() {
         "off"
     );
     assert_eq!(state("", "audit"), "partial");
+    let level =
+        |level: &str| format!("[servers.a]\ncommand = \"sh\"\nsandbox.level = \"{level}\"\n");
+    assert_eq!(state(&level("strong"), "sandbox: levels"), "on");
+    assert_eq!(state(&level("basic"), "sandbox: levels"), "partial");
+    assert_eq!(state(&level("off"), "sandbox: levels"), "off");
+}
+
+/// Each layer is tried on this machine, and each must hold for the tests to mean anything.
+#[test]
+#[cfg(target_os = "linux")]
+fn posture_tries_what_the_sandbox_forbids() {
+    let rows = Home::with("").run(&["posture", "--output", "json"]).ok().json();
+    let tried: Vec<_> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["name"].as_str().unwrap().starts_with("sandbox: "))
+        .collect();
+    assert_eq!(tried.len(), 12, "{tried:#?}");
+    assert!(tried.iter().all(|row| row["state"] == "on"), "{tried:#?}");
 }

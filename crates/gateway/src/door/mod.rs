@@ -26,7 +26,7 @@ pub use listener::Running;
 pub use session::Sessions;
 pub(crate) use sse_pair::Pairs;
 #[cfg(unix)]
-pub use unix::connect;
+pub use unix::{connect, control};
 
 // As names, not texts: a text is parsed again at every look-up.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");

@@ -12,15 +12,16 @@ use std::{
 use identity::Verified;
 use mcp::ServerName;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
     sync::watch,
     task::JoinSet,
 };
 
 use crate::{
-    Gateway,
+    Control, Gateway,
     call::{Door, Scope},
+    control,
 };
 
 /// The socket's name in the state folder.
@@ -90,8 +91,33 @@ async fn serve(gateway: Arc<Gateway>, stream: UnixStream) {
     let mut read = BufReader::new(read);
     let mut preface = String::new();
     let _ = (&mut read).take(128).read_line(&mut preface).await;
-    let Some((door, scope)) = parse_preface(preface.trim_end()) else { return };
+    let preface = preface.trim_end();
+    if let Some(words) = preface.strip_prefix(CONTROL) {
+        let mut write = write;
+        if let Some(request) = Control::parse(words) {
+            let answer = control::answer(&gateway, &request).await;
+            let _ = write.write_all(answer.as_bytes()).await;
+        }
+        return;
+    }
+    let Some((door, scope)) = parse_preface(preface) else { return };
     gateway.serve_lines(Verified::process_owner(), scope, door, read, write).await;
+}
+
+/// What a request to the gateway itself begins with.
+const CONTROL: &str = "bartizan/1 control ";
+
+/// Asks the gateway that runs on this state folder, if one does; its answer is JSON.
+pub async fn control(state_dir: &Path, request: &Control) -> Option<io::Result<String>> {
+    let mut stream = UnixStream::connect(state_dir.join(SOCKET)).await.ok()?;
+    let line = format!("{CONTROL}{}\n", request.words());
+    let mut asking = async || {
+        stream.write_all(line.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    };
+    Some(asking().await)
 }
 
 /// The first line: which door the command stands for, and whether it wants all servers or one.
@@ -118,7 +144,7 @@ pub async fn connect(state_dir: &Path, door: Door, scope: &Scope) -> Option<Unix
         preface.push_str(name.as_str());
     }
     preface.push('\n');
-    tokio::io::AsyncWriteExt::write_all(&mut stream, preface.as_bytes()).await.ok()?;
+    stream.write_all(preface.as_bytes()).await.ok()?;
     Some(stream)
 }
 

@@ -1,0 +1,95 @@
+//! What a confined server will not find: paths that are not there, and paths among its arguments that
+//! its entry does not name.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    egress::EnvValue,
+    fault::Finding,
+    file::{Level, Server},
+};
+
+/// Findings about what a server may touch. `folder`: where it runs.
+pub fn check(server: &Server, command: &str, base: &Path, findings: &mut Vec<Finding>) {
+    for path in server.sandbox.read.iter().chain(&server.sandbox.write) {
+        let written = path.get_ref();
+        if written.starts_with("~") {
+            findings.push(Finding::error(
+                "`~` does not stand for a home folder here",
+                path.span(),
+                "write the whole path",
+            ));
+        } else if !base.join(written).exists() {
+            findings.push(Finding::warning(
+                format!("`{}` is not there, so the server can't be started", written.display()),
+                path.span(),
+                "make it, or name what exists",
+            ));
+        }
+    }
+    if server.sandbox.level == Level::Off {
+        return;
+    }
+    let args = server.args.iter().map(|arg| (arg.get_ref().as_str(), arg.span()));
+    let env = server.env.values().filter_map(|value| match value.get_ref() {
+        EnvValue::Plain(template) => Some((template.text(), value.span())),
+        EnvValue::Secret(_) => None,
+    });
+    let unseen = Unseen::by(server, command, base);
+    for (text, span) in args.chain(env) {
+        if let Some(path) = unseen.named_in(text) {
+            findings.push(Finding::warning(
+                format!("the server does not see `{}`, which its entry does not name", path.display()),
+                span,
+                format!("add sandbox = {{ read = [\"{0}\"] }}, or write = [\"{0}\"] if it may change it", path.display()),
+            ));
+        }
+    }
+}
+
+/// What of this machine a server does not see.
+#[cfg(target_os = "linux")]
+pub struct Unseen(sandbox::Visible);
+
+#[cfg(target_os = "linux")]
+impl Unseen {
+    /// With what its entry names. `base`: where relative paths begin.
+    pub fn by(server: &Server, command: &str, base: &Path) -> Unseen {
+        let paths = |paths: &[toml::Spanned<PathBuf>]| {
+            paths.iter().map(|path| base.join(path.get_ref())).collect()
+        };
+        Unseen(sandbox::Visible::to(&sandbox::Profile {
+            args: server.args.iter().map(|arg| arg.get_ref().clone()).collect(),
+            cwd: server.cwd.as_ref().map(|cwd| base.join(cwd.get_ref())),
+            read: paths(&server.sandbox.read),
+            write: paths(&server.sandbox.write),
+            ..sandbox::Profile::new("", command)
+        }))
+    }
+
+    /// A path on this machine that a text names and the server does not see: the text itself, or what stands
+    /// behind `=`. Of a file that does not exist yet, its folder.
+    pub fn named_in<'a>(&self, text: &'a str) -> Option<&'a Path> {
+        let text = text.split_once('=').map_or(text, |(_, value)| value);
+        let path = Path::new(text);
+        let parent = path.parent().filter(|parent| parent.components().count() > 1);
+        let path = if path.exists() { path } else { parent.filter(|parent| parent.is_dir())? };
+        let plain = path.is_absolute() && path.components().count() > 1;
+        (plain && !self.0.contains(path)).then_some(path)
+    }
+}
+
+/// Where servers are not confined there is nothing that they don't see.
+#[cfg(not(target_os = "linux"))]
+pub struct Unseen;
+
+#[cfg(not(target_os = "linux"))]
+impl Unseen {
+    pub fn by(_: &Server, _: &str, _: &Path) -> Unseen {
+        Unseen
+    }
+
+    pub fn named_in<'a>(&self, _: &'a str) -> Option<&'a Path> {
+        None
+    }
+}

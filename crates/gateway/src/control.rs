@@ -1,0 +1,141 @@
+//! What the owner asks of the running gateway through its socket: which processes there are, what they said,
+//! and that they start anew.
+
+use serde_json::{Value, json};
+
+use crate::{Gateway, Served, config::Reach};
+
+/// A request, as it stands in the socket's first line: `ps`, `logs NAME` or `restart NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// What a server's processes wrote to standard error last.
+    Logs(String),
+    /// The local servers and their processes.
+    Ps,
+    /// Ends a server's processes; the next call starts it anew.
+    Restart(String),
+}
+
+impl Control {
+    /// The words of a request.
+    pub fn words(&self) -> String {
+        match self {
+            Control::Logs(name) => format!("logs {name}"),
+            Control::Ps => "ps".to_owned(),
+            Control::Restart(name) => format!("restart {name}"),
+        }
+    }
+
+    pub(crate) fn parse(words: &str) -> Option<Control> {
+        match words.split(' ').collect::<Vec<_>>().as_slice() {
+            ["logs", name] => Some(Control::Logs((*name).to_owned())),
+            ["ps"] => Some(Control::Ps),
+            ["restart", name] => Some(Control::Restart((*name).to_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// The answer, JSON on one line; `null` where there is no such local server.
+pub(crate) async fn answer(gateway: &Gateway, request: &Control) -> String {
+    let local = |name: &String| {
+        gateway.served(name).filter(|served| matches!(served.entry.reach, Reach::Stdio { .. }))
+    };
+    let answer: Value = match request {
+        Control::Ps => {
+            let current = gateway.current();
+            current.servers.values().flat_map(|served| rows(served)).collect()
+        }
+        Control::Logs(name) => match local(name) {
+            Some(served) => json!({"server": name, "stderr": scrubbed(&served)}),
+            None => Value::Null,
+        },
+        Control::Restart(name) => match local(name) {
+            Some(served) => {
+                let ended = served.link().processes().len();
+                served.link().restart().await;
+                note_restart(gateway, name).await;
+                json!({"server": name, "ended": ended})
+            }
+            None => Value::Null,
+        },
+    };
+    answer.to_string()
+}
+
+/// One row for each process of a local server, or one that says why there is none.
+fn rows(served: &Served) -> Vec<Value> {
+    let Reach::Stdio { command, sandbox, .. } = &served.entry.reach else { return Vec::new() };
+    let status = served.link().status();
+    let row = |process: Option<&upstream::Process>| {
+        let state = match (process, status.paused) {
+            (Some(_), _) => "running".to_owned(),
+            (None, Some(pause)) => format!("crashed, next start in {} s", pause.as_secs() + 1),
+            (None, None) => "not started".to_owned(),
+        };
+        json!({
+            "server": served.name().as_str(),
+            "state": state,
+            "pid": process.and_then(|process| process.pid),
+            "for": process.map(|process| process.partition.0.to_string()),
+            "level": sandbox.level.as_str(),
+            "lived_seconds": process.map(|process| process.lived.as_secs()),
+            "idle_seconds": process.map(|process| process.idle.as_secs()),
+            "crashes": status.restarts,
+            "last_fault": status.last_fault.as_ref().map(ToString::to_string),
+            "command": command,
+        })
+    };
+    let processes = served.link().processes();
+    match processes.as_slice() {
+        [] => vec![row(None)],
+        some => some.iter().map(|process| row(Some(process))).collect(),
+    }
+}
+
+/// What the processes said, without the secrets that they were given.
+fn scrubbed(served: &Served) -> String {
+    const SHORTEST: usize = 6;
+    let mut text = served.link().status().stderr;
+    if let Reach::Stdio { env, .. } = &served.entry.reach {
+        for (_, reference) in env.iter().filter(|(_, reference)| !reference.is_literal()) {
+            if let Ok(secret) = reference.resolve()
+                && secret.expose().len() >= SHORTEST
+            {
+                text = text.replace(secret.expose(), "[secret]");
+            }
+        }
+    }
+    text
+}
+
+async fn note_restart(gateway: &Gateway, server: &str) {
+    let note = audit::Record {
+        kind: audit::Kind::Spawn,
+        principal: "owner",
+        server,
+        detail: "its processes were ended by the owner",
+        ..audit::Record::default()
+    };
+    // What was asked for is done; a log that fails refuses the calls that follow.
+    if let Err(fault) = gateway.append(&note).await {
+        tracing::error!(%fault, "a restart could not be recorded");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_its_words() {
+        let requests =
+            [Control::Ps, Control::Logs("files".to_owned()), Control::Restart("files".to_owned())];
+        for request in requests {
+            assert_eq!(Control::parse(&request.words()), Some(request));
+        }
+        for wrong in ["", "ps all", "logs", "restart", "stop a", "logs a b"] {
+            assert_eq!(Control::parse(wrong), None, "{wrong}");
+        }
+    }
+}

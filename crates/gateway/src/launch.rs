@@ -1,0 +1,65 @@
+//! How a fresh process of a local server is started, and that it leaves a record.
+
+use std::sync::Arc;
+
+use audit::{Kind, Outcome, Payload, Record};
+use sandbox::{Profile, Spawned};
+use tokio::runtime::Handle;
+use upstream::{Launch, Launched, Partition};
+
+use crate::{
+    config::{Reach, Server},
+    egress::Witness,
+};
+
+/// Starts processes of this server. The environment is resolved at each start, so a rotated secret is
+/// picked up by the next process.
+pub(crate) fn launch(entry: &Server, witness: &Witness) -> Result<Launch, vault::VaultFault> {
+    let Reach::Stdio { command, args, env, egress, package, cwd, sandbox } = entry.reach.clone()
+    else {
+        return Ok(Arc::new(|_| Err("not a local server".into())));
+    };
+    let environment = vault::Environment::new(env)?;
+    let (name, witness) = (entry.name.clone(), witness.clone());
+    Ok(Arc::new(move |partition| {
+        let env = environment.resolve().map_err(|fault| fault.to_string())?;
+        let env = env.into_iter().map(|(name, value)| (name, value.expose().to_owned()));
+        let mut profile = Profile {
+            args: args.clone(),
+            cwd: cwd.clone(),
+            level: sandbox.level,
+            read: sandbox.read.clone(),
+            write: sandbox.write.clone(),
+            limits: sandbox.limits,
+            ..Profile::new(name.as_str(), &command)
+        };
+        let equipped = witness.equip(&name, egress.as_ref(), package.as_deref(), &mut profile)?;
+        profile.env.extend(env);
+        let spawned = start(&profile, partition, &witness)?;
+        Ok(Launched { child: spawned.child, kept: Some(equipped.run(spawned.gate)?) })
+    }))
+}
+
+/// A process may work only once its start is on record. Blocks until it is.
+fn start(profile: &Profile, partition: &Partition, witness: &Witness) -> Result<Spawned, String> {
+    let started = sandbox::spawn(profile).map_err(|fault| fault.to_string());
+    let command: Vec<&str> =
+        std::iter::once(&profile.command).chain(&profile.args).map(String::as_str).collect();
+    let mut detail = format!("{}: {}", profile.level.as_str(), command.join(" "));
+    if let Err(fault) = &started {
+        detail = format!("{fault} ({detail})");
+    }
+    let record = Record {
+        kind: Kind::Spawn,
+        principal: &partition.0,
+        server: &profile.name,
+        definition: Some(Payload::of(profile.describe().as_bytes()).sha256),
+        outcome: Some(if started.is_ok() { Outcome::Ok } else { Outcome::Error }),
+        detail: &detail,
+        ..Record::default()
+    };
+    Handle::current()
+        .block_on(witness.journal().append(&record))
+        .map_err(|fault| fault.to_string())?;
+    started
+}
