@@ -9,6 +9,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
+    /// A person was asked to approve a call, or did, or did not.
+    Approval,
     /// Someone tried to get in and could not.
     Auth,
     /// The journal's own: which intents have no outcome yet.
@@ -56,6 +58,7 @@ impl Kind {
     /// As written.
     pub fn as_str(self) -> &'static str {
         match self {
+            Kind::Approval => "approval",
             Kind::Auth => "auth",
             Kind::Checkpoint => "checkpoint",
             Kind::Config => "config",

@@ -20,8 +20,8 @@ pub enum Scope {
 /// Where a request came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
-    /// Streamable HTTP, or the older HTTP+SSE pair.
-    Http,
+    /// Streamable HTTP, or the older HTTP+SSE pair, and where the client is.
+    Http(std::net::IpAddr),
     /// A terminal command of this machine's owner.
     Local,
     /// Standard input and output.
@@ -32,7 +32,7 @@ impl Door {
     /// Its name in the audit log.
     pub fn as_str(self) -> &'static str {
         match self {
-            Door::Http => "http",
+            Door::Http(_) => "http",
             Door::Local => "local",
             Door::Stdio => "stdio",
         }

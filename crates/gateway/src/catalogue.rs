@@ -65,6 +65,8 @@ pub struct Item {
     pub name: Box<str>,
     /// Byte for byte as listed.
     pub raw: JsonBuf,
+    /// What a tool says of itself.
+    pub annotations: policy::Annotations,
     /// That it is the recorded one.
     pub approved: Approved,
     /// Arguments mirrored in headers.
@@ -239,7 +241,8 @@ impl Gateway {
                 continue;
             }
             by_name.insert(name.clone(), items.len());
-            items.push(Item { name, raw, approved, header_params });
+            let annotations = policy::Annotations::of(raw.json());
+            items.push(Item { name, annotations, raw, approved, header_params });
         }
         let first = pages.first().map(JsonBuf::json).unwrap_or(Json::EMPTY);
         let ttl = first.get("ttlMs").and_then(Json::integer).unwrap_or_default();

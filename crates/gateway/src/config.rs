@@ -33,10 +33,18 @@ pub struct Config {
     pub sign_in: Option<SignIn>,
     /// Who may do what.
     pub roles: Vec<policy::Role>,
+    /// What roles can't say, in Cedar.
+    pub policies: Vec<policy::CedarFile>,
+    /// Where callers may come from.
+    pub network: policy::Network,
     /// The servers, in the order of the file.
     pub servers: Vec<Server>,
     /// Bounds.
     pub limits: Limits,
+    /// Limits on what is called, by name.
+    pub limits_on: Vec<crate::limits::Limit>,
+    /// Calls that a person must approve.
+    pub approvals: crate::approval::Approvals,
     /// The log.
     pub audit: Audit,
     /// Where tokens, definitions, keys and the log are kept.
@@ -56,8 +64,12 @@ impl Config {
             identity: Identity::default(),
             sign_in: None,
             roles: Vec::new(),
+            policies: Vec::new(),
+            network: policy::Network::default(),
             servers: Vec::new(),
             limits: Limits::default(),
+            limits_on: Vec::new(),
+            approvals: crate::approval::Approvals::default(),
             audit: Audit { strict: false, sync: true },
             state_dir,
         }

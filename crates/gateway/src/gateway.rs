@@ -7,6 +7,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
@@ -18,11 +19,13 @@ use tokio::sync::{broadcast, watch};
 use upstream::HttpClient;
 
 use crate::{
+    approval::Decided,
     bounds::{InFlight, Noise},
     catalogue::Listed,
     config::Config,
     door::{Pairs, Sessions, oauth::Broker, resource::Offered},
     egress::Witness,
+    limits::Limiters,
     providers::Providers,
     refusal::Refusal,
     seal::Sealer,
@@ -37,6 +40,8 @@ pub struct Current {
     pub policy: Policy,
     pub(crate) providers: Providers,
     pub(crate) offered: Offered,
+    /// The limits, and what they counted.
+    pub limiters: Limiters,
     /// By name: the order in which lists show them.
     pub servers: BTreeMap<Box<str>, Arc<Served>>,
 }
@@ -61,7 +66,11 @@ pub struct Gateway {
     pub(crate) broker: ArcSwapOption<Broker>,
     pub(crate) client: HttpClient,
     witness: Witness,
+    /// Counts what was decided on approvals.
+    pub(crate) decided: Decided,
     boot: String,
+    /// When this process began to count.
+    pub(crate) started: Instant,
     calls: AtomicU64,
 }
 
@@ -167,7 +176,9 @@ impl Gateway {
             broker: ArcSwapOption::empty(),
             client,
             witness,
+            decided: watch::channel(0).0,
             boot: boot[..8].to_owned(),
+            started: Instant::now(),
             calls: AtomicU64::new(1),
         });
         let note = audit::Record {
@@ -327,11 +338,11 @@ impl Gateway {
         uri: &str,
     ) -> bool {
         match &call.scope {
-            crate::call::Scope::One(server) => self.may_read(caller, server, uri),
+            crate::call::Scope::One(server) => self.may_read(caller, call, server, uri),
             crate::call::Scope::All => {
                 mcp::ServerName::unwrap_uri(uri).is_some_and(|(server, own)| {
                     self.served(server)
-                        .is_some_and(|served| self.may_read(caller, served.name(), &own))
+                        .is_some_and(|served| self.may_read(caller, call, served.name(), &own))
                 })
             }
         }
@@ -356,7 +367,7 @@ impl Gateway {
     pub(crate) fn touchable(&self, caller: &Verified) -> impl Iterator<Item = Arc<Served>> + use<> {
         let current = self.current.load_full();
         let may = |served: &&Arc<Served>| {
-            current.policy.may_touch(&crate::resolve::view(caller), served.name().as_str())
+            current.policy.may_touch(&crate::decide::view(caller), served.name().as_str())
         };
         let servers: Vec<_> = current.servers.values().filter(may).cloned().collect();
         servers.into_iter()
@@ -365,7 +376,7 @@ impl Gateway {
     /// A server by its name, if anything of it could be allowed to this caller.
     pub fn served_to(&self, caller: &Verified, name: &str) -> Option<Arc<Served>> {
         let current = self.glance();
-        let may = current.policy.may_touch(&crate::resolve::view(caller), name);
+        let may = current.policy.may_touch(&crate::decide::view(caller), name);
         current.servers.get(name).filter(|_| may).cloned()
     }
 
@@ -390,7 +401,7 @@ fn assemble(
     client: &HttpClient,
     witness: &Witness,
 ) -> Result<Current, StartFault> {
-    let policy = Policy::new(config.roles.clone())?;
+    let policy = Policy::new(&config.roles, &config.policies)?;
     let mut servers = BTreeMap::new();
     for entry in &config.servers {
         let name: Box<str> = entry.name.as_str().into();
@@ -411,7 +422,8 @@ fn assemble(
     let kept = old.map(|old| &old.providers);
     let providers = Providers::new(&config.identity.providers, kept, client)?;
     let offered = Offered::new(&config);
-    Ok(Current { config, policy, providers, offered, servers })
+    let limiters = Limiters::new(&config.limits_on, old.map(|old| &old.limiters));
+    Ok(Current { config, policy, limiters, providers, offered, servers })
 }
 
 /// The state folder belongs to its owner alone.

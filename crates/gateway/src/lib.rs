@@ -3,16 +3,20 @@
 //! Read [`pipeline`] first: it is the sentence that every call goes through.
 #![forbid(unsafe_code)]
 
+pub mod approval;
+mod approvals;
 mod bounds;
 pub mod call;
 mod catalogue;
 pub mod config;
 mod control;
+mod decide;
 mod discover;
 pub mod door;
 pub mod egress;
 mod gateway;
 mod launch;
+pub mod limits;
 mod list;
 mod listen;
 mod mrtr;

@@ -16,7 +16,6 @@ use crate::{
     gateway::Current,
     pipeline::Facts,
     refusal::Refusal,
-    resolve::view,
     rewrite,
     seal::Purpose,
     served::Served,
@@ -173,13 +172,12 @@ impl Gateway {
             Some(listing) => listing,
             None => self.fetch_detached(caller, call, served, listed).await?,
         };
-        let may = current.policy.caller(&view(caller));
-        let kind = listed.kind();
         let server = served.name().as_str();
-        let visible = listing
-            .items
-            .iter()
-            .filter(|item| may.decide(&Action { server, kind, name: &item.name }).is_ok());
+        let visible = listing.items.iter().filter(|item| {
+            let action = Action::new(server, listed.kind(), &item.name);
+            let action = Action { annotations: item.annotations, ..action };
+            self.foresee(caller, call, &action).is_possible()
+        });
         let items = visible.map(|item| shown(call, current, served, item.raw.json())).collect();
         let ttl = listing.ttl.as_millis() as i64;
         Ok(Part { items, next: None, ttl, rest: listing.rest.clone() })
@@ -244,11 +242,11 @@ impl Gateway {
             Err(error) => return none_of(served, &error),
         };
         let (member, uri) = members(call.method);
-        let may = current.policy.caller(&view(caller));
         let visible = |item: &Json<'_>| {
             let Some(name) = item.get(uri).and_then(Json::string) else { return false };
             let server = served.name().as_str();
-            may.decide(&Action { server, kind: Kind::Resource, name: &name }).is_ok()
+            let action = Action::new(server, Kind::Resource, &name);
+            self.foresee(caller, call, &action).is_possible()
         };
         let json = page.json();
         let items = json.get(member).unwrap_or(Json::EMPTY).items().filter(visible);

@@ -8,7 +8,7 @@ use std::{
 
 use identity::Verified;
 use mcp::{Json, JsonBuf, ServerName, quote};
-use policy::{Action, Kind};
+use policy::{Action, Kind, Operation};
 use tokio::{sync::mpsc, task::JoinSet};
 use upstream::{Event, Events, Wanted};
 
@@ -18,7 +18,6 @@ use crate::{
     catalogue::Listed,
     pipeline::Facts,
     refusal::Refusal,
-    resolve::view,
     rewrite,
     served::Served,
     task,
@@ -152,10 +151,10 @@ impl Gateway {
             }
         };
         let own_task = |task: &String| {
-            let own = self.own_task(caller, task).filter(|_| task::declared(call))?;
+            let own = self.own_task(caller, call, task).filter(|_| task::declared(call))?;
             (own.server == served.name().as_str()).then_some(own.task)
         };
-        let may = |uri: &String| self.may_read(caller, served.name(), uri);
+        let may = |uri: &String| self.may_read(caller, call, served.name(), uri);
         let own = Wanted {
             resource_uris: wanted.resource_uris.iter().filter_map(own_uri).filter(may).collect(),
             task_ids: wanted.task_ids.iter().filter_map(own_task).collect(),
@@ -177,9 +176,16 @@ impl Gateway {
     }
 
     /// Whether the caller may read a server's resource.
-    pub(crate) fn may_read(&self, caller: &Verified, server: &ServerName, uri: &str) -> bool {
-        let action = Action { server: server.as_str(), kind: Kind::Resource, name: uri };
-        self.current().policy.decide(&view(caller), &action).is_ok()
+    pub(crate) fn may_read(
+        &self,
+        caller: &Verified,
+        call: &Call,
+        server: &ServerName,
+        uri: &str,
+    ) -> bool {
+        let action = Action::new(server.as_str(), Kind::Resource, uri);
+        let action = action.with(Operation::SubscribeResource);
+        self.foresee(caller, call, &action).is_possible()
     }
 
     /// Passes one event on if it was asked for; `false` when the client is gone.
@@ -210,13 +216,13 @@ impl Gateway {
             "notifications/resources/list_changed" => wanted.resources_list_changed,
             "notifications/resources/updated" => {
                 let uri = event.params.json().get("uri").and_then(Json::string);
-                let may = uri.is_some_and(|uri| self.may_read(caller, server, &uri));
+                let may = uri.is_some_and(|uri| self.may_read(caller, call, server, &uri));
                 if call.scope == Scope::All {
                     event.params = rewrite::updated(server, event.params.json());
                 }
                 may
             }
-            "notifications/tasks" => self.task_event(caller, wanted, server, &mut event),
+            "notifications/tasks" => self.task_event(caller, call, wanted, server, &mut event),
             _ => false,
         };
         !asked || events.send(event).await.is_ok()
@@ -226,6 +232,7 @@ impl Gateway {
     fn task_event(
         &self,
         caller: &Verified,
+        call: &Call,
         wanted: &Wanted,
         server: &ServerName,
         event: &mut Event,
@@ -233,7 +240,7 @@ impl Gateway {
         let json = event.params.json();
         let Some(own) = json.get("taskId").and_then(Json::string) else { return false };
         let known = wanted.task_ids.iter().find(|sealed| {
-            self.own_task(caller, sealed)
+            self.own_task(caller, call, sealed)
                 .is_some_and(|known| known.server == server.as_str() && known.task == own)
         });
         let Some(known) = known else { return false };

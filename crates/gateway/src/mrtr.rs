@@ -23,8 +23,31 @@ pub(crate) enum State {
     Absent,
     /// The client sent ours, the server had given none.
     Dropped,
+    /// The question was ours, and so are the answers.
+    Own,
     /// The server's own, byte for byte.
     Server(String),
+}
+
+/// What the client sent with a retry, opened.
+pub(crate) struct Opened {
+    /// The state that goes to the server.
+    pub state: State,
+    /// Whether a person approved this very call in an earlier round.
+    pub approved: bool,
+}
+
+impl Opened {
+    /// Whether the client has answered a question of ours.
+    pub fn is_own(&self) -> bool {
+        matches!(self.state, State::Own)
+    }
+}
+
+impl From<State> for Opened {
+    fn from(state: State) -> Opened {
+        Opened { state, approved: false }
+    }
 }
 
 /// Opens what the client sent with a retry.
@@ -33,9 +56,9 @@ pub(crate) fn open(
     caller: &Verified,
     call: &Call,
     target: &Target,
-) -> Result<State, Refusal> {
+) -> Result<Opened, Refusal> {
     if !call.gist.retry {
-        return Ok(State::Absent);
+        return Ok(State::Absent.into());
     }
     let params = call.params.json();
     if let Some(responses) = params.get("inputResponses")
@@ -44,7 +67,7 @@ pub(crate) fn open(
     {
         return Err(Refusal::InputResponses);
     }
-    let Some(sealed) = params.get("requestState") else { return Ok(State::Absent) };
+    let Some(sealed) = params.get("requestState") else { return Ok(State::Absent.into()) };
     let sealed = sealed.string().ok_or(Refusal::RequestState)?;
     let owner = caller.principal().partition();
     let plain = sealer
@@ -56,10 +79,45 @@ pub(crate) fn open(
     if !holds("server", target.served.name().as_str()) || !holds("request", &digest(call, target)) {
         return Err(Refusal::RequestState);
     }
-    Ok(match plain.get("state").and_then(Json::string) {
+    let [state, own, approved] = plain.pick(["state", "own", "approved"]);
+    let state = match state.and_then(Json::string) {
         Some(state) => State::Server(state.into_owned()),
+        None if own.is_some() => State::Own,
         None => State::Dropped,
-    })
+    };
+    Ok(Opened { state, approved: approved.is_some() })
+}
+
+/// Whether a request with this method may be answered with questions.
+pub(crate) fn may_ask(method: Method) -> bool {
+    matches!(method, Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead)
+}
+
+/// The state that goes with a question of ours.
+pub(crate) fn own_state(
+    sealer: &Sealer,
+    caller: &Verified,
+    call: &Call,
+    target: &Target,
+) -> Result<String, Refusal> {
+    let plain = format!("{},\"own\":true}}", bound(call, target));
+    seal_state(sealer, caller, &plain)
+}
+
+/// The beginning of a state: the server and the request that it is bound to.
+fn bound(call: &Call, target: &Target) -> String {
+    format!(
+        "{{\"server\":{},\"request\":{}",
+        quote(target.served.name().as_str()),
+        quote(&digest(call, target))
+    )
+}
+
+fn seal_state(sealer: &Sealer, caller: &Verified, plain: &str) -> Result<String, Refusal> {
+    let owner = caller.principal().partition();
+    sealer
+        .seal(Purpose::RequestState, owner, crate::now() + TTL, plain.as_bytes())
+        .map_err(|_| Refusal::RequestState)
 }
 
 /// A call that waits at its server for answers; dropped before they are given, the server is told that
@@ -101,34 +159,31 @@ impl Drop for Waiting<'_> {
 }
 
 /// Seals the state of an `input_required` result, and holds the questions in it against what the
-/// client declared.
+/// client declared. `approved`: a person's approval goes on for the rounds of this call.
 pub(crate) fn seal(
     sealer: &Sealer,
     caller: &Verified,
     call: &Call,
     target: &Target,
+    approved: bool,
     result: JsonBuf,
 ) -> Result<JsonBuf, Refusal> {
     let json = result.json();
     let questions = json.get("inputRequests").unwrap_or(Json::EMPTY);
-    if !matches!(call.method, Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead) {
+    if !may_ask(call.method) {
         return Err(asked(target, "an answer to a method that can't have one"));
     }
     check(call, target, questions)?;
-    let mut plain = format!(
-        "{{\"server\":{},\"request\":{}",
-        quote(target.served.name().as_str()),
-        quote(&digest(call, target))
-    );
+    let mut plain = bound(call, target);
+    if approved {
+        plain.push_str(",\"approved\":true");
+    }
     if let Some(state) = json.get("requestState") {
         plain.push_str(",\"state\":");
         plain.push_str(state.text());
     }
     plain.push('}');
-    let owner = caller.principal().partition();
-    let sealed = sealer
-        .seal(Purpose::RequestState, owner, crate::now() + TTL, plain.as_bytes())
-        .map_err(|_| Refusal::RequestState)?;
+    let sealed = seal_state(sealer, caller, &plain)?;
     let mut patch = Patch::of(json).set("requestState", quote(&sealed));
     if call.scope == Scope::All && questions.members().next().is_some() {
         patch = patch.set("inputRequests", signed(target, questions));

@@ -12,8 +12,10 @@ use policy::Permit;
 use upstream::Events;
 
 use crate::{
-    Gateway,
-    call::{Call, Reply, ResultKind, Scope},
+    Gateway, approvals,
+    call::{Call, Door, Reply, ResultKind, Scope},
+    decide::Noticed,
+    limits::Occupied,
     mrtr,
     refusal::Refusal,
     resolve::Target,
@@ -56,6 +58,9 @@ impl Gateway {
                 let refusal = Refusal::MethodNotFound(call.method_name.to_string());
                 Err(self.refuse(Some(caller), refusal).await)
             }
+            Method::Other if call.door == Door::Local && approvals::is_about(call) => {
+                self.about_approvals(caller, call).await
+            }
             Method::CompletionComplete
             | Method::Other
             | Method::PromptsGet
@@ -78,16 +83,20 @@ impl Gateway {
         let id = self.next_call_id();
         let mut facts = Facts::of(caller, call, &id);
 
-        let cleared = self.clear(caller, call, &mut facts).await;
+        let cleared = self.clear(caller, call, events, &mut facts).await;
         let (target, cleared, intent) = match cleared {
             Ok(cleared) => cleared,
-            Err(refusal) => return Err(self.record_refusal(&facts.record(), refusal).await),
+            Err(refusal) => {
+                return self.record_refusal(&facts.record(), refusal).await.into_question();
+            }
         };
         let answer = match target.served.credential() {
             Ok(credential) => send(cleared, credential, call, &target, events).await,
             Err(refusal) => Err(refusal),
         };
-        let reply = answer.and_then(|reply| self.inspect_reply(caller, call, &target, reply));
+        let approved = facts.permit.as_ref().is_some_and(Permit::is_approved);
+        let reply =
+            answer.and_then(|reply| self.inspect_reply(caller, call, &target, approved, reply));
         self.record_outcome(intent, &facts, began, &reply).await?;
         reply
     }
@@ -97,17 +106,20 @@ impl Gateway {
         &self,
         caller: &'a Verified,
         call: &'a Call,
+        events: &Events,
         facts: &mut Facts<'a>,
     ) -> Result<(Arc<Target>, Cleared<'a>, Intended), Refusal> {
         let target = Arc::new(self.resolve(caller, call).await?);
         facts.target = Some(target.clone());
         let approved = target.require_approved()?;
         let arguments = self.inspect_arguments(call, &target)?;
-        let permit = self.decide(caller, &target)?;
+        let opened = mrtr::open(&self.sealer, caller, call, &target)?;
+        let decision = self.decide(caller, call, &target, Noticed::default())?;
+        let permit = self.permit(caller, call, &target, decision, &opened, events).await?;
         facts.permit = Some(permit.clone());
-        let state = mrtr::open(&self.sealer, caller, call, &target)?;
+        facts.occupied = self.occupy(caller, &target).await?;
         let intent = self.record_intent(facts).await?;
-        Ok((target, Cleared::new(caller, approved, arguments, permit, state), intent))
+        Ok((target, Cleared::new(caller, approved, arguments, permit, opened.state), intent))
     }
 
     fn inspect_arguments<'a>(
@@ -144,6 +156,7 @@ impl Gateway {
         caller: &Verified,
         call: &Call,
         target: &Target,
+        approved: bool,
         reply: Reply,
     ) -> Result<Reply, Refusal> {
         let limits = inspect::Limits {
@@ -158,7 +171,9 @@ impl Gateway {
         inspect::inspect_result(body.json(), &limits).map_err(unsafe_result)?;
         let Reply { outcome: Ok(result), .. } = reply else { return Ok(reply) };
         let result = match reply.kind {
-            ResultKind::InputRequired => mrtr::seal(&self.sealer, caller, call, target, result)?,
+            ResultKind::InputRequired => {
+                mrtr::seal(&self.sealer, caller, call, target, approved, result)?
+            }
             ResultKind::Task => self.seal_task(caller, call, target, result)?,
             _ if target.task.is_some() => {
                 let result = mrtr::ask_for_task(call, target, result)?;
@@ -175,6 +190,7 @@ impl Gateway {
             kind: audit::Kind::Refusal,
             outcome: Some(Outcome::Refused),
             refusal: refusal.label(),
+            rule: refusal.rule().unwrap_or(record.rule),
             detail: &detail,
             ..*record
         };
@@ -247,19 +263,21 @@ pub(crate) struct Facts<'a> {
     client: std::borrow::Cow<'a, str>,
     target: Option<Arc<Target>>,
     permit: Option<Permit>,
+    /// Held until the call has ended.
+    occupied: Occupied,
     arguments: Payload,
 }
 
 impl<'a> Facts<'a> {
     pub(crate) fn of(caller: &'a Verified, call: &'a Call, id: &'a str) -> Facts<'a> {
-        let client = call.client.info.as_ref().and_then(|info| info.json().get("name")?.string());
         Facts {
             id,
             caller,
             call,
-            client: client.unwrap_or_default(),
+            client: call.client_name(),
             target: None,
             permit: None,
+            occupied: Occupied::default(),
             arguments: Payload::of(call.gist.arguments.as_ref().unwrap_or(&call.params).bytes()),
         }
     }

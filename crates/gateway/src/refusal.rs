@@ -4,11 +4,19 @@ use http::StatusCode;
 use mcp::{Code, HeaderFault, MessageFault, RpcError, ServerName, Version, quote};
 use upstream::LinkFault;
 
+use crate::call::Reply;
+
 /// A request that was not answered by a server. Knows what the client may see, what the operator
 /// sees, whose fault it was and whether a retry makes sense.
 #[derive(Clone, Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's message says what it is")]
 pub enum Refusal {
+    #[error("{rule}: denied{}", named(by))]
+    ApprovalDenied { id: String, rule: String, by: String },
+    #[error("waits for the approval {id}")]
+    ApprovalWaits { id: String, question: Option<mcp::JsonBuf> },
+    #[error("{0}")]
+    Approver(String),
     #[error("arguments refused by rule {rule}: {detail}")]
     ArgumentsUnsafe { rule: &'static str, detail: String },
     #[error("the audit log can't be written: {0}")]
@@ -21,6 +29,8 @@ pub enum Refusal {
     BodyTooLong { limit: usize },
     #[error("the client did not declare {0}")]
     CapabilityMissing(&'static str),
+    #[error("denied by {rule}")]
+    Denied { rule: String },
     #[error("the client cancelled")]
     Cancelled,
     #[error("the identity provider wants more than the credential shows")]
@@ -45,6 +55,8 @@ pub enum Refusal {
     InsufficientScope { scopes: Vec<String> },
     #[error("strict reading failed: {0}")]
     Json(mcp::Fault),
+    #[error("limit {limit}: no more {what}")]
+    Limited { limit: String, what: &'static str, retry_after: std::time::Duration },
     #[error("the body's media type is not application/json")]
     MediaType,
     #[error("not a message: {0}")]
@@ -55,6 +67,8 @@ pub enum Refusal {
     MethodNotFound(String),
     #[error("params lack a text {0:?}")]
     NameMissing(&'static str),
+    #[error("{0}")]
+    Network(policy::NetworkFault),
     #[error("origin {0:?} is not accepted")]
     Origin(String),
     #[error("requestState is not valid here")]
@@ -87,6 +101,10 @@ pub enum Refusal {
     Version(String),
 }
 
+fn named(by: &str) -> String {
+    if by.is_empty() { " by nobody in time".to_owned() } else { format!(" by {by}") }
+}
+
 /// The operator is told which rule hid what the client is told does not exist.
 fn by(rule: &Option<String>) -> String {
     rule.as_ref().map(|rule| format!(" (hidden by {rule})")).unwrap_or_default()
@@ -117,6 +135,9 @@ impl Refusal {
     /// The label in the audit log and in metrics.
     pub fn label(&self) -> &'static str {
         match self {
+            Self::ApprovalDenied { .. } => "approval-denied",
+            Self::ApprovalWaits { .. } => "approval-waits",
+            Self::Approver(_) => "approver",
             Self::ArgumentsUnsafe { .. } => "arguments-unsafe",
             Self::AuditUnavailable(_) => "audit-unavailable",
             Self::Authentication(_) => "authentication",
@@ -127,6 +148,7 @@ impl Refusal {
             Self::ClaimsRequired { .. } => "claims-required",
             Self::CredentialUnavailable { .. } => "credential-unavailable",
             Self::CursorInvalid => "cursor-invalid",
+            Self::Denied { .. } => "denied",
             Self::EraMismatch { .. } => "era-mismatch",
             Self::HeaderMismatch(_) => "header-mismatch",
             Self::Host(_) => "host",
@@ -135,11 +157,13 @@ impl Refusal {
             Self::InputUnsupported(_) => "input-unsupported",
             Self::InsufficientScope { .. } => "insufficient-scope",
             Self::Json(_) => "json",
+            Self::Limited { .. } => "limited",
             Self::MediaType => "media-type",
             Self::Message(_) => "message",
             Self::MetaMissing(_) => "meta-missing",
             Self::MethodNotFound(_) => "method-not-found",
             Self::NameMissing(_) => "name-missing",
+            Self::Network(_) => "network",
             Self::Origin(_) => "origin",
             Self::RequestState => "request-state",
             Self::ResultUnsafe { .. } => "result-unsafe",
@@ -158,6 +182,16 @@ impl Refusal {
         }
     }
 
+    /// What is no refusal to the client but a question.
+    pub(crate) fn into_question(self) -> Result<Reply, Refusal> {
+        match self {
+            Self::ApprovalWaits { question: Some(question), .. } => {
+                Ok(Reply::of(Ok(question), mcp::Era::Stateless))
+            }
+            refusal => Err(refusal),
+        }
+    }
+
     /// Whose fault it was.
     pub fn blame(&self) -> Blame {
         match self {
@@ -172,11 +206,35 @@ impl Refusal {
         }
     }
 
+    /// The rule that made it, where one did.
+    pub fn rule(&self) -> Option<&str> {
+        match self {
+            Self::Denied { rule } | Self::ApprovalDenied { rule, .. } => Some(rule),
+            Self::UnknownPrompt { rule, .. }
+            | Self::UnknownResource { rule, .. }
+            | Self::UnknownTool { rule, .. } => rule.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// In how many seconds it is worth trying again, where that is known.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Limited { retry_after, .. } => Some(
+                u64::try_from(retry_after.as_millis().div_ceil(1000)).unwrap_or(u64::MAX).max(1),
+            ),
+            Self::TooMany(_) => Some(1),
+            _ => None,
+        }
+    }
+
     /// Whether the same request may succeed later.
     pub fn retry(&self) -> bool {
         match self {
             Self::AuditUnavailable(_)
             | Self::IdentityUnavailable(_)
+            | Self::ApprovalWaits { .. }
+            | Self::Limited { .. }
             | Self::StoreUnavailable(_)
             | Self::TooMany(_) => true,
             Self::Server { fault, .. } => {
@@ -189,6 +247,16 @@ impl Refusal {
     /// What the client is told: fixed text, and only what it said itself.
     pub fn error(&self) -> RpcError {
         match self {
+            Self::ApprovalDenied { id, .. } => {
+                RpcError::new(Code::Refused, "An approver did not allow this.")
+                    .with_data(format!("{{\"approval\":{}}}", quote(id)))
+            }
+            Self::ApprovalWaits { id, .. } => RpcError::new(
+                Code::Refused,
+                "This waits for an approval; the same call may be made again when it is there.",
+            )
+            .with_data(format!("{{\"approval\":{}}}", quote(id))),
+            Self::Approver(why) => RpcError::new(Code::InvalidParams, why.as_str()),
             Self::ArgumentsUnsafe { rule, .. } => {
                 RpcError::new(Code::Refused, format!("The arguments were refused by rule {rule}."))
             }
@@ -226,6 +294,9 @@ impl Refusal {
                 format!("The credential for server {server:?} is not available."),
             ),
             Self::CursorInvalid => RpcError::new(Code::InvalidParams, "Invalid cursor."),
+            Self::Denied { .. } => {
+                RpcError::new(Code::Refused, "This is not permitted in this way.")
+            }
             Self::EraMismatch { .. } => RpcError::new(
                 Code::HeaderMismatch,
                 "MCP-Protocol-Version does not match params._meta.",
@@ -258,6 +329,7 @@ impl Refusal {
                 Code::InvalidParams,
                 format!("Invalid params: {member:?} must be a text."),
             ),
+            Self::Network(_) => RpcError::new(Code::Refused, "Nobody is let in from this address."),
             Self::Origin(_) => RpcError::new(Code::Refused, "This Origin is not accepted."),
             Self::RequestState => {
                 RpcError::new(Code::InvalidParams, "requestState is not valid or has expired.")
@@ -281,6 +353,11 @@ impl Refusal {
             }
             Self::StoreUnavailable(_) => {
                 RpcError::new(Code::Internal, "Refused: the store does not answer right now.")
+            }
+            Self::Limited { .. } => {
+                let seconds = self.retry_after().unwrap_or(1);
+                RpcError::new(Code::Limited, format!("Too many calls; try again in {seconds} s."))
+                    .with_data(format!("{{\"retryAfter\":{seconds}}}"))
             }
             Self::TooMany(what) => {
                 RpcError::new(Code::Limited, format!("Too many {what}; try again later."))
@@ -323,7 +400,7 @@ impl Refusal {
             | Self::SessionMissing
             | Self::Version(_) => StatusCode::BAD_REQUEST,
             Self::ClaimsRequired { .. } => StatusCode::UNAUTHORIZED,
-            Self::Host(_) | Self::InsufficientScope { .. } | Self::Origin(_) => {
+            Self::Host(_) | Self::InsufficientScope { .. } | Self::Network(_) | Self::Origin(_) => {
                 StatusCode::FORBIDDEN
             }
             Self::MethodNotFound(_) | Self::SessionUnknown | Self::UnknownServer(_) => {
@@ -332,7 +409,7 @@ impl Refusal {
             Self::AuditUnavailable(_)
             | Self::IdentityUnavailable(_)
             | Self::StoreUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Limited { .. } | Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::OK,
         }
     }

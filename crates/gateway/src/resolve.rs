@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use identity::Verified;
 use mcp::{Json, Method, ServerName, quote};
-use policy::{Action, Denied, Kind, Permit, PrincipalView};
+use policy::Kind;
 use trust::Approved;
 
 use crate::{
@@ -111,8 +111,8 @@ impl Gateway {
         let renamed = named.renamed.then(|| ("name", quote(&named.own)));
         let mut target = target(named, kind, renamed);
         target.listing = Some(listing);
-        match self.decide(caller, &target) {
-            Ok(_) => Ok(target),
+        match self.require_visible(caller, call, &target) {
+            Ok(()) => Ok(target),
             Err(Refusal::UnknownTool { rule, .. } | Refusal::UnknownPrompt { rule, .. }) => {
                 Err(unknown(name.to_owned(), rule))
             }
@@ -206,32 +206,6 @@ impl Gateway {
                 Ok(Named { served: self.served(server).ok_or_else(unknown)?, own, renamed: true })
             }
         }
-    }
-
-    /// The decision. What is denied is told to the client as not there.
-    pub(crate) fn decide(&self, caller: &Verified, target: &Target) -> Result<Permit, Refusal> {
-        let action =
-            Action { server: target.served.name().as_str(), kind: target.kind, name: &target.name };
-        self.current()
-            .policy
-            .decide(&view(caller), &action)
-            .map_err(|denied| hidden(target, denied))
-    }
-}
-
-/// A caller as policy sees one.
-pub(crate) fn view(caller: &Verified) -> PrincipalView<'_> {
-    PrincipalView { id: caller.principal().id(), roles: caller.principal().roles() }
-}
-
-fn hidden(target: &Target, denied: Denied) -> Refusal {
-    let (name, rule) = (target.name.clone(), Some(denied.rule().to_owned()));
-    match target.kind {
-        Kind::Method => Refusal::MethodNotFound(name),
-        Kind::Prompt => Refusal::UnknownPrompt { name, rule },
-        Kind::Resource => Refusal::UnknownResource { uri: name, rule },
-        Kind::Tool if target.task.is_some() => Refusal::UnknownTask,
-        Kind::Tool => Refusal::UnknownTool { name, rule },
     }
 }
 

@@ -78,6 +78,7 @@ fn own_names<'a>(params: Json<'a>, target: &'a Target, state: &'a State) -> Patc
     match state {
         State::Absent => patch,
         State::Dropped => patch.remove("requestState"),
+        State::Own => patch.remove("requestState").remove("inputResponses"),
         State::Server(state) => patch.set("requestState", quote(state)),
     }
 }

@@ -99,6 +99,13 @@ impl Served {
         Refusal::Server { server: self.name().clone(), fault }
     }
 
+    /// What a tool is known to say of itself; the worst of one that is not known.
+    pub(crate) fn annotations(&self, tool: &str) -> policy::Annotations {
+        let held = self.catalogue.held(crate::catalogue::Listed::Tools);
+        let item = held.as_ref().and_then(|listing| listing.find(tool));
+        item.map(|item| item.annotations).unwrap_or_default()
+    }
+
     /// Ends its processes and sessions.
     pub async fn shutdown(&self) {
         self.link.shutdown().await;

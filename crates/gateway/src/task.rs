@@ -3,15 +3,9 @@
 
 use identity::Verified;
 use mcp::{Json, JsonBuf, Patch, quote};
-use policy::{Action, Kind};
+use policy::{Action, Operation};
 
-use crate::{
-    Gateway,
-    call::Call,
-    refusal::Refusal,
-    resolve::{Target, view},
-    seal::Purpose,
-};
+use crate::{Gateway, call::Call, refusal::Refusal, resolve::Target, seal::Purpose};
 
 /// Tasks are kept by servers for at most this long, in seconds.
 const TTL: u64 = 7 * 24 * 3600;
@@ -63,14 +57,18 @@ impl Gateway {
     }
 
     /// The server's own id of a task that this caller may listen to, as policy is now.
-    pub(crate) fn own_task(&self, caller: &Verified, sealed: &str) -> Option<OwnTask> {
+    pub(crate) fn own_task(&self, caller: &Verified, call: &Call, sealed: &str) -> Option<OwnTask> {
         let owner = caller.principal().partition();
         let plain = self.sealer.open(Purpose::Task, owner, crate::now(), sealed).ok()?;
         let plain = Json::read(&plain, &mcp::Limits::default()).ok()?;
         let member = |name| Some(plain.get(name)?.string()?.into_owned());
         let (server, tool) = (member("server")?, member("tool")?);
-        let action = Action { server: &server, kind: Kind::Tool, name: &tool };
-        self.glance().policy.decide(&view(caller), &action).ok()?;
+        let annotations =
+            self.served(&server).map(|served| served.annotations(&tool)).unwrap_or_default();
+        let action = Action::tool(&server, &tool, annotations).with(Operation::TaskGet);
+        if !self.foresee(caller, call, &action).is_possible() {
+            return None;
+        }
         Some(OwnTask { task: member("task")?, server })
     }
 }

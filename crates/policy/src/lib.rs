@@ -1,13 +1,37 @@
 //! May they?
 //!
-//! Roles with allow and deny patterns. What no rule allows is denied, and a deny wins over
-//! every allow. The same decision filters lists and gates calls.
+//! Roles and policies in Cedar, which roles become too: what none permits is denied, and a forbid
+//! wins over every permit. The same decision filters lists and gates calls.
 #![forbid(unsafe_code)]
 
+mod action;
+mod arguments;
+mod cache;
+mod compile;
+mod context;
+mod decision;
+mod explain;
 mod glob;
+mod limit;
+mod names;
+mod network;
 mod pattern;
 mod policy;
+mod principal;
+mod role;
+mod scope;
+mod source;
 mod uri;
 
+pub use action::{Action, Annotations, Operation};
+pub use context::Context;
+pub use decision::{Ask, Decision, Denied, Permit};
+pub use explain::{Considered, Explanation, State};
+pub use limit::{Exhausted, Rate, Rates, Running, Slot, quota_period};
+pub use names::NameFault;
+pub use network::{Network, NetworkFault};
 pub use pattern::{Kind, Pattern, PatternFault};
-pub use policy::{Action, Caller, Denied, Permit, Policy, PolicyFault, PrincipalView, Role};
+pub use policy::{Policy, PolicyFault};
+pub use principal::{Member, MemberFault, PrincipalView};
+pub use role::{ArgumentTest, Hint, Hours, HoursFault, Number, Role, Rule, Scalar, Test, When};
+pub use source::{CedarFile, SCHEMA, SourceFault};

@@ -16,6 +16,18 @@ pub enum Kind {
     Tool,
 }
 
+impl Kind {
+    /// The type of such a thing in Cedar.
+    pub(crate) fn type_name(self) -> &'static str {
+        match self {
+            Kind::Method => "Method",
+            Kind::Prompt => "Prompt",
+            Kind::Resource => "Resource",
+            Kind::Tool => "Tool",
+        }
+    }
+}
+
 /// Why a text is not a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternFault {
@@ -60,9 +72,9 @@ impl Pattern {
         self.server.matches(server)
     }
 
-    /// Whether any name will do.
-    pub(crate) fn takes_any_name(&self) -> bool {
-        self.name.is_any()
+    /// The kind that it is narrowed to, the server's part and the name's part.
+    pub(crate) fn parts(&self) -> (Option<Kind>, &Glob, &Glob) {
+        (self.kind, &self.server, &self.name)
     }
 }
 

@@ -1,25 +1,25 @@
-//! Roles, and the decision.
+//! All that is configured, and the decision.
 
 use std::sync::Arc;
 
-use crate::uri::is_ambiguous;
-use crate::{Kind, Pattern};
+use cedar_policy::{
+    Authorizer, Context as CedarContext, Decision as Verdict, Entities, Entity, EntityUid,
+    PolicyId, PolicySet, Request, Response, RestrictedExpression as Value,
+};
 
-/// A role as configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Role {
-    /// Its name: 1 to 64 of `a-z0-9_-`; `all` is built in.
-    pub name: String,
-    /// Ids of principals that have it without their token saying so: `owner`, `token:ci`, `loopback`.
-    pub members: Vec<String>,
-    /// What it allows.
-    pub allow: Vec<Pattern>,
-    /// What it denies, whatever any role allows.
-    pub deny: Vec<Pattern>,
-}
+use crate::{
+    Action, Ask, CedarFile, Context, Decision, Denied, Permit, PrincipalView, Role, SourceFault,
+    cache::Cache,
+    compile::{Effect, built_in, compile},
+    context::{set, text},
+    names::{NameFault, Names},
+    principal::{ALL, Membership, uid},
+    scope::{Scopes, What, Who},
+    source::{Needs, Written, read_file},
+};
 
-/// Why roles do not make a policy.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why roles and files do not make a policy.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum PolicyFault {
     /// Two roles of one name.
     #[error("role `{0}` is defined twice")]
@@ -30,331 +30,410 @@ pub enum PolicyFault {
     /// `all` is built in.
     #[error("role `all` is built in: it allows everything")]
     Reserved,
+    /// A condition on annotations, which only tools have.
+    #[error("role `{0}`: `{1}` is about no tools, and only tools are annotated")]
+    Annotated(String, String),
+    /// A role that Cedar does not take.
+    #[error("a role could not be compiled: {0}")]
+    Role(String),
+    /// Files with policies, and all that is wrong with them.
+    #[error("{}", listed(.0))]
+    Files(Vec<SourceFault>),
+    /// More than can be decided in time.
+    #[error("there are more than {} rules and policies", Policy::MOST)]
+    TooMany,
+    /// This program's own mistake.
+    #[error(transparent)]
+    Own(#[from] NameFault),
 }
 
-/// Who asks: an id, and the roles that the credential carries.
-#[derive(Clone, Copy, Debug)]
-pub struct PrincipalView<'a> {
-    /// `owner`, `token:ci`, `loopback`.
-    pub id: &'a str,
-    /// Roles of the credential. Unknown names grant nothing.
-    pub roles: &'a [String],
+fn listed(faults: &[SourceFault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// What is asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Action<'a> {
-    /// The server's name.
-    pub server: &'a str,
-    /// What it is about.
-    pub kind: Kind,
-    /// The tool's or prompt's own name, or the resource's own URI (or URI template).
-    pub name: &'a str,
-}
-
-/// Leave to do what was asked, and the rule that gave it: only a decision makes one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Permit {
-    rule: Arc<str>,
-}
-impl Permit {
-    /// The rule, such as `role ci allow github/get_*`.
-    pub fn rule(&self) -> &str {
-        &self.rule
-    }
-}
-
-/// A refusal, and the rule that made it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("denied by {rule}")]
-pub struct Denied {
-    rule: Arc<str>,
-}
-impl Denied {
-    /// The rule, such as `role ci deny github/delete_*` or `default deny`.
-    pub fn rule(&self) -> &str {
-        &self.rule
-    }
-}
-
-/// All roles.
+/// All roles and policies.
 #[derive(Debug)]
 pub struct Policy {
-    roles: Vec<Compiled>,
-    texts: Texts,
-}
-
-#[derive(Debug)]
-struct Compiled {
-    name: String,
-    members: Vec<String>,
-    allow: Vec<Rule>,
-    deny: Vec<Rule>,
-}
-
-/// A pattern, and how it is named in records: made once, shared by every decision.
-#[derive(Debug)]
-struct Rule {
-    pattern: Pattern,
-    text: Arc<str>,
-}
-
-#[derive(Debug)]
-struct Texts {
+    pub(crate) written: Vec<Written>,
+    pub(crate) scopes: Scopes,
+    pub(crate) membership: Membership,
+    pub(crate) roles: Vec<String>,
+    names: Names,
+    rules: Vec<Arc<str>>,
     default_deny: Arc<str>,
-    no_roles: Arc<str>,
-    owner: Arc<str>,
-    role_all: Arc<str>,
+    decided: Cache<Arc<Known>>,
+    touched: Cache<bool>,
+    slices: Cache<Arc<Slice>>,
 }
 
-/// A caller's roles, gathered once for many decisions, as for a list.
+/// What is known of one question: who asks for what.
 #[derive(Debug)]
-pub struct Caller<'p> {
-    policy: &'p Policy,
-    roles: Vec<&'p Compiled>,
-    all: Option<&'p Arc<str>>,
+struct Known {
+    slice: Arc<Slice>,
+    /// The decisions where nothing else matters.
+    called: Option<Decision>,
+    foreseen: Option<Decision>,
 }
+
+/// The policies that could decide a question.
+#[derive(Debug)]
+struct Slice {
+    called: PolicySet,
+    called_needs: Needs,
+    foreseen: PolicySet,
+    foreseen_needs: Needs,
+    pointers: Vec<String>,
+}
+
+/// At which moment a decision is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// The call is there, with its arguments.
+    Called,
+    /// A list is made: conditions on the call are taken for met by permits and not met by forbids.
+    Foreseen,
+}
+
+/// Decisions that are kept.
+const DECIDED: usize = 1 << 16;
+const SLICES: usize = 1 << 12;
 
 impl Policy {
-    /// From the configured roles. With none at all, `loopback` has the role `all`.
-    pub fn new(roles: Vec<Role>) -> Result<Policy, PolicyFault> {
-        let mut compiled: Vec<Compiled> = Vec::with_capacity(roles.len());
-        for role in roles {
-            let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
-            if role.name.is_empty() || role.name.len() > 64 || !role.name.bytes().all(plain) {
-                return Err(PolicyFault::Name(role.name));
-            }
-            if role.name == "all" {
-                return Err(PolicyFault::Reserved);
-            }
-            if compiled.iter().any(|other| other.name == role.name) {
-                return Err(PolicyFault::Duplicate(role.name));
-            }
-            compiled.push(Compiled::new(role));
-        }
-        let texts = Texts {
+    /// The most rules and policies.
+    pub const MOST: usize = 20_000;
+
+    /// From roles and from files in Cedar. With none at all, `loopback` has the role `all`.
+    pub fn new(roles: &[Role], files: &[CedarFile]) -> Result<Policy, PolicyFault> {
+        check_names(roles)?;
+        let nothing = roles.is_empty() && files.is_empty();
+        let mut policy = Policy {
+            written: Vec::new(),
+            scopes: Scopes::default(),
+            membership: Membership::default(),
+            roles: roles.iter().map(|role| role.name.clone()).collect(),
+            names: Names::new()?,
+            rules: Vec::new(),
             default_deny: "default deny".into(),
-            no_roles: "loopback has role all while no roles are configured".into(),
-            owner: "owner has role all".into(),
-            role_all: "role all".into(),
+            decided: Cache::new(DECIDED),
+            touched: Cache::new(DECIDED),
+            slices: Cache::new(SLICES),
         };
-        Ok(Policy { roles: compiled, texts })
+        for compiled in built_in(nothing).into_iter().chain(roles.iter().flat_map(compile)) {
+            let at = policy.written.len();
+            let written = Written::of_role(&compiled, at).map_err(PolicyFault::Role)?;
+            policy.add(written, compiled.pattern)?;
+        }
+        for role in roles {
+            policy.membership.add(&role.name, role.members.clone());
+        }
+        let mut faults = Vec::new();
+        for file in files {
+            match read_file(file, policy.written.len()) {
+                Ok(written) => {
+                    for written in written {
+                        policy.add(written, None)?;
+                    }
+                }
+                Err(found) => faults.extend(found),
+            }
+        }
+        if faults.is_empty() { Ok(policy) } else { Err(PolicyFault::Files(faults)) }
     }
 
-    /// Gathers what applies to a caller. `owner` always has the role `all`.
-    pub fn caller(&self, caller: &PrincipalView<'_>) -> Caller<'_> {
-        let roles = self.roles.iter().filter(|role| role.is_held_by(caller)).collect();
-        Caller { policy: self, roles, all: self.all(caller) }
+    fn add(
+        &mut self,
+        written: Written,
+        pattern: Option<crate::Pattern>,
+    ) -> Result<(), PolicyFault> {
+        if self.written.len() >= Self::MOST {
+            return Err(PolicyFault::TooMany);
+        }
+        self.scopes.add(&written, pattern);
+        self.rules.push(written.rule.as_str().into());
+        self.written.push(written);
+        Ok(())
     }
 
-    /// One decision.
+    /// The decision on a request.
     pub fn decide(
         &self,
         caller: &PrincipalView<'_>,
         action: &Action<'_>,
-    ) -> Result<Permit, Denied> {
-        decide(
-            self.roles.iter().filter(|role| role.is_held_by(caller)),
-            self.all(caller),
-            &self.texts,
-            action,
-        )
+        context: &Context<'_>,
+    ) -> Decision {
+        let moment = match action.operation.follows_a_call() {
+            true => Moment::Foreseen,
+            false => Moment::Called,
+        };
+        self.at(moment, caller, action, context)
+    }
+
+    /// The decision as far as it can be told before a call: what lists are filtered by. Whatever
+    /// [`Policy::decide`] permits for some arguments, this does not deny.
+    pub fn foresee(
+        &self,
+        caller: &PrincipalView<'_>,
+        action: &Action<'_>,
+        context: &Context<'_>,
+    ) -> Decision {
+        self.at(Moment::Foreseen, caller, action, context)
+    }
+
+    fn at(
+        &self,
+        moment: Moment,
+        caller: &PrincipalView<'_>,
+        action: &Action<'_>,
+        context: &Context<'_>,
+    ) -> Decision {
+        let key = self.decided.key(&(caller, action));
+        let known = match self.decided.find(key) {
+            Some(known) => known,
+            None => match self.learn(caller, action) {
+                Ok(known) => {
+                    self.decided.keep(key, known.clone());
+                    known
+                }
+                Err(fault) => return self.faulty(&fault),
+            },
+        };
+        let decided = match moment {
+            Moment::Called => &known.called,
+            Moment::Foreseen => &known.foreseen,
+        };
+        match decided {
+            Some(decision) => decision.clone(),
+            None => self.evaluate(&known.slice, moment, caller, action, Some(context)),
+        }
+    }
+
+    /// What holds of a question whatever the circumstances.
+    fn learn(&self, caller: &PrincipalView<'_>, action: &Action<'_>) -> Result<Arc<Known>, String> {
+        let what = What::of(action, &self.names).ok_or("an action has no name")?;
+        let deciding = self.scopes.deciding(&self.who(caller), &what);
+        let key = self.slices.key(&deciding);
+        let slice = match self.slices.find(key) {
+            Some(slice) => slice,
+            None => {
+                let slice = Arc::new(self.slice(&deciding)?);
+                self.slices.keep(key, slice.clone());
+                slice
+            }
+        };
+        let fixed = |moment, needs| {
+            let fixed = needs == Needs::Nothing;
+            fixed.then(|| self.evaluate(&slice, moment, caller, action, None))
+        };
+        let called = fixed(Moment::Called, slice.called_needs);
+        let foreseen = fixed(Moment::Foreseen, slice.foreseen_needs);
+        Ok(Arc::new(Known { called, foreseen, slice }))
+    }
+
+    fn slice(&self, deciding: &[u32]) -> Result<Slice, String> {
+        let written = || deciding.iter().filter_map(|at| self.written.get(*at as usize));
+        let called = PolicySet::from_policies(written().map(|written| written.policy.clone()));
+        let foreseen = written().filter_map(|written| written.foreseen.clone());
+        let foreseen = PolicySet::from_policies(foreseen);
+        let foreseeable = written().filter(|written| written.foreseen.is_some());
+        let mut pointers: Vec<String> =
+            written().flat_map(|written| written.pointers.iter().cloned()).collect();
+        pointers.sort_unstable();
+        pointers.dedup();
+        Ok(Slice {
+            called: called.map_err(|fault| fault.to_string())?,
+            called_needs: written().map(|written| written.needs).max().unwrap_or(Needs::Nothing),
+            foreseen: foreseen.map_err(|fault| fault.to_string())?,
+            foreseen_needs: foreseeable
+                .map(|written| written.foreseen_needs)
+                .max()
+                .unwrap_or(Needs::Nothing),
+            pointers,
+        })
+    }
+
+    fn evaluate(
+        &self,
+        slice: &Slice,
+        moment: Moment,
+        caller: &PrincipalView<'_>,
+        action: &Action<'_>,
+        context: Option<&Context<'_>>,
+    ) -> Decision {
+        let (policies, context) = match moment {
+            Moment::Called => (&slice.called, context.copied()),
+            Moment::Foreseen => (&slice.foreseen, context.map(|context| context.without_call())),
+        };
+        // Nothing that could hold: no need to ask Cedar.
+        if policies.is_empty() {
+            return Decision::Denied(Denied { rule: self.default_deny.clone() });
+        }
+        match self.respond(policies, &slice.pointers, caller, action, context.as_ref()) {
+            Ok(response) => self.decision(&response),
+            Err(fault) => self.faulty(&fault),
+        }
+    }
+
+    /// What Cedar says to a set of policies.
+    pub(crate) fn respond(
+        &self,
+        policies: &PolicySet,
+        pointers: &[String],
+        caller: &PrincipalView<'_>,
+        action: &Action<'_>,
+        context: Option<&Context<'_>>,
+    ) -> Result<Response, String> {
+        let what = What::of(action, &self.names).ok_or("an action has no name")?;
+        let mut entities = vec![self.principal(caller)?, resource(&what)?, deed(&what)];
+        let mut circumstances = CedarContext::empty();
+        if let Some(context) = context {
+            let (built, arguments) = context.build(caller, pointers, &self.names)?;
+            circumstances = built;
+            entities.extend(arguments);
+        }
+        let entities =
+            Entities::from_entities(entities, None).map_err(|fault| fault.to_string())?;
+        let principal = uid(self.names.principal(caller.kind()), caller.id);
+        let request = Request::new(principal, what.operation, what.resource, circumstances, None)
+            .map_err(|fault| fault.to_string())?;
+        Ok(Authorizer::new().is_authorized(&request, policies, &entities))
+    }
+
+    /// Cedar passes over a policy that fails, so that a failing forbid forbids nothing: here
+    /// nothing is permitted where anything failed.
+    fn decision(&self, response: &Response) -> Decision {
+        let diagnostics = response.diagnostics();
+        if let Some(error) = diagnostics.errors().next() {
+            return self.faulty(&error.to_string());
+        }
+        let mut reasons: Vec<usize> = diagnostics.reason().filter_map(position).collect();
+        reasons.sort_unstable();
+        let rule = |at: &usize| self.rules.get(*at).unwrap_or(&self.default_deny).clone();
+        match response.decision() {
+            Verdict::Deny => {
+                let rule = reasons.first().map_or(self.default_deny.clone(), rule);
+                Decision::Denied(Denied { rule })
+            }
+            Verdict::Allow => {
+                let asks = |at: &&usize| {
+                    self.written.get(**at).is_none_or(|written| written.effect == Effect::Ask)
+                };
+                if let Some(at) = reasons.iter().find(asks) {
+                    let reason = self.written.get(*at).map_or("", |written| &written.reason);
+                    return Decision::Ask(Ask { rule: rule(at), reason: reason.into() });
+                }
+                match reasons.first() {
+                    Some(at) => Decision::Permit(Permit { rule: rule(at), approved: false }),
+                    None => self.faulty("a permit without a reason"),
+                }
+            }
+        }
+    }
+
+    fn faulty(&self, fault: &str) -> Decision {
+        Decision::Denied(Denied { rule: format!("a policy that failed: {fault}").into() })
     }
 
     /// Whether anything of this server could be allowed to the caller. What can't be touched is neither
     /// started nor contacted nor named for them.
     pub fn may_touch(&self, caller: &PrincipalView<'_>, server: &str) -> bool {
-        self.all(caller).is_some()
-            || self
-                .roles
-                .iter()
-                .filter(|role| role.is_held_by(caller))
-                .any(|role| role.allow.iter().any(|rule| rule.pattern.touches(server)))
-    }
-
-    /// Why the caller has the built-in role, if so.
-    fn all(&self, caller: &PrincipalView<'_>) -> Option<&Arc<str>> {
-        match caller.id {
-            "owner" => Some(&self.texts.owner),
-            "loopback" if self.roles.is_empty() => Some(&self.texts.no_roles),
-            _ => caller.roles.iter().any(|role| role == "all").then_some(&self.texts.role_all),
+        let key = self.touched.key(&(caller, server));
+        if let Some(touches) = self.touched.find(key) {
+            return touches;
         }
-    }
-}
-
-impl Compiled {
-    fn new(role: Role) -> Compiled {
-        let name = role.name;
-        let rules = |effect: &str, patterns: Vec<Pattern>| {
-            let rule = |pattern: Pattern| {
-                let text = format!("role {name} {effect} {pattern}").into();
-                Rule { pattern, text }
-            };
-            patterns.into_iter().map(rule).collect()
-        };
-        let (allow, deny) = (rules("allow", role.allow), rules("deny", role.deny));
-        Compiled { allow, deny, members: role.members, name }
+        let touches = self.scopes.touch(&self.who(caller), server);
+        self.touched.keep(key, touches);
+        touches
     }
 
-    fn is_held_by(&self, caller: &PrincipalView<'_>) -> bool {
-        caller.roles.contains(&self.name) || self.members.iter().any(|member| member == caller.id)
-    }
-}
-
-impl Caller<'_> {
-    /// One decision.
-    pub fn decide(&self, action: &Action<'_>) -> Result<Permit, Denied> {
-        decide(self.roles.iter().copied(), self.all, &self.policy.texts, action)
-    }
-}
-
-/// Deny wins, then allow, then the default. A URI that can be read in more than one way is
-/// covered by every deny of its server, and by an allow only if that takes any name.
-fn decide<'p>(
-    roles: impl Iterator<Item = &'p Compiled> + Clone,
-    all: Option<&Arc<str>>,
-    texts: &Texts,
-    action: &Action<'_>,
-) -> Result<Permit, Denied> {
-    let Action { server, kind, name } = *action;
-    let ambiguous = kind == Kind::Resource && is_ambiguous(name);
-    let denies = |rule: &&Rule| match ambiguous {
-        true => rule.pattern.applies(server, kind),
-        false => rule.pattern.matches(server, kind, name),
-    };
-    let allows = |rule: &&Rule| match ambiguous {
-        true => rule.pattern.applies(server, kind) && rule.pattern.takes_any_name(),
-        false => rule.pattern.matches(server, kind, name),
-    };
-    if let Some(rule) = roles.clone().flat_map(|role| &role.deny).find(denies) {
-        return Err(Denied { rule: rule.text.clone() });
-    }
-    if let Some(rule) = all {
-        return Ok(Permit { rule: rule.clone() });
-    }
-    match roles.flat_map(|role| &role.allow).find(allows) {
-        Some(rule) => Ok(Permit { rule: rule.text.clone() }),
-        None => Err(Denied { rule: texts.default_deny.clone() }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn patterns(texts: &[&str]) -> Vec<Pattern> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
+    pub(crate) fn who(&self, caller: &PrincipalView<'_>) -> Who {
+        let kind = self.names.principal(caller.kind()).clone();
+        let parents = self.membership.parents(caller, &self.names);
+        Who { uid: uid(&kind, caller.id), kind, parents: parents.into_iter().collect() }
     }
 
-    fn role(name: &str, members: &[&str], allow: &[&str], deny: &[&str]) -> Role {
-        let members = members.iter().map(|member| (*member).into()).collect();
-        Role { name: name.into(), members, allow: patterns(allow), deny: patterns(deny) }
+    pub(crate) fn what<'a>(&self, action: &'a Action<'a>) -> Option<What<'a>> {
+        What::of(action, &self.names)
     }
 
-    fn tool<'a>(server: &'a str, name: &'a str) -> Action<'a> {
-        Action { server, kind: Kind::Tool, name }
-    }
-
-    /// The rule that allowed it, or after `!` the one that denied it, by both ways.
-    fn rule(policy: &Policy, id: &str, roles: &[&str], action: Action<'_>) -> String {
-        let roles: Vec<String> = roles.iter().map(|role| (*role).into()).collect();
-        let view = PrincipalView { id, roles: &roles };
-        let decision = policy.decide(&view, &action);
-        assert_eq!(decision, policy.caller(&view).decide(&action));
-        match decision {
-            Ok(permit) => permit.rule().into(),
-            Err(denied) => format!("!{}", denied.rule()),
-        }
-    }
-
-    #[test]
-    fn a_server_is_touched_only_by_those_who_may_do_something_there() {
-        let roles = vec![
-            role("ci", &["token:ci"], &["git*/get_*", "resource:files/*"], &["github/*"]),
-            role("none", &["token:none"], &[], &[]),
+    fn principal(&self, caller: &PrincipalView<'_>) -> Result<Entity, String> {
+        let texts = |texts: &[String]| set(texts.iter().map(String::as_str));
+        let attributes = [
+            ("id", text(caller.id)),
+            ("provider", text(caller.provider)),
+            ("tenant", text(caller.tenant)),
+            ("subject", text(caller.subject)),
+            ("client", text(caller.client)),
+            ("groups", texts(caller.groups)),
+            ("roles", texts(caller.roles)),
+            ("scopes", texts(caller.scopes)),
         ];
-        let policy = Policy::new(roles).unwrap();
-        let touches = |id, roles: &[&str], server| {
-            let roles: Vec<String> = roles.iter().map(|role| (*role).into()).collect();
-            policy.may_touch(&PrincipalView { id, roles: &roles }, server)
-        };
-        assert!(touches("token:ci", &[], "gitlab"));
-        assert!(touches("token:ci", &[], "files"));
-        assert!(!touches("token:ci", &[], "mail"));
-        assert!(!touches("token:none", &[], "files"));
-        assert!(!touches("loopback", &[], "files"), "roles are configured");
-        assert!(touches("owner", &[], "mail"));
-        assert!(touches("token:x", &["all"], "mail"));
+        let parents = self.membership.parents(caller, &self.names).into_iter().collect();
+        entity(uid(self.names.principal(caller.kind()), caller.id), attributes, parents)
     }
+}
 
-    #[test]
-    fn default_is_deny_and_deny_wins() {
-        let policy = Policy::new(vec![
-            role("dev", &["token:ci"], &["github/*"], &["github/delete_*"]),
-            role("ops", &[], &["*"], &[]),
-        ])
-        .unwrap();
-        let get = tool("github", "get_issue");
-        let delete = tool("github", "delete_repo");
-        assert_eq!(rule(&policy, "token:ci", &[], get), "role dev allow github/*");
-        assert_eq!(rule(&policy, "token:ci", &[], delete), "!role dev deny github/delete_*");
-        assert_eq!(rule(&policy, "token:ci", &["ops"], delete), "!role dev deny github/delete_*");
-        assert_eq!(rule(&policy, "token:x", &["ops"], delete), "role ops allow *");
-        assert_eq!(rule(&policy, "token:x", &[], get), "!default deny");
-        assert_eq!(rule(&policy, "token:x", &["no-such-role"], get), "!default deny");
+impl Role {
+    /// Whether a role may be called so.
+    pub fn check_name(name: &str) -> Result<(), PolicyFault> {
+        let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+        match name {
+            ALL => Err(PolicyFault::Reserved),
+            _ if name.is_empty() || name.len() > 64 => Err(PolicyFault::Name(name.to_owned())),
+            _ if !name.bytes().all(plain) => Err(PolicyFault::Name(name.to_owned())),
+            _ => Ok(()),
+        }
     }
+}
 
-    #[test]
-    fn the_built_in_role() {
-        let none = Policy::new(vec![]).unwrap();
-        let some = Policy::new(vec![role("dev", &["owner"], &[], &["github/delete_*"])]).unwrap();
-        let get = tool("github", "get");
-        assert_eq!(rule(&none, "owner", &[], get), "owner has role all");
-        assert_eq!(
-            rule(&none, "loopback", &[], get),
-            "loopback has role all while no roles are configured"
-        );
-        assert_eq!(rule(&none, "token:x", &[], get), "!default deny");
-        assert_eq!(rule(&none, "token:x", &["all"], get), "role all");
-        assert_eq!(rule(&some, "loopback", &[], get), "!default deny");
-        assert_eq!(rule(&some, "owner", &[], get), "owner has role all");
-        assert_eq!(
-            rule(&some, "owner", &[], tool("github", "delete_x")),
-            "!role dev deny github/delete_*"
-        );
+fn check_names(roles: &[Role]) -> Result<(), PolicyFault> {
+    for (at, role) in roles.iter().enumerate() {
+        let name = &role.name;
+        Role::check_name(name)?;
+        let rules = [&role.allow, &role.ask, &role.deny].into_iter().flatten();
+        for rule in rules.filter(|rule| !rule.annotated.is_empty()) {
+            if !matches!(rule.pattern.parts().0, None | Some(crate::Kind::Tool)) {
+                return Err(PolicyFault::Annotated(name.clone(), rule.pattern.to_string()));
+            }
+        }
+        if roles.iter().take(at).any(|other| other.name == *name) {
+            return Err(PolicyFault::Duplicate(name.clone()));
+        }
     }
+    Ok(())
+}
 
-    #[test]
-    fn a_path_can_not_climb_out_of_what_is_allowed_nor_around_what_is_denied() {
-        let policy = Policy::new(vec![
-            role("home", &[], &["files/file:///home/*"], &[]),
-            role("any", &[], &["files/*"], &["files/file:///etc/*"]),
-            role("free", &[], &["files/*"], &[]),
-        ])
-        .unwrap();
-        let read = |name| Action { server: "files", kind: Kind::Resource, name };
-        let climbing = "file:///home/../etc/passwd";
-        assert_eq!(
-            rule(&policy, "token:x", &["home"], read("file:///home/a")),
-            "role home allow files/file:///home/*"
-        );
-        assert_eq!(rule(&policy, "token:x", &["home"], read(climbing)), "!default deny");
-        assert_eq!(
-            rule(&policy, "token:x", &["any"], read(climbing)),
-            "!role any deny files/file:///etc/*"
-        );
-        assert_eq!(rule(&policy, "token:x", &["free"], read(climbing)), "role free allow files/*");
-    }
+/// A policy's number is its id.
+pub(crate) fn position(id: &PolicyId) -> Option<usize> {
+    AsRef::<str>::as_ref(id).parse().ok()
+}
 
-    #[test]
-    fn roles_that_make_no_policy() {
-        let fault = |roles: &[&str]| {
-            Policy::new(roles.iter().map(|name| role(name, &[], &[], &[])).collect()).err()
-        };
-        assert_eq!(fault(&["a", "b"]), None);
-        assert_eq!(fault(&["a", "a"]), Some(PolicyFault::Duplicate("a".into())));
-        assert_eq!(fault(&["all"]), Some(PolicyFault::Reserved));
-        assert_eq!(fault(&["A"]), Some(PolicyFault::Name("A".into())));
-        assert_eq!(fault(&[""]), Some(PolicyFault::Name("".into())));
+fn resource(what: &What<'_>) -> Result<Entity, String> {
+    let Action { server, name, annotations, kind, .. } = *what.action;
+    let mut attributes = vec![
+        ("server", text(server)),
+        ("name", text(name)),
+        ("ambiguous", Value::new_bool(what.action.is_ambiguous())),
+    ];
+    if kind == crate::Kind::Tool {
+        attributes.extend([
+            ("readOnly", Value::new_bool(annotations.read_only)),
+            ("destructive", Value::new_bool(annotations.destructive)),
+            ("idempotent", Value::new_bool(annotations.idempotent)),
+            ("openWorld", Value::new_bool(annotations.open_world)),
+        ]);
     }
+    entity(what.resource.clone(), attributes, [what.server.clone()].into())
+}
+
+fn deed(what: &What<'_>) -> Entity {
+    Entity::new_no_attrs(what.operation.clone(), what.group.iter().cloned().collect())
+}
+
+fn entity(
+    uid: EntityUid,
+    attributes: impl IntoIterator<Item = (&'static str, Value)>,
+    parents: std::collections::HashSet<EntityUid>,
+) -> Result<Entity, String> {
+    let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value));
+    Entity::new(uid, attributes.collect(), parents).map_err(|fault| fault.to_string())
 }

@@ -4,7 +4,16 @@
 /// `..` segments, a backslash, or percent-encoded characters that need no encoding (RFC 3986
 /// §6.2.2). `file:///home/../etc/passwd` begins with `file:///home/` and is not there.
 pub(crate) fn is_ambiguous(uri: &str) -> bool {
-    let path = uri.split(['?', '#']).next().unwrap_or(uri);
+    climbs(uri.split(['?', '#']).next().unwrap_or(uri))
+}
+
+/// The same of an argument, which may be a path: there `?` and `#` are letters like others, and an
+/// empty segment or a NUL may end or restart it.
+pub(crate) fn is_ambiguous_path(text: &str) -> bool {
+    text.contains('\0') || text.contains("//") || climbs(text)
+}
+
+fn climbs(path: &str) -> bool {
     path.contains('\\')
         || path.split('/').any(|segment| matches!(segment, "." | ".."))
         || encodes_unreserved(path)

@@ -4,6 +4,7 @@
 //! and columns of `bigint`, `text` and `blob`. Never read on the path of a call that is cached.
 #![forbid(unsafe_code)]
 
+mod approvals;
 mod column;
 mod definitions;
 mod egress;
@@ -11,11 +12,14 @@ mod fault;
 mod meta;
 mod oauth;
 mod open;
+mod quotas;
 mod tokens;
 
+pub use approvals::Approval;
 pub use definitions::{Definition, Seen, SeenDefinition};
 pub use egress::EgressSeen;
 pub use fault::StoreFault;
 pub use oauth::{Consent, Device, DynamicClient, Poll, SealedKey, Session, Taken};
 pub use open::Store;
+pub use quotas::QuotaPart;
 pub use tokens::Token;

@@ -170,7 +170,7 @@ fn policy(file: &File) -> Protection {
         );
     }
     let wide = file.roles.iter().filter(|(_, role)| {
-        role.get_ref().allow.iter().any(|pattern| pattern.get_ref().0.to_string() == "*")
+        role.get_ref().allow.iter().any(|pattern| pattern.get_ref().is_everything())
     });
     let wide: Vec<&str> = wide.map(|(key, _)| key.0.as_str()).collect();
     match wide.as_slice() {

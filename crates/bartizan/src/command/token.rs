@@ -90,17 +90,16 @@ fn granted(
         };
         return Err(Mistake::new(format!("there is no role `{role}`"), mend).into());
     }
-    let member_of: Vec<&str> = file
-        .roles
-        .iter()
-        .filter(|(_, role)| {
-            role.get_ref()
-                .members
-                .iter()
-                .any(|member| member.get_ref().0.strip_prefix("token:") == Some(name))
-        })
-        .map(|(key, _)| key.0.as_str())
-        .collect();
+    let member_of: Vec<&str> =
+        file.roles
+            .iter()
+            .filter(|(_, role)| {
+                role.get_ref().members.iter().any(|member| {
+                    member.get_ref().0.to_string().strip_prefix("token:") == Some(name)
+                })
+            })
+            .map(|(key, _)| key.0.as_str())
+            .collect();
     if roles.is_empty() && file.roles.is_empty() {
         let hint = "No roles are configured, so it has the role `all` and may call everything. [roles] in the configuration and --role narrow that.";
         return Ok((vec![ALL.to_owned()], hint.to_owned()));

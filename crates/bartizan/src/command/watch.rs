@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Waits for changes of what the file says, whatever the way they came about.
 pub struct Watch {
     named: Option<PathBuf>,
-    seen: Option<(PathBuf, String)>,
+    seen: Option<Seen>,
     events: mpsc::Receiver<()>,
     hang_up: HangUp,
     // Dropping it would end the events.
@@ -42,13 +42,17 @@ impl Watch {
                 .into_iter()
                 .chain(named.is_none().then(|| PathBuf::from(config::FILE_NAME)))
                 .chain(config::user_file());
-            for folder in candidates.filter_map(folder) {
+            let policies = config::policies::folders(&loaded.file.policy, &loaded.folder());
+            for folder in candidates.filter_map(folder).chain(policies) {
                 // A folder that is not there yet is left to the look now and then.
                 let _ = watcher.watch(&folder, RecursiveMode::NonRecursive);
             }
             watcher
         });
-        let seen = loaded.path.clone().map(|path| (path, loaded.text.clone()));
+        let seen = loaded.path.clone().map(|path| {
+            let policies = loaded.policies.clone();
+            Seen { path, text: loaded.text.clone(), policies }
+        });
         Watch {
             named: named.map(Path::to_owned),
             seen,
@@ -74,7 +78,7 @@ impl Watch {
         }
     }
 
-    async fn still(&mut self) -> Option<(PathBuf, String)> {
+    async fn still(&mut self) -> Option<Seen> {
         let mut before = self.read();
         loop {
             tokio::time::sleep(STILL).await;
@@ -86,11 +90,23 @@ impl Watch {
         }
     }
 
-    fn read(&self) -> Option<(PathBuf, String)> {
+    fn read(&self) -> Option<Seen> {
         let path = config::find(self.named.as_deref(), Search::Here)?;
         let text = std::fs::read_to_string(&path).ok()?;
-        Some((path, text))
+        // A file that can't be read now names no policies: once it can, it is another text.
+        let policy = toml::from_str::<config::File>(&text).map(|file| file.policy);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let policies = policy.ok().and_then(|policy| config::policies::read(&policy, folder).ok());
+        Some(Seen { path, text, policies: policies.unwrap_or_default() })
     }
+}
+
+/// The file, and the policies that it names.
+#[derive(Clone, PartialEq, Eq)]
+struct Seen {
+    path: PathBuf,
+    text: String,
+    policies: Vec<policy::CedarFile>,
 }
 
 /// SIGHUP, where there is such a thing.

@@ -71,8 +71,8 @@ fn check_door(file: &File, folder: &Path, findings: &mut Vec<Finding>) {
 fn check_roles(file: &File, findings: &mut Vec<Finding>) {
     let servers = || file.servers.keys().map(|key| key.0.as_str());
     for role in file.roles.values() {
-        let Role { members, allow, deny } = role.get_ref();
-        let loopback = members.iter().find(|member| member.get_ref().0 == "loopback");
+        let Role { members, allow, ask, deny, when: _ } = role.get_ref();
+        let loopback = members.iter().find(|member| member.get_ref().0.to_string() == "loopback");
         if let Some(member) = loopback.filter(|_| file.identity.loopback == Loopback::Token) {
             findings.push(Finding::warning(
                 "nobody is let in as `loopback`",
@@ -80,7 +80,7 @@ fn check_roles(file: &File, findings: &mut Vec<Finding>) {
                 "list token:NAME, or set loopback = \"open\" in [identity]",
             ));
         }
-        for pattern in allow.iter().chain(deny) {
+        for pattern in allow.iter().chain(ask).chain(deny) {
             let server = pattern.get_ref().server();
             if !server.contains('*') && !servers().any(|known| known == server) {
                 let mend = match nearest(&server, servers()) {

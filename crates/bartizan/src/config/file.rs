@@ -15,10 +15,11 @@ use toml::Spanned;
 
 use super::egress::{Egress, EnvValue};
 pub use super::provider::Provider;
+pub use super::roles::{Approvals, LimitOn, Network, Policy, Role};
 use super::sign_in::SignIn;
 use super::value::{
-    Bounded, ByteSize, HeaderText, HostText, Joint, Listen, Member, OriginText, PatternText,
-    Period, ProviderKey, RoleKey, ServerKey, ServerUrl, Template, WebUrl,
+    Bounded, ByteSize, HeaderText, HostText, Joint, Listen, OriginText, Period, ProviderKey,
+    RoleKey, ServerKey, ServerUrl, Template, WebUrl,
 };
 
 /// Where the gateway listens unless it is told otherwise.
@@ -59,12 +60,18 @@ pub struct File {
     /// always has it, a token when it was minted with it, and `loopback` callers while no role is configured.
     #[schemars(with = "BTreeMap<RoleKey, Role>")]
     pub roles: BTreeMap<RoleKey, Spanned<Role>>,
+    /// What roles can't say, in Cedar: docs/policy.md. Forbids win over permits, those of roles included, and nothing is permitted by default.
+    pub policy: Policy,
+    /// Where callers may come from.
+    pub network: Network,
     /// The MCP servers behind this gateway, by name. A server is either remote (`url`) or a command that the gateway starts (`command`).
     /// The name is 1 to 32 of a-z, 0-9 and single `-`, a letter first.
     #[schemars(with = "BTreeMap<ServerKey, Server>")]
     pub servers: BTreeMap<ServerKey, Spanned<Server>>,
     /// What one message, one session and one caller may use.
     pub limits: Limits,
+    /// Calls that a person must approve: what rules with `ask` lead to.
+    pub approvals: Approvals,
     /// The record of every call.
     pub audit: Audit,
 }
@@ -81,8 +88,11 @@ impl Default for File {
             identity: Identity::default(),
             sign_in: None,
             roles: BTreeMap::new(),
+            policy: Policy::default(),
+            network: Network::default(),
             servers: BTreeMap::new(),
             limits: Limits::default(),
+            approvals: Approvals::default(),
             audit: Audit::default(),
         }
     }
@@ -140,23 +150,6 @@ pub enum Loopback {
     Token,
     /// Nothing: any program and any user on this machine may call. A loosening that `bartizan posture` reports.
     Open,
-}
-
-/// One role: its members and what they may call.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Role {
-    /// Who has this role: `token:NAME` (a minted token), `loopback` (callers that `[identity] loopback = "open"` lets in) or `owner`.
-    /// A token minted with `--role` has its roles without being listed here.
-    #[schemars(with = "Vec<Member>", extend("examples" = [json!(["token:ci"])]))]
-    pub members: Vec<Spanned<Member>>,
-    /// What the role may see and use, as `server/name`; `*` stands for any text. It covers tools, prompts and resources (by their URI);
-    /// `tool:`, `prompt:` or `resource:` in front narrows it to that kind.
-    #[schemars(with = "Vec<PatternText>", extend("examples" = [json!(["github/get_*", "tool:files/*"])]))]
-    pub allow: Vec<Spanned<PatternText>>,
-    /// What it may not, even where `allow` or another of the caller's roles says otherwise.
-    #[schemars(with = "Vec<PatternText>", extend("examples" = [json!(["files/write_*"])]))]
-    pub deny: Vec<Spanned<PatternText>>,
 }
 
 /// One MCP server behind the gateway.
@@ -341,6 +334,10 @@ pub struct Limits {
     pub in_flight_per_principal: Bounded<1, 1_000_000>,
     /// How long a list of everything waits for its slowest server; after that it comes without that server, and with a warning.
     pub list_deadline: Period,
+    /// Limits on what is called, each under a name of its own. They count verified callers: another session, header or client program changes nothing.
+    /// What is over a limit is refused with HTTP status 429, a `Retry-After`, and the error code -31003.
+    #[schemars(with = "BTreeMap<RoleKey, LimitOn>")]
+    pub on: BTreeMap<RoleKey, LimitOn>,
 }
 
 impl Default for Limits {
@@ -356,6 +353,7 @@ impl Default for Limits {
             session_idle: Period(Duration::from_secs(30 * 60)),
             in_flight_per_principal: Bounded(256),
             list_deadline: Period(Duration::from_secs(10)),
+            on: BTreeMap::new(),
         }
     }
 }

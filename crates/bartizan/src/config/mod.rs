@@ -6,9 +6,11 @@ pub mod edit;
 pub mod egress;
 pub mod fault;
 pub mod file;
+pub mod policies;
 mod provider;
 pub mod reference;
 pub mod resolve;
+pub mod roles;
 mod secrets;
 mod sign_in;
 pub mod value;
@@ -31,6 +33,8 @@ pub struct Loaded {
     pub text: String,
     /// What it says.
     pub file: File,
+    /// The policies in Cedar that it names.
+    pub policies: Vec<::policy::CedarFile>,
     /// What is probably not meant.
     pub warnings: Vec<Finding>,
 }
@@ -38,7 +42,13 @@ pub struct Loaded {
 impl Loaded {
     /// What serves where there is no file.
     pub fn none() -> Self {
-        Loaded { path: None, text: String::new(), file: File::default(), warnings: Vec::new() }
+        Loaded {
+            path: None,
+            text: String::new(),
+            file: File::default(),
+            policies: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     /// The folder that relative paths begin at.
@@ -132,9 +142,15 @@ pub fn parse(path: &Path, text: String) -> Result<Loaded, Faulty> {
             });
         }
     };
-    let findings = check::check(&file, &folder_of(path));
+    let folder = folder_of(path);
+    let mut findings = check::check(&file, &folder);
+    let policies = policies::read(&file.policy, &folder).unwrap_or_else(|finding| {
+        findings.push(finding);
+        Vec::new()
+    });
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(Faulty { path: path.to_owned(), findings, text });
     }
-    Ok(Loaded { path: Some(path.to_owned()), text, file, warnings: findings })
+    policies::check(&file, &policies, path, &text)?;
+    Ok(Loaded { path: Some(path.to_owned()), text, file, policies, warnings: findings })
 }

@@ -32,6 +32,7 @@ fn samples(section: &str) -> &'static [Sample] {
             ("mesh", Some("spiffe")),
         ],
         "clients" => &[("build", None)],
+        "on" => &[("github", None)],
         "roles" => &[("ci", None)],
         "servers" => &[("github", Some("url")), ("files", Some("command"))],
         _ => &[],
@@ -213,6 +214,7 @@ fn type_name(key: &Value) -> String {
         other => other.as_str(),
     };
     match name {
+        Some("array") if key["items"]["anyOf"].is_array() => "list of strings or tables".to_owned(),
         Some("array") => "list of strings".to_owned(),
         Some("object") => "table of strings".to_owned(),
         Some("integer") => match (key["minimum"].as_i64(), key["maximum"].as_i64()) {
@@ -272,6 +274,8 @@ mod tests {
         for name in ["cert.pem", "key.pem", "clients.pem", "bundle.json", "provider-ca.pem"] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
+        std::fs::create_dir(folder.path().join("policies")).unwrap();
+        std::fs::write(folder.path().join("policies/finance.cedar"), "").unwrap();
         let text = uncommented().replace("/etc/bartizan/", "").replace("/srv/docs", ".");
         let loaded = parse(&folder.path().join("bartizan.toml"), text.clone())
             .unwrap_or_else(|fault| panic!("{fault}"));

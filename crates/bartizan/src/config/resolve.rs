@@ -50,8 +50,11 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         identity,
         sign_in: _,
         roles,
+        policy: _,
+        network,
         servers,
         limits,
+        approvals,
         audit,
     } = &loaded.file;
     let mut entries = Vec::new();
@@ -82,9 +85,13 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
             providers: Vec::new(),
         },
         sign_in: super::sign_in::resolve(&loaded.file, &folder)?,
-        roles: roles.iter().map(|(key, role)| resolve_role(&key.0, role.get_ref())).collect(),
+        roles: roles.iter().map(|(key, role)| role.get_ref().resolve(&key.0)).collect(),
+        policies: loaded.policies.clone(),
+        network: network.resolve(),
         servers: entries,
         limits: resolve_limits(limits),
+        limits_on: limits.on.iter().map(|(key, on)| on.resolve(&key.0)).collect(),
+        approvals: approvals.resolve(),
         audit: resolved::Audit { strict: audit.strict, sync: audit.sync },
         state_dir: state_dir.to_owned(),
     };
@@ -94,15 +101,6 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
     };
     config.identity.providers = identity.providers.iter().filter_map(provider).collect();
     Ok(config)
-}
-
-fn resolve_role(name: &str, role: &file::Role) -> policy::Role {
-    policy::Role {
-        name: name.to_owned(),
-        members: role.members.iter().map(|member| member.get_ref().0.clone()).collect(),
-        allow: role.allow.iter().map(|pattern| pattern.get_ref().0.clone()).collect(),
-        deny: role.deny.iter().map(|pattern| pattern.get_ref().0.clone()).collect(),
-    }
 }
 
 fn resolve_limits(limits: &file::Limits) -> resolved::Limits {

@@ -144,6 +144,8 @@ fn the_example_is_valid_when_it_is_switched_on() {
     for name in ["cert.pem", "key.pem", "clients.pem", "provider-ca.pem"] {
         home.write(name, "");
     }
+    std::fs::create_dir(home.path("policies")).unwrap();
+    home.write("policies/finance.cedar", "permit(principal in Role::\"ci\", action, resource);");
     let on = example.lines().map(|line| match line.strip_prefix('#') {
         Some(setting) if !setting.starts_with(' ') => setting,
         _ => line,

@@ -32,6 +32,8 @@ pub struct Answered {
     pub status: StatusCode,
     /// The same: what the client should come back with.
     challenge: Option<HeaderValue>,
+    /// Likewise: in how many seconds it is worth trying again.
+    pub retry_after: Option<u64>,
 }
 
 impl Answered {
@@ -43,7 +45,7 @@ impl Answered {
                 error.json().get("code").and_then(|code| code.integer()).unwrap_or_default(),
             ),
         };
-        Answered { id: id.into(), outcome, status, challenge: None }
+        Answered { id: id.into(), outcome, status, challenge: None, retry_after: None }
     }
 
     /// A refusal.
@@ -53,6 +55,7 @@ impl Answered {
             outcome: Err(crate::made(refusal.error().text())),
             status: refusal.status(),
             challenge: resource::challenge(refusal),
+            retry_after: refusal.retry_after(),
         }
     }
 
@@ -103,6 +106,9 @@ impl Answered {
             .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(challenge) = self.challenge {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -1,6 +1,10 @@
 //! One HTTP request: checked, authenticated, read within bounds, handed to its door.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -11,10 +15,14 @@ use mcp::{JsonBuf, ServerName};
 
 use super::{
     exchange::Body,
-    guard, oauth, resource, sse_pair,
+    guard, network, oauth, resource, sse_pair,
     streamable::{self, refused, status},
 };
-use crate::{Gateway, call::Scope, refusal::Refusal};
+use crate::{
+    Gateway,
+    call::{Door, Scope},
+    refusal::Refusal,
+};
 
 /// A body that takes longer than this to arrive is given up.
 const BODY: Duration = Duration::from_secs(30);
@@ -29,7 +37,9 @@ pub async fn handle(
     let (head, body) = request.into_parts();
     let current = gateway.current();
     if oauth::is_ours(head.uri.path()) {
-        return match guard::check_host(&current.config, &head.headers, &head.uri) {
+        let admitted = network::client(&current.config, peer, &head.headers)
+            .and_then(|_| guard::check_host(&current.config, &head.headers, &head.uri));
+        return match admitted {
             Ok(_) => oauth::handle(gateway, &head, body).await,
             Err(refusal) => refused(None, &gateway.refuse(None, refusal).await),
         };
@@ -49,7 +59,9 @@ pub async fn handle(
     let response = match route(head.uri.path()) {
         Some(Route::Health) => health(&gateway),
         Some(route) => match enter(&gateway, peer, certificate.as_ref(), &head, &route).await {
-            Ok(caller) => served(gateway, caller, route, &head, body).await,
+            Ok((caller, client)) => {
+                served(gateway, caller, route, Door::Http(client), &head, body).await
+            }
             Err(refusal) => refused(None, &refusal),
         },
         None => resource::metadata(&current, host, head.uri.path())
@@ -96,7 +108,12 @@ async fn enter(
     certificate: Option<&Verified>,
     head: &http::request::Parts,
     route: &Route,
-) -> Result<Verified, Refusal> {
+) -> Result<(Verified, IpAddr), Refusal> {
+    let current = gateway.current();
+    let client = match network::client(&current.config, peer, &head.headers) {
+        Ok(client) => client,
+        Err(refusal) => return Err(gateway.refuse(None, refusal).await),
+    };
     let mut shown = head.headers.get_all(header::AUTHORIZATION).iter();
     let authorization = shown.next().map(HeaderValue::as_bytes);
     if shown.next().is_some() {
@@ -107,7 +124,7 @@ async fn enter(
         let refusal = Refusal::Authentication(AuthFault::InQuery);
         return Err(gateway.refuse(None, refusal).await);
     }
-    let loopback = peer.ip().to_canonical().is_loopback();
+    let loopback = network::is_loopback(&current.config, peer, client, &head.headers);
     let caller = match gateway.authenticate(authorization, loopback, certificate).await {
         Ok(caller) => caller,
         Err(refusal) => return Err(gateway.refuse(None, refusal).await),
@@ -127,7 +144,7 @@ async fn enter(
         let refusal = Refusal::UnknownServer(name.to_string());
         return Err(gateway.refuse(Some(&caller), refusal).await);
     }
-    Ok(caller)
+    Ok((caller, client))
 }
 
 /// RFC 6750 §2.3 is not offered: what stands in a URL ends in logs and histories.
@@ -139,21 +156,24 @@ async fn served(
     gateway: Arc<Gateway>,
     caller: Verified,
     route: Route,
+    door: Door,
     head: &http::request::Parts,
     body: Incoming,
 ) -> Response<Body> {
     match (route, &head.method) {
         (Route::Mcp(scope), &Method::POST) => match message(&gateway, head, body).await {
-            Ok(message) => streamable::post(gateway, caller, scope, &head.headers, message).await,
+            Ok(message) => {
+                streamable::post(gateway, caller, scope, door, &head.headers, message).await
+            }
             Err(refusal) => refused(None, &gateway.refuse(Some(&caller), refusal).await),
         },
         (Route::Mcp(scope), &Method::GET) => {
-            streamable::get(gateway, caller, scope, &head.headers).await
+            streamable::get(gateway, caller, scope, door, &head.headers).await
         }
         (Route::Mcp(scope), &Method::DELETE) => {
-            streamable::delete(gateway, caller, scope, &head.headers).await
+            streamable::delete(gateway, caller, scope, door, &head.headers).await
         }
-        (Route::Sse(scope), &Method::GET) => sse_pair::open(gateway, caller, scope),
+        (Route::Sse(scope), &Method::GET) => sse_pair::open(gateway, caller, scope, door),
         (Route::Messages, &Method::POST) => match message(&gateway, head, body).await {
             Ok(message) => sse_pair::post(&gateway, &caller, head.uri.query(), message),
             Err(refusal) => refused(None, &gateway.refuse(Some(&caller), refusal).await),

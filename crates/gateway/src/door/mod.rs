@@ -6,6 +6,7 @@ mod guard;
 mod handshake;
 mod http;
 mod listener;
+mod network;
 pub(crate) mod oauth;
 mod peer;
 mod replay;

@@ -36,10 +36,10 @@ impl Pairs {
 }
 
 /// GET: a stream whose first event names the URL for messages.
-pub fn open(gateway: Arc<Gateway>, caller: Verified, scope: Scope) -> Response<Body> {
+pub fn open(gateway: Arc<Gateway>, caller: Verified, scope: Scope, door: Door) -> Response<Body> {
     let limit = gateway.current().config.limits.sessions;
     let Ok(id) = random_id() else { return status(StatusCode::INTERNAL_SERVER_ERROR) };
-    let (peer, told) = Peer::new(gateway.clone(), caller.clone(), scope, Door::Http);
+    let (peer, told) = Peer::new(gateway.clone(), caller.clone(), scope, door);
     let mut table = gateway.pairs.table();
     if table.len() >= limit {
         return refused(None, &Refusal::TooMany("sessions"));

@@ -29,19 +29,29 @@ pub const KEPT: usize = 8 << 10;
 /// Notifications of one call that may wait for a slow reader.
 pub const EVENTS: usize = 64;
 
-/// Answers one request over HTTP. `request` borrows from `message`.
+/// A request, and the message it borrows from.
+pub struct Asked<'a> {
+    /// The whole message.
+    pub message: &'a JsonBuf,
+    /// The request in it.
+    pub request: &'a Request<'a>,
+    /// Its params, walked.
+    pub shown: &'a Shown<'a>,
+}
+
+/// Answers one request over HTTP.
 pub async fn post(
     gateway: Arc<Gateway>,
     caller: Verified,
     scope: Scope,
+    door: Door,
     headers: &HeaderMap,
-    message: &JsonBuf,
-    request: &Request<'_>,
-    shown: &Shown<'_>,
+    asked: Asked<'_>,
 ) -> Response<Body> {
+    let Asked { message, request, shown } = asked;
     let id = request.id.raw();
     let call = mirrored(headers, request, shown)
-        .and_then(|()| read(message, request, shown, scope, Door::Http, Some(headers)));
+        .and_then(|()| read(message, request, shown, scope, door, Some(headers)));
     let call = match call {
         Ok(call) => call,
         Err(refusal) => {

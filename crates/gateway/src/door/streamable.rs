@@ -28,6 +28,7 @@ pub async fn post(
     gateway: Arc<Gateway>,
     caller: Verified,
     scope: Scope,
+    door: Door,
     headers: &HeaderMap,
     message: JsonBuf,
 ) -> Response<Body> {
@@ -53,7 +54,8 @@ pub async fn post(
     match (era, &parsed) {
         (Era::Stateless, Message::Request(request)) => match &shown {
             Some(shown) => {
-                stateless::post(gateway, caller, scope, headers, &message, request, shown).await
+                let asked = stateless::Asked { message: &message, request, shown };
+                stateless::post(gateway, caller, scope, door, headers, asked).await
             }
             None => accepted(),
         },
@@ -62,10 +64,10 @@ pub async fn post(
         (Era::Handshake, Message::Request(request))
             if Method::of(&request.method) == Method::Initialize =>
         {
-            initialize(gateway, caller, scope, &message, request).await
+            initialize(gateway, caller, scope, door, &message, request).await
         }
         (Era::Handshake, _) => match find(&gateway, &caller, &scope, headers) {
-            Ok(session) => in_session(gateway, caller, session, &message, parsed).await,
+            Ok(session) => in_session(gateway, caller, session, door, &message, parsed).await,
             Err(refusal) => refused(id, &gateway.refuse(Some(&caller), refusal).await),
         },
     }
@@ -75,13 +77,14 @@ async fn initialize(
     gateway: Arc<Gateway>,
     caller: Verified,
     scope: Scope,
+    door: Door,
     message: &JsonBuf,
     request: &mcp::Request<'_>,
 ) -> Response<Body> {
     let id = request.id.raw();
     let begun = async {
         let agreed =
-            handshake::initialize(&gateway, &caller, &scope, Door::Http, message, request).await?;
+            handshake::initialize(&gateway, &caller, &scope, door, message, request).await?;
         let limits = &gateway.current().config.limits;
         let make = |number| {
             let (capabilities, info) = (agreed.capabilities.clone(), agreed.info.clone());
@@ -119,6 +122,7 @@ async fn in_session(
     gateway: Arc<Gateway>,
     caller: Verified,
     session: Arc<Session>,
+    door: Door,
     message: &JsonBuf,
     parsed: Message<'_>,
 ) -> Response<Body> {
@@ -137,7 +141,7 @@ async fn in_session(
         Message::Request(request) => {
             let id: Box<str> = request.id.raw().into();
             let exchange =
-                handshake::start(gateway, caller, session.clone(), Door::Http, message, &request);
+                handshake::start(gateway, caller, session.clone(), door, message, &request);
             reply(session, exchange, &id).await
         }
     }
@@ -201,6 +205,7 @@ pub async fn get(
     gateway: Arc<Gateway>,
     caller: Verified,
     scope: Scope,
+    door: Door,
     headers: &HeaderMap,
 ) -> Response<Body> {
     let session = match find(&gateway, &caller, &scope, headers) {
@@ -216,7 +221,7 @@ pub async fn get(
             return event_stream(Standing::new(gateway, caller, reader));
         }
     }
-    let stream = Standalone(standalone::open(gateway.clone(), caller.clone(), session, Door::Http));
+    let stream = Standalone(standalone::open(gateway.clone(), caller.clone(), session, door));
     event_stream(Standing::new(gateway, caller, stream))
 }
 
@@ -225,6 +230,7 @@ pub async fn delete(
     gateway: Arc<Gateway>,
     caller: Verified,
     scope: Scope,
+    door: Door,
     headers: &HeaderMap,
 ) -> Response<Body> {
     match find(&gateway, &caller, &scope, headers) {
@@ -232,7 +238,7 @@ pub async fn delete(
             gateway.sessions.end(&session);
             let record = audit::Record {
                 principal: caller.principal().id(),
-                door: Door::Http.as_str(),
+                door: door.as_str(),
                 era: session.version.as_str(),
                 detail: "a session was ended by its client",
                 ..audit::Record::default()
@@ -267,8 +273,8 @@ pub fn refused(id: Option<&str>, refusal: &Refusal) -> Response<Body> {
     if let Some(challenge) = resource::challenge(refusal) {
         headers.insert(http::header::WWW_AUTHENTICATE, challenge);
     }
-    if let Refusal::TooMany(_) = refusal {
-        headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+    if let Some(seconds) = refusal.retry_after() {
+        headers.insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

@@ -8,23 +8,21 @@ use super::ValueFault;
 /// Who has a role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(extend("pattern" = "^(owner|loopback|token:[a-z0-9][a-z0-9._-]*)$"))]
-pub struct Member(pub String);
+#[schemars(extend("pattern" = "^(owner|loopback|(client|group|role|scope|tenant|token|user|workload):\\S+)$"))]
+#[schemars(with = "String")]
+pub struct Member(pub policy::Member);
 
 impl TryFrom<String> for Member {
     type Error = ValueFault;
 
     fn try_from(text: String) -> Result<Self, ValueFault> {
+        let is_token_name = |name: &str| identity::TokenName::new(name).is_ok();
         let token = text.strip_prefix("token:");
-        if matches!(text.as_str(), "owner" | "loopback")
-            || token.is_some_and(|name| identity::TokenName::new(name).is_ok())
-        {
-            return Ok(Member(text));
-        }
-        let mend = match token {
-            Some(_) => "a token's name is 1 to 64 of a-z, 0-9, '.', '_' and '-', as in `bartizan token mint NAME`".to_owned(),
-            None if identity::TokenName::new(&text).is_ok() => format!("write \"token:{text}\" for a minted token, or \"loopback\""),
-            None => "write \"token:NAME\" for a minted token, or \"loopback\"".to_owned(),
+        let mend = match (token, text.parse()) {
+            (Some(name), _) if !is_token_name(name) => "a token's name is 1 to 64 of a-z, 0-9, '.', '_' and '-', as in `bartizan token mint NAME`".to_owned(),
+            (_, Ok(member)) => return Ok(Member(member)),
+            (None, _) if is_token_name(&text) => format!("write \"token:{text}\" for a minted token, or \"loopback\""),
+            _ => "write \"token:NAME\" for a minted token, \"group:ID\", \"role:NAME\", \"user:ID\", \"workload:ID\", \"client:ID\", \"tenant:ID\", \"scope:NAME\", or \"loopback\"".to_owned(),
         };
         Err(ValueFault::new(format!("`{text}` is not a member"), mend))
     }
@@ -32,7 +30,7 @@ impl TryFrom<String> for Member {
 
 impl From<Member> for String {
     fn from(member: Member) -> String {
-        member.0
+        member.0.to_string()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod address;
+mod condition;
 mod egress;
 mod name;
 mod oauth;
@@ -12,6 +13,7 @@ use std::fmt;
 
 pub use access::{HeaderText, Member, PatternText, Template};
 pub use address::{HostText, Listen, OriginText, ServerUrl};
+pub use condition::{ArgumentText, HintText, HoursText, NetText, PerPeriod, PointerText};
 pub use egress::{EgressName, MethodText, PathText};
 pub use name::{Joint, RoleKey, ServerKey};
 pub use oauth::{ClientKey, RedirectText, ScopeText};

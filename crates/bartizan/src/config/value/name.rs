@@ -96,14 +96,8 @@ impl TryFrom<String> for RoleKey {
     type Error = ValueFault;
 
     fn try_from(name: String) -> Result<Self, ValueFault> {
-        let role = policy::Role {
-            name: name.clone(),
-            members: Vec::new(),
-            allow: Vec::new(),
-            deny: Vec::new(),
-        };
-        match policy::Policy::new(vec![role]) {
-            Ok(_) => Ok(RoleKey(name)),
+        match policy::Role::check_name(&name) {
+            Ok(()) => Ok(RoleKey(name)),
             Err(fault) => {
                 Err(ValueFault::new(fault.to_string(), "choose a name such as `readers`"))
             }
