@@ -1,4 +1,5 @@
 //! Policies in Cedar: what is refused on load, and where Cedar would let something through.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test"))]
 
 mod support;
 

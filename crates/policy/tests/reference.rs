@@ -1,4 +1,5 @@
 //! Held against a reference that is too simple to be wrong: a line of a role, by hand.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test"))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Roles decide as they say.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test"))]
 
 mod support;
 
