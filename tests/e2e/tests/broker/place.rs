@@ -28,7 +28,7 @@ impl Place {
             r#"
             public-url = "{url}"
             [identity]
-            recheck = "1s"
+            recheck = "5s"
             [identity.providers.corp]
             kind = "oidc"
             issuer = "{issuer}"
