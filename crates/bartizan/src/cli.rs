@@ -221,6 +221,12 @@ At most the last 64 KiB of all its processes, without the secrets that its entry
     /// Describe the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Who may do what, and why
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Calls that wait for a person's approval
+    #[command(subcommand)]
+    Approvals(ApprovalsCommand),
     /// The record of calls
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -349,6 +355,151 @@ pub enum ConfigCommand {
     Reference,
     /// The JSON Schema, for editors
     Schema,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Look for rules that can't be meant: idle ones, servers that nobody or everybody may use
+    #[command(after_help = "The exit code is 1 when there is something to look at.")]
+    Check,
+    /// Why somebody may or may not do something, and what would change it
+    #[command(after_help = "\
+Examples:
+  bartizan policy explain --as token:ci --tool github__merge
+  bartizan policy explain --as user:t1/o1 --group 8a1c --acr mfa --tool github__merge \\
+    --arguments '{\"branch\":\"main\"}' --from 10.1.2.3 --at 2026-11-23T10:00:00Z
+
+Nothing is connected to: what a token of an identity provider would say is given by options. A
+minted token's roles are looked up.")]
+    Explain(Box<ExplainArgs>),
+    /// Decide what the audit log recorded once more, by another configuration
+    #[command(after_help = "\
+Examples:
+  bartizan policy replay --from 7d --policy new.toml
+  bartizan policy replay --policy new.toml --output json
+
+The log has callers and names, not groups or arguments: a minted token's roles are looked up, and
+conditions on a call count as met.")]
+    Replay {
+        /// From then on: so long ago, such as 2h or 7d, or a time as 2026-11-23T17:00:00Z
+        #[arg(long, value_name = "WHEN", value_parser = when)]
+        from: Option<Timestamp>,
+        /// The configuration whose roles and policies decide
+        #[arg(long, value_name = "FILE")]
+        policy: PathBuf,
+        /// One journal's folder [default: all in the state folder]
+        #[arg(long, value_name = "DIR")]
+        journal: Option<PathBuf>,
+    },
+    /// What policies in Cedar can speak of
+    Schema,
+    /// All roles and policies in Cedar
+    Show,
+    /// Decide the cases of a file, and say which are not decided as they should be
+    #[command(after_help = "\
+A file of cases:
+  [[case]]
+  name = \"nobody merges into main without approval\"
+  as = \"token:ci\"
+  tool = \"github__merge\"
+  arguments = { branch = \"main\" }
+  expect = \"ask\"            # permit, ask or deny
+
+Also: roles, groups, scopes, tenant, client, acr, amr, annotated, labels, findings, from, at, prompt,
+resource, and rule for the rule that must decide. The exit code is 1 when a case is decided otherwise.")]
+    Test {
+        /// The file
+        file: PathBuf,
+    },
+    /// Which roles and callers may call a tool
+    #[command(after_help = "Example: bartizan policy who-can github__merge")]
+    WhoCan {
+        /// The tool, as SERVER__TOOL or SERVER/TOOL
+        tool: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Who: token:NAME, user:ID, workload:ID, owner or loopback
+    #[arg(long = "as", value_name = "CALLER")]
+    pub who: String,
+    /// The tool, as SERVER__TOOL or SERVER/TOOL
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["prompt", "resource"])]
+    pub tool: Option<String>,
+    /// The prompt, in the same form
+    #[arg(long, value_name = "NAME", conflicts_with = "resource")]
+    pub prompt: Option<String>,
+    /// The resource, as SERVER/URI
+    #[arg(long, value_name = "URI")]
+    pub resource: Option<String>,
+    /// The call's arguments
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub arguments: String,
+    /// A group of the caller; may be given more than once
+    #[arg(long = "group", value_name = "ID")]
+    pub groups: Vec<String>,
+    /// A role of the credential; may be given more than once
+    #[arg(long = "role", value_name = "ROLE")]
+    pub roles: Vec<String>,
+    /// An OAuth scope of the credential; may be given more than once
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub scopes: Vec<String>,
+    /// The caller's tenant
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<String>,
+    /// The OAuth client
+    #[arg(long, value_name = "ID")]
+    pub client: Option<String>,
+    /// How the user was authenticated
+    #[arg(long, value_name = "ACR")]
+    pub acr: Option<String>,
+    /// By which method; may be given more than once
+    #[arg(long, value_name = "AMR")]
+    pub amr: Vec<String>,
+    /// What the tool says of itself, such as read-only; may be given more than once
+    #[arg(long, value_name = "HINT")]
+    pub annotated: Vec<String>,
+    /// A label of the conversation; may be given more than once
+    #[arg(long = "label", value_name = "LABEL")]
+    pub labels: Vec<String>,
+    /// A detector that fired; may be given more than once
+    #[arg(long = "finding", value_name = "ID")]
+    pub findings: Vec<String>,
+    /// The caller's address
+    #[arg(long, value_name = "IP")]
+    pub from: Option<std::net::IpAddr>,
+    /// The time [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Timestamp>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ApprovalsCommand {
+    /// List the calls that wait
+    List {
+        /// Also those that were decided or have expired
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one: who asks, for exactly what, and why it needs you
+    Show {
+        /// Its id, or the beginning of it
+        id: String,
+    },
+    /// Let it happen, once
+    #[command(after_help = "Example: bartizan approvals approve 3f9a")]
+    Approve {
+        /// Its id, or the beginning of it
+        id: String,
+    },
+    /// Refuse it
+    Deny {
+        /// Its id, or the beginning of it
+        id: String,
+    },
+    /// Show each call as it begins to wait
+    Watch,
 }
 
 #[derive(Debug, Subcommand)]

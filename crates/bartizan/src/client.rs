@@ -113,6 +113,11 @@ impl Client {
         Ok((items, warnings))
     }
 
+    /// One request during which nothing is asked.
+    pub async fn ask(&mut self, method: &str, members: &str) -> Result<JsonBuf, ClientFault> {
+        self.request(method, members, &mut Nobody).await
+    }
+
     /// One request; `members` are those of its params but `_meta`.
     async fn request(
         &mut self,

@@ -52,6 +52,28 @@ impl Gateway {
         }
     }
 
+    /// One request, for an approver.
+    pub(crate) async fn approval(
+        &self,
+        approver: &Verified,
+        id: &str,
+    ) -> Result<Approval, NoApproval> {
+        let view = view(approver);
+        let approvals = &self.current().config.approvals;
+        if !approvals.approvers.iter().any(|member| member.covers(&view)) {
+            return Err(NoApproval::NotAnApprover);
+        }
+        self.store.approval(id).await?.ok_or(NoApproval::Unknown)
+    }
+
+    /// What came of a request, for anybody who knows its id.
+    pub(crate) async fn approval_state(&self, id: &str) -> Option<String> {
+        let found = self.store.approval(id).await.ok()??;
+        let open = matches!(found.state.as_str(), "pending" | "approved");
+        let expired = open && found.expires <= crate::now();
+        Some(if expired { "expired".to_owned() } else { found.state })
+    }
+
     /// The newest requests, for an approver. `after`: waits until something else was decided or asked
     /// than at that count.
     pub(crate) async fn list_approvals(

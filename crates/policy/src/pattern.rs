@@ -72,10 +72,38 @@ impl Pattern {
         self.server.matches(server)
     }
 
+    /// Whether it covers all that another one covers: the other's stars are taken for letters, which
+    /// only a star takes.
+    pub fn covers(&self, other: &Pattern) -> bool {
+        let (server, name) = split(&other.text).unwrap_or(("*", "*"));
+        (self.kind.is_none() || self.kind == other.kind)
+            && self.server.matches(server)
+            && self.name.matches(name)
+    }
+
     /// The kind that it is narrowed to, the server's part and the name's part.
     pub(crate) fn parts(&self) -> (Option<Kind>, &Glob, &Glob) {
         (self.kind, &self.server, &self.name)
     }
+}
+
+/// A server's name holds no colon, so a prefix can't be one.
+const KINDS: [(&str, Kind); 4] = [
+    ("method:", Kind::Method),
+    ("prompt:", Kind::Prompt),
+    ("resource:", Kind::Resource),
+    ("tool:", Kind::Tool),
+];
+
+fn narrowed(text: &str) -> (&str, Option<Kind>) {
+    let found =
+        KINDS.iter().find_map(|(prefix, kind)| Some((text.strip_prefix(prefix)?, Some(*kind))));
+    found.unwrap_or((text, None))
+}
+
+fn split(text: &str) -> Option<(&str, &str)> {
+    let (rest, _) = narrowed(text);
+    if rest == "*" { Some(("*", "*")) } else { rest.split_once('/') }
 }
 
 impl FromStr for Pattern {
@@ -85,21 +113,8 @@ impl FromStr for Pattern {
         if text.len() > Self::LIMIT {
             return Err(PatternFault::TooLong);
         }
-        // A server's name holds no colon, so a prefix can't be one.
-        let kinds = [
-            ("method:", Kind::Method),
-            ("prompt:", Kind::Prompt),
-            ("resource:", Kind::Resource),
-            ("tool:", Kind::Tool),
-        ];
-        let narrowed =
-            kinds.iter().find_map(|(prefix, kind)| Some((text.strip_prefix(prefix)?, Some(*kind))));
-        let (rest, kind) = narrowed.unwrap_or((text, None));
-        let (server, name) = match rest.split_once('/') {
-            Some(parts) => parts,
-            None if rest == "*" => ("*", "*"),
-            None => return Err(PatternFault::NoSlash(text.into())),
-        };
+        let (_, kind) = narrowed(text);
+        let (server, name) = split(text).ok_or_else(|| PatternFault::NoSlash(text.into()))?;
         if server.is_empty() || name.is_empty() {
             return Err(PatternFault::Empty(text.into()));
         }
@@ -142,6 +157,22 @@ mod tests {
                 expected,
                 "{text} {server} {name}"
             );
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_what_is_narrower() {
+        for (wide, narrow, expected) in [
+            ("*", "github/get_*", true),
+            ("github/*", "tool:github/get_*", true),
+            ("github/get_*", "github/get_issue*", true),
+            ("github/get_*", "github/*", false),
+            ("tool:github/*", "github/x", false),
+            ("git*/x", "github/x", true),
+            ("github/a*c", "github/a*bc", true),
+            ("github/a*bc", "github/a*c", false),
+        ] {
+            assert_eq!(pattern(wide).covers(&pattern(narrow)), expected, "{wide} {narrow}");
         }
     }
 

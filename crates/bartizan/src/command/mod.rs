@@ -1,5 +1,6 @@
 //! One file for each group of commands.
 
+mod approvals;
 mod audit;
 mod call;
 mod check;
@@ -7,6 +8,7 @@ pub mod inspect;
 mod lock;
 mod login;
 mod outdated;
+mod policy;
 mod posture;
 mod processes;
 mod sandbox;
@@ -40,6 +42,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     )?;
     match cli.command {
         Command::Add(args) => servers::add(global, &args),
+        Command::Approvals(command) => approvals::run(global, command),
         Command::Audit(command) => audit::run(global, command),
         Command::Call { remote, server, tool, arguments } => {
             call::run(global, remote, &server, &tool, &arguments)
@@ -62,6 +65,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Lock(args) => lock::run(global, &args),
         Command::Logs { server } => processes::logs(global, &server),
         Command::Outdated(args) => outdated::run(global, &args),
+        Command::Policy(command) => policy::run(global, command),
         Command::Posture => posture::run(global),
         Command::Ps => processes::ps(global),
         Command::Remove { name } => servers::remove(global, &name),

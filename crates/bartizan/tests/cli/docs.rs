@@ -22,7 +22,7 @@ fn the_configuration_reference_is_fresh() {
     fresh("docs/configuration.md", &Home::new().run(&["config", "reference"]).ok().out);
 }
 
-const COMMANDS: [&[&str]; 38] = [
+const COMMANDS: [&[&str]; 50] = [
     &["up"],
     &["add"],
     &["remove"],
@@ -48,6 +48,18 @@ const COMMANDS: [&[&str]; 38] = [
     &["config", "example"],
     &["config", "reference"],
     &["config", "schema"],
+    &["policy", "check"],
+    &["policy", "explain"],
+    &["policy", "replay"],
+    &["policy", "schema"],
+    &["policy", "show"],
+    &["policy", "test"],
+    &["policy", "who-can"],
+    &["approvals", "list"],
+    &["approvals", "show"],
+    &["approvals", "approve"],
+    &["approvals", "deny"],
+    &["approvals", "watch"],
     &["audit", "tail"],
     &["audit", "search"],
     &["audit", "verify"],

@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod docs;
 mod home;
+mod policy;
 mod running;
 mod servers;
 mod tokens;

@@ -14,6 +14,7 @@ use identity::{AuthFault, Verified, jwt::JwtFault};
 use mcp::{JsonBuf, ServerName};
 
 use super::{
+    approvals,
     exchange::Body,
     guard, network, oauth, resource, sse_pair,
     streamable::{self, refused, status},
@@ -58,6 +59,12 @@ pub async fn handle(
     }
     let response = match route(head.uri.path()) {
         Some(Route::Health) => health(&gateway),
+        Some(Route::Approval(id)) if is_browser(&head) => {
+            match network::client(&current.config, peer, &head.headers) {
+                Ok(_) => approvals::page(&gateway, &id).await,
+                Err(refusal) => refused(None, &gateway.refuse(None, refusal).await),
+            }
+        }
         Some(route) => match enter(&gateway, peer, certificate.as_ref(), &head, &route).await {
             Ok((caller, client)) => {
                 served(gateway, caller, route, Door::Http(client), &head, body).await
@@ -76,6 +83,8 @@ pub async fn handle(
 
 pub(super) enum Route {
     Health,
+    /// `/approvals/{id}`
+    Approval(String),
     /// `/mcp`, `/mcp/{server}`
     Mcp(Scope),
     /// `/sse`, `/sse/{server}`: the 2024-11-05 pair's stream.
@@ -89,6 +98,9 @@ pub(super) fn route(path: &str) -> Option<Route> {
         "/healthz" => return Some(Route::Health),
         "/messages" => return Some(Route::Messages),
         _ => {}
+    }
+    if let Some(id) = path.strip_prefix("/approvals/") {
+        return Some(Route::Approval(id.to_owned()));
     }
     let (door, rest) = if let Some(rest) = path.strip_prefix("/mcp") {
         (Route::Mcp as fn(Scope) -> Route, rest)
@@ -178,10 +190,21 @@ async fn served(
             Ok(message) => sse_pair::post(&gateway, &caller, head.uri.query(), message),
             Err(refusal) => refused(None, &gateway.refuse(Some(&caller), refusal).await),
         },
+        (Route::Approval(id), &Method::GET) => approvals::show(&gateway, &caller, &id).await,
+        (Route::Approval(id), &Method::POST) => match message(&gateway, head, body).await {
+            Ok(message) => approvals::decide(gateway, caller, &id, &message).await,
+            Err(refusal) => refused(None, &gateway.refuse(Some(&caller), refusal).await),
+        },
+        (Route::Approval(_), _) => not_allowed("GET, POST"),
         (Route::Mcp(_), _) => not_allowed("GET, POST, DELETE"),
         (Route::Sse(_) | Route::Health, _) => not_allowed("GET"),
         (Route::Messages, _) => not_allowed("POST"),
     }
+}
+
+/// Whether somebody looks at a link, without a credential.
+fn is_browser(head: &http::request::Parts) -> bool {
+    head.method == Method::GET && !head.headers.contains_key(header::AUTHORIZATION)
 }
 
 fn not_allowed(allow: &'static str) -> Response<Body> {

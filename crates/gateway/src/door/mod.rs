@@ -1,5 +1,6 @@
 //! The doors: how clients come in, in each era, over HTTP and over standard input and output.
 
+mod approvals;
 mod era;
 mod exchange;
 mod guard;

@@ -1,0 +1,138 @@
+//! What is written and can't be meant.
+
+use policy::{Action, Kind, Policy};
+use serde::Serialize;
+
+use super::{of, question::Caller};
+use crate::{
+    cli::{Global, Output},
+    command::load,
+    config::Loaded,
+    outcome::Told,
+    print,
+};
+
+#[derive(Serialize)]
+struct Finding {
+    finding: &'static str,
+    rule: String,
+    detail: String,
+}
+
+impl print::Row for Finding {
+    const TITLES: &'static [&'static str] = &["FINDING", "RULE", "DETAIL"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.finding.to_owned(), self.rule.clone(), self.detail.clone()]
+    }
+}
+
+pub fn run(global: &Global) -> anyhow::Result<()> {
+    let loaded = load(global)?;
+    if let Some(warnings) = loaded.rendered_warnings(crate::config::fault::coloured())
+        && global.output == Output::Table
+    {
+        eprintln!("{warnings}\n");
+    }
+    let policy = of(&loaded)?;
+    let mut findings = shadowed(&loaded);
+    findings.extend(servers(&loaded, &policy));
+    print::rows(global.output, &findings, "ok")?;
+    if findings.is_empty() { Ok(()) } else { Err(Told::failure().into()) }
+}
+
+/// Lines that another line of the same role makes idle.
+fn shadowed(loaded: &Loaded) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (key, role) in &loaded.file.roles {
+        let role = role.get_ref().resolve(&key.0);
+        let line =
+            |effect, rule: &policy::Rule| format!("role {} {effect} {}", role.name, rule.pattern);
+        for (effect, rules) in [("allow", &role.allow), ("ask", &role.ask)] {
+            for (at, rule) in rules.iter().enumerate() {
+                let whole = |other: &&policy::Rule| {
+                    **other == policy::Rule::plain(other.pattern.clone())
+                        && other.pattern.covers(&rule.pattern)
+                };
+                if let Some(deny) = role.deny.iter().find(whole) {
+                    findings.push(Finding {
+                        finding: "shadowed",
+                        rule: line(effect, rule),
+                        detail: format!("never holds: {} takes it back", line("deny", deny)),
+                    });
+                } else if let Some(wider) = rules.iter().take(at).find(whole) {
+                    findings.push(Finding {
+                        finding: "unreachable",
+                        rule: line(effect, rule),
+                        detail: format!("adds nothing to {}", line(effect, wider)),
+                    });
+                }
+            }
+        }
+        if role.allow.is_empty() && role.ask.is_empty() && role.deny.is_empty() {
+            findings.push(Finding {
+                finding: "empty",
+                rule: format!("role {}", role.name),
+                detail: "it allows and denies nothing".to_owned(),
+            });
+        }
+    }
+    findings
+}
+
+/// Servers of which nobody but the owner may use anything, and tools that every role may use.
+fn servers(loaded: &Loaded, policy: &Policy) -> Vec<Finding> {
+    let callers: Vec<_> = callers(loaded).into_iter().filter(|(who, _)| who != "owner").collect();
+    let mut findings = Vec::new();
+    for (key, _) in loaded.file.servers.iter().filter(|(_, server)| server.get_ref().enabled) {
+        let server = key.0.as_str();
+        if !callers.iter().any(|(_, caller)| policy.may_touch(&caller.view(), server)) {
+            findings.push(Finding {
+                finding: "nobody",
+                rule: format!("server {server}"),
+                detail: "only the owner may use it".to_owned(),
+            });
+        }
+        // A name that no rule can mean: who may call it may call whatever the server adds.
+        let action = Action::new(server, Kind::Tool, "\u{1}");
+        let may = |caller: &Caller| {
+            policy.foresee(&caller.view(), &action, &super::question::now()).is_possible()
+        };
+        if callers.len() > 1 && callers.iter().all(|(_, caller)| may(caller)) {
+            findings.push(Finding {
+                finding: "everybody",
+                rule: format!("server {server}"),
+                detail: "every role may call whatever it offers, and will offer".to_owned(),
+            });
+        }
+    }
+    findings
+}
+
+/// A caller for each role and each single member that the roles name.
+pub fn callers(loaded: &Loaded) -> Vec<(String, Caller)> {
+    let mut callers =
+        vec![("owner".to_owned(), Caller { id: "owner".into(), ..Caller::default() })];
+    let stranger = || Caller { id: "user:nobody/nobody".into(), ..Caller::default() };
+    for (key, role) in &loaded.file.roles {
+        callers
+            .push((format!("role {}", key.0), Caller { roles: vec![key.0.clone()], ..stranger() }));
+        for member in &role.get_ref().members {
+            let member = &member.get_ref().0;
+            let mut caller = stranger();
+            match member {
+                policy::Member::Client(client) => caller.client = client.clone(),
+                policy::Member::Group(group) => caller.groups.push(group.clone()),
+                policy::Member::Id(id) => caller.id = id.clone(),
+                policy::Member::Role(role) => caller.roles.push(role.clone()),
+                policy::Member::Scope(scope) => caller.scopes.push(scope.clone()),
+                policy::Member::Tenant(tenant) => caller.tenant = tenant.clone(),
+            }
+            let name = member.to_string();
+            if !callers.iter().any(|(known, _)| *known == name) {
+                callers.push((name, caller));
+            }
+        }
+    }
+    callers
+}
