@@ -20,7 +20,11 @@ use serde::{Deserialize, Serialize};
 use upstream::Fetch;
 
 use super::{
-    Asked, Broker, authorize::Asking, browser::Browser, config::ProviderProof, keys::random,
+    Asked, Broker,
+    authorize::Asking,
+    browser::Browser,
+    config::{ProviderProof, SignIn},
+    keys::random,
     unavailable,
 };
 use crate::{
@@ -146,9 +150,8 @@ impl Gateway {
         broker: &Broker,
         refresh: &str,
     ) -> Result<Vouched, SignInFault> {
-        let scope = broker.config.provider_scopes.to_string();
-        let form =
-            [("grant_type", grant::REFRESH_TOKEN), ("refresh_token", refresh), ("scope", &scope)];
+        // No scope: a provider that did not grant all that was asked for would refuse (RFC 6749 §6).
+        let form = [("grant_type", grant::REFRESH_TOKEN), ("refresh_token", refresh)];
         let answer = self.ask_provider(broker, &form).await?;
         let identity = match answer.id_token.as_deref() {
             Some(token) => Some(self.sign_in_identity(broker, token, None).await?),
@@ -164,7 +167,7 @@ impl Gateway {
     ) -> Result<TokenAnswer, SignInFault> {
         let silent = |fault: String| SignInFault::Silent(fault);
         let endpoints = self.endpoints(broker).await?;
-        let proof = prove(broker, &endpoints.token).await?;
+        let proof = prove(&broker.config, &endpoints.token).await.map_err(SignInFault::Proof)?;
         let pairs =
             form.iter().copied().chain(proof.iter().map(|(name, value)| (*name, value.as_str())));
         let body = encode(pairs.map(|(name, value)| (name, Some(value.into()))));
@@ -264,43 +267,38 @@ fn vouched(answer: TokenAnswer, identity: Option<SignedIn>) -> Vouched {
     }
 }
 
-/// What proves this gateway to the provider, beside its name.
-async fn prove(
-    broker: &Broker,
-    audience: &str,
-) -> Result<Vec<(&'static str, String)>, SignInFault> {
-    let config = &broker.config;
+/// What proves this gateway to the provider at this token endpoint, beside its name: fields of a form. `Err`: why it
+/// can't be made.
+pub async fn prove(config: &SignIn, endpoint: &str) -> Result<Vec<(&'static str, String)>, String> {
     let mut form = vec![("client_id", config.client_id.clone())];
-    let fault = |fault: String| SignInFault::Proof(fault);
     let assertion = match &config.proof {
         ProviderProof::None => return Ok(form),
         ProviderProof::Secret(secret) => {
-            let secret = secret.resolve().map_err(|f| fault(f.to_string()))?;
+            let secret = secret.resolve().map_err(|f| f.to_string())?;
             form.push(("client_secret", secret.expose().to_owned()));
             return Ok(form);
         }
         ProviderProof::Federated(file) => tokio::fs::read_to_string(file)
             .await
-            .map_err(|f| fault(format!("{}: {f}", file.display())))?
+            .map_err(|f| format!("{}: {f}", file.display()))?
             .trim()
             .to_owned(),
         ProviderProof::Certificate { cert, key } => {
             let read = async |path: &std::path::Path| {
                 tokio::fs::read_to_string(path)
                     .await
-                    .map_err(|f| fault(format!("{}: {f}", path.display())))
+                    .map_err(|f| format!("{}: {f}", path.display()))
             };
             let (cert, key) = (read(cert).await?, read(key).await?);
-            let der = certificate(&cert)
-                .ok_or_else(|| fault("the certificate is not in PEM form".to_owned()))?;
+            let der = certificate(&cert).ok_or("the certificate is not in PEM form")?;
             let mut digest = [0; 32];
             digest.copy_from_slice(
                 aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der).as_ref(),
             );
-            let jti = crate::seal::random_id().map_err(|f| fault(f.to_string()))?;
+            let jti = crate::seal::random_id().map_err(|f| f.to_string())?;
             CertificateKey::new(key.as_bytes(), digest)
-                .and_then(|key| key.assertion(&config.client_id, audience, &jti, crate::now()))
-                .ok_or_else(|| fault("the key is not an RSA key in PEM form".to_owned()))?
+                .and_then(|key| key.assertion(&config.client_id, endpoint, &jti, crate::now()))
+                .ok_or("the key is not an RSA key in PEM form")?
         }
     };
     form.push(("client_assertion_type", CLIENT_ASSERTION.to_owned()));
