@@ -1,10 +1,8 @@
 // A client made with the TypeScript SDK: `node client.mjs URL legacy|auto`. It lists the tools,
 // calls `echo`, answers an elicitation, and prints what it got as JSON.
-import { dirname, join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { module } from "./modules.mjs";
 
-const modules = join(dirname(fileURLToPath(import.meta.url)), "../../../.tests/npm/node_modules");
-const sdk = await import(pathToFileURL(join(modules, "@modelcontextprotocol/client/dist/index.mjs")));
+const sdk = await module("@modelcontextprotocol/client/dist/index.mjs");
 
 const [url, mode] = process.argv.slice(2);
 const client = new sdk.Client(

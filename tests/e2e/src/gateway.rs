@@ -52,9 +52,21 @@ impl Gateway {
         fs::write(self.folder.path().join("bartizan.toml"), text).unwrap();
     }
 
+    /// Starts one at a URL that was chosen before, since others have to know it: `http://localhost:PORT`.
+    pub async fn start_at(url: &str, configuration: &str, environment: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("bartizan.toml"), configuration).unwrap();
+        let port = url.rsplit(':').next().unwrap();
+        Self::listen(folder, &format!("127.0.0.1:{port}"), environment).await
+    }
+
     async fn run_in(folder: TempDir, environment: &[(&str, &str)]) -> Self {
+        Self::listen(folder, "127.0.0.1:0", environment).await
+    }
+
+    async fn listen(folder: TempDir, address: &str, environment: &[(&str, &str)]) -> Self {
         let mut command = command(&folder);
-        command.args(["up", "--listen", "127.0.0.1:0"]).envs(environment.iter().copied());
+        command.args(["up", "--listen", address]).envs(environment.iter().copied());
         let log = File::create(folder.path().join("stderr")).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -8,6 +8,9 @@
 mod client;
 mod gateway;
 mod http;
+mod place;
+mod provider;
+mod signin;
 mod suite;
 mod tools;
 mod upstream;
@@ -15,7 +18,10 @@ mod upstream;
 pub use client::{Client, Era, VERSION_KEY};
 pub use gateway::Gateway;
 pub use http::{Reply, Request};
-pub use suite::{Verdict, client_suite, server_suite};
+pub use place::Place;
+pub use provider::{OidcProvider, PROVIDER_SECRET};
+pub use signin::{Person, Sdk, SigningClient};
+pub use suite::{Verdict, authorization_suite, client_suite, server_suite};
 pub use tools::{binary, node, node_module, python, run, source};
 pub use upstream::Upstream;
 
@@ -23,6 +29,12 @@ use std::time::{Duration, Instant};
 
 /// How long anything may take that takes a moment.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A URL of this machine at which nobody listens yet.
+pub fn free_url() -> String {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://localhost:{}", free.local_addr().unwrap().port())
+}
 
 /// Waits until something is so, and fails the test when it never is.
 pub async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut so: F) {

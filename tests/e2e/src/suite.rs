@@ -3,9 +3,12 @@
 use std::{collections::BTreeSet, path::Path, process::Stdio};
 
 use serde_json::Value;
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
 
-use crate::{PATIENCE, node, node_module};
+use crate::{PATIENCE, Person, node, node_module};
 
 const SUITE: &str = "@modelcontextprotocol/conformance";
 
@@ -37,9 +40,9 @@ pub async fn server_suite(url: &str, revision: &str) -> Verdict {
     let arguments = ["server", "--url", url, "--requirements", revision];
     let output = run(&arguments, folder.path()).await;
     let required = required(revision, "server");
-    let passed = lines(&output, "✓ ");
+    let passed = lines_marked(&output, "✓ ");
     let failed = required.difference(&passed).cloned().collect();
-    let unscored = lines(&output, "✗ ").difference(&required).cloned().collect();
+    let unscored = lines_marked(&output, "✗ ").difference(&required).cloned().collect();
     let (warned, details) = checks(folder.path());
     Verdict { failed, warned, unscored, output: details + &without_progress(&output) }
 }
@@ -68,7 +71,57 @@ pub async fn client_suite(command: &str, revision: &str, skip: &str) -> Verdict 
     verdict
 }
 
+/// Runs the scenarios for authorization servers, with somebody who signs in. The client must be registered with
+/// `http://127.0.0.1:PORT/callback`.
+pub async fn authorization_suite(
+    issuer: &str,
+    client: &str,
+    resource: &str,
+    port: u16,
+    person: &Person,
+) -> Verdict {
+    let folder = tempfile::tempdir().unwrap();
+    let port = port.to_string();
+    let arguments = [
+        "authorization",
+        "--url",
+        issuer,
+        "--client-id",
+        client,
+        "--resource",
+        resource,
+        "--port",
+        &port,
+    ];
+    let mut command = command(&arguments, folder.path());
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut output = String::new();
+    let listen = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.starts_with("http") {
+                person.visit(&line).await;
+            }
+            output += &line;
+            output += "\n";
+        }
+    };
+    tokio::time::timeout(4 * PATIENCE, listen).await.expect("the suite took too long");
+    let (warned, details) = checks(folder.path());
+    let scenarios = ["authorization-server-metadata-endpoint", "authorization-code-grant"];
+    let passed = lines_marked(&output, "✓ ");
+    let failed = scenarios.iter().filter(|name| !passed.contains(**name));
+    let failed = failed.map(|name| (*name).to_owned()).collect();
+    Verdict { failed, warned, unscored: vec![], output: details + &output }
+}
+
 async fn run(arguments: &[&str], folder: &Path) -> String {
+    let output = tokio::time::timeout(4 * PATIENCE, command(arguments, folder).output()).await;
+    let output = output.expect("the suite took too long").unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn command(arguments: &[&str], folder: &Path) -> Command {
     let node = node();
     let mut command = Command::new(&node);
     let path = format!("{}:{}", node.parent().unwrap().display(), std::env::var("PATH").unwrap());
@@ -80,9 +133,7 @@ async fn run(arguments: &[&str], folder: &Path) -> String {
         .env("PATH", path)
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    let output = tokio::time::timeout(4 * PATIENCE, command.output()).await;
-    let output = output.expect("the suite took too long").unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    command
 }
 
 /// The checks that gave a warning, and what the failed ones complain of.
@@ -115,7 +166,7 @@ fn required(revision: &str, side: &str) -> BTreeSet<String> {
 }
 
 /// The scenarios that the summary marks so. A warning is marked like a failure.
-fn lines(output: &str, mark: &str) -> BTreeSet<String> {
+fn lines_marked(output: &str, mark: &str) -> BTreeSet<String> {
     let marked = output.lines().filter_map(|line| line.strip_prefix(mark));
     marked.filter_map(|line| Some(line.split_once(": ")?.0.to_owned())).collect()
 }

@@ -98,8 +98,8 @@ pub struct App {
     pub assigned: BTreeMap<String, BTreeSet<String>>,
     /// `groupMembershipClaims`: whether tokens for it name the user's groups.
     pub groups_claim: bool,
-    /// Whether the optional claim `idtyp` is configured.
-    pub idtyp: bool,
+    /// The optional claims of its access tokens: `idtyp`, `xms_cc`.
+    pub optional: Vec<&'static str>,
     /// The applications for which an administrator or the user has consented.
     pub consented: BTreeSet<String>,
 }
@@ -128,7 +128,7 @@ impl Directory {
             scopes: vec!["mcp".into()],
             assignment_required: true,
             groups_claim: true,
-            idtyp: true,
+            optional: vec!["idtyp", "xms_cc"],
             assigned: roles(&[
                 (alice, "Tools.Admin"),
                 (bob, "Tools.User"),
@@ -146,6 +146,7 @@ impl Directory {
             ..app(ORDERS, "Orders", "1.0")
         };
         let graph = App {
+            optional: vec!["xms_cc"],
             uri: "https://graph.microsoft.com".into(),
             scopes: vec!["User.Read".into(), "GroupMember.Read.All".into()],
             assigned: roles(&[
@@ -240,7 +241,7 @@ fn app(id: &str, name: &str, version: &'static str) -> App {
         assignment_required: false,
         assigned: BTreeMap::new(),
         groups_claim: false,
-        idtyp: false,
+        optional: vec![],
         consented: BTreeSet::new(),
     }
 }

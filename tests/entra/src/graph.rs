@@ -42,7 +42,7 @@ pub(crate) fn answer(state: &State, asked: &Asked, path: &[&str]) -> Answer {
         (&Method::GET, ["groups", group, "transitiveMembers", "microsoft.graph.user"]) => {
             members(state, asked, group)
         }
-        (&Method::GET, ["servicePrincipals"]) => Answer::json(200, &json!({ "value": [] })),
+        (&Method::GET, [application]) => self::application(state, &caller, application),
         _ => refuse(400, "BadRequest", "Resource not found for the segment."),
     }
 }
@@ -71,6 +71,43 @@ fn members(state: &State, asked: &Asked, group: &str) -> Answer {
     Answer::json(200, &json!({ "@odata.count": members.len(), "value": members }))
 }
 
+/// `applications(appId='…')`: how an application is registered, for those who may read that.
+fn application(state: &State, caller: &Value, path: &str) -> Answer {
+    let id = path.strip_prefix("applications(appId='").and_then(|rest| rest.strip_suffix("')"));
+    let Some(app) = id.and_then(|id| state.directory.app(id)) else { return not_found() };
+    let roles = caller["roles"].as_array().cloned().unwrap_or_default();
+    if !roles.iter().any(|role| role == "Application.Read.All") {
+        let text = "Insufficient privileges to complete the operation.";
+        return refuse(403, "Authorization_RequestDenied", text);
+    }
+    let version = if app.version == "2.0" { json!(2) } else { Value::Null };
+    let assigned = app.assigned.values().flatten();
+    let assigned: std::collections::BTreeSet<&String> = assigned.collect();
+    let roles: Vec<_> =
+        assigned.iter().map(|role| json!({ "value": role, "isEnabled": true })).collect();
+    let optional: Vec<_> = app.optional.iter().map(|name| json!({ "name": name })).collect();
+    let scopes: Vec<_> =
+        app.scopes.iter().map(|scope| json!({ "value": scope, "isEnabled": true })).collect();
+    let secrets: Vec<_> = app
+        .secrets
+        .iter()
+        .map(|(_, until)| {
+            let until = jiff::Timestamp::from_second((*until).min(253_402_000_000)).unwrap();
+            json!({ "endDateTime": until.to_string() })
+        })
+        .collect();
+    Answer::json(
+        200,
+        &json!({
+            "appId": app.id, "displayName": app.name, "signInAudience": "AzureADMyOrg",
+            "identifierUris": [app.uri], "api": { "requestedAccessTokenVersion": version, "oauth2PermissionScopes": scopes },
+            "appRoles": roles, "groupMembershipClaims": app.groups_claim.then_some("SecurityGroup"),
+            "optionalClaims": { "accessToken": optional, "idToken": [], "saml2Token": [] },
+            "web": { "redirectUris": app.redirect_uris }, "passwordCredentials": secrets, "keyCredentials": [],
+        }),
+    )
+}
+
 pub(crate) fn userinfo(state: &State, asked: &Asked) -> Answer {
     match caller(state, asked) {
         Ok(claims) => Answer::json(200, &json!({ "sub": claims["sub"], "name": claims["name"] })),
@@ -88,7 +125,9 @@ fn caller(state: &State, asked: &Asked) -> Result<Value, Box<Answer>> {
     };
     let claims = state.keys.read(asked.bearer()).ok_or_else(|| Box::new(invalid()))?;
     let audience = claims["aud"].as_str().unwrap_or_default();
-    if !["https://graph.microsoft.com", "https://graph.microsoft.com/", GRAPH].contains(&audience) {
+    let names =
+        ["https://graph.microsoft.com", "https://graph.microsoft.com/", GRAPH, &state.origin];
+    if !names.contains(&audience) {
         return Err(invalid().into());
     }
     if claims["exp"].as_i64().unwrap_or_default() <= state.now() {

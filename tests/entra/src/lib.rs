@@ -65,6 +65,8 @@ pub struct State {
     pub(crate) given: directory::Given,
     /// What is broken.
     pub trouble: Trouble,
+    /// Documents at `/documents/NAME`, such as a client's own: not Entra's, but a site with a certificate that the tests trust.
+    pub documents: std::collections::BTreeMap<String, Value>,
     /// What it was asked, as `METHOD /path`, oldest first.
     pub asked: Vec<String>,
 }

@@ -28,7 +28,7 @@ pub(crate) fn for_user(state: &State, client: &Client, grant: &Grant) -> Minted 
     let mut claims = common(state, resource, &grant.scope.spelled, client, lifetime);
     claims.insert("scp".into(), grant.scope.granted(resource).join(" ").into());
     person(state, &mut claims, resource, user, &grant.session);
-    if grant.challenges {
+    if grant.challenges && resource.optional.contains(&"xms_cc") {
         claims.insert("xms_cc".into(), json!(["cp1"]));
     }
     sign(state, resource.version, claims, lifetime)
@@ -45,7 +45,7 @@ pub(crate) fn for_app(state: &State, client: &Client, resource: &App, spelled: &
     if !roles.is_empty() {
         claims.insert("roles".into(), roles.into());
     }
-    if resource.idtyp {
+    if resource.optional.contains(&"idtyp") {
         claims.insert("idtyp".into(), "app".into());
     }
     sign(state, resource.version, claims, lifetime)

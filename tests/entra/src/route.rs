@@ -20,6 +20,12 @@ pub(crate) fn answer(state: &mut State, asked: &Asked) -> Answer {
         ["oidc", "userinfo"] => return graph::userinfo(state, asked),
         ["metadata", "identity", "oauth2", "token"] => return machine::imds(state, asked),
         ["msi", "token"] => return machine::app_service(state, asked),
+        ["documents", name] => {
+            return state
+                .documents
+                .get(*name)
+                .map_or(Answer::empty(404), |found| Answer::json(200, found));
+        }
         ["hostile", ..] => return Answer::json(200, &json!({ "value": ["a group nobody gave"] })),
         _ => {}
     }

@@ -75,6 +75,8 @@ impl Scope {
 /// The application by what a scope or a `resource` calls it.
 pub(crate) fn resource<'a>(state: &'a State, spelled: &str) -> Option<&'a App> {
     let spelled = spelled.strip_suffix('/').unwrap_or(spelled);
+    // Where Graph is here, is how whoever was told so calls it.
+    let spelled = if spelled == state.origin { "https://graph.microsoft.com" } else { spelled };
     state.directory.apps.iter().find(|app| app.uri == spelled || app.id == spelled)
 }
 

@@ -49,6 +49,7 @@ pub(crate) async fn start() -> Entra {
         keys: Keys::generate(),
         given: Given::default(),
         trouble: Trouble::default(),
+        documents: Default::default(),
         asked: Vec::new(),
     }));
     let kept = state.clone();

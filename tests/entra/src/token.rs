@@ -11,7 +11,7 @@ use crate::{
     State,
     client::Client,
     device,
-    directory::{Grant, Refresh, Session, TENANT},
+    directory::{App, Grant, Refresh, Session, TENANT},
     fault::{Fault, opaque},
     mint,
     request::{Answer, Asked},
@@ -212,8 +212,10 @@ pub(crate) fn allowed(state: &State, grant: &Grant) -> Result<(), Fault> {
     if !user.enabled {
         return Err(Fault::new(50057));
     }
-    if resource.assignment_required && !resource.assigned.contains_key(&user.oid) {
-        return Err(Fault::about(50105, &resource.name));
+    let client = state.directory.app(&grant.client).unwrap();
+    let closed = |app: &&App| app.assignment_required && !app.assigned.contains_key(&user.oid);
+    if let Some(app) = [client, resource].iter().find(|app| closed(app)) {
+        return Err(Fault::about(50105, &app.name));
     }
     if !resource.consented.contains(&grant.client) && grant.client != resource.id {
         return Err(Fault::about(65001, &grant.client).suberror("consent_required"));
