@@ -218,6 +218,22 @@ At most the last 64 KiB of all its processes, without the secrets that its entry
         /// The server's name
         server: String,
     },
+    /// Whether people and programs can sign in, found out at the provider itself
+    #[command(after_help = "\
+Examples:
+  bartizan doctor
+  az ad app show --id CLIENT-ID | bartizan doctor --application -
+
+Asks the providers of [identity.providers] and [sign-in] what the gateway would ask: their metadata
+and keys, the time, whether the redirect URI is registered, whether they take the gateway's
+credential, whether Graph tells groups; and the gateway's own metadata by its public URL. A fault
+comes with what to change and where; Entra's numbers (AADSTS…) are explained. Nobody signs in for it
+and nothing is changed. Exit code 1 when something does not work.")]
+    Doctor {
+        /// How the application is registered with Entra: what `az ad app show` printed; `-` reads it from standard input
+        #[arg(long, value_name = "FILE")]
+        application: Option<PathBuf>,
+    },
     /// Describe the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -35,6 +35,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 pub use control::Control;
+pub use door::oauth::prove as sign_in_proof;
 pub use gateway::{Current, Gateway, StartFault};
 use mcp::{Json, JsonBuf};
 pub use refusal::{Blame, Refusal};

@@ -2,8 +2,8 @@
 //! real browser: discovery, registration, consent, calls, refresh, revocation.
 
 use e2e::{
-    Gateway, OidcProvider, PROVIDER_SECRET, Person, Sdk, SigningClient, authorization_suite,
-    binary, eventually, free_url,
+    Gateway, OidcProvider, PROVIDER_SECRET, Person, SigningClient, authorization_suite, binary,
+    free_url,
 };
 use serde_json::json;
 

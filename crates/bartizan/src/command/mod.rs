@@ -4,6 +4,7 @@ mod approvals;
 mod audit;
 mod call;
 mod check;
+mod doctor;
 pub mod inspect;
 mod lock;
 mod login;
@@ -57,6 +58,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Config(ConfigCommand::Example) => print::text(&config::reference::example()),
         Command::Config(ConfigCommand::Reference) => print::text(&config::reference::page()),
         Command::Config(ConfigCommand::Schema) => print::json(&config::reference::schema()),
+        Command::Doctor { application } => doctor::run(global, application.as_deref()),
         Command::DemoServer => Ok(demo_server::run()?),
         Command::Inspect(command) => inspect::run(global, command),
         Command::Login(args) => login::login(global, &args),

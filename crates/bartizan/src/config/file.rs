@@ -14,7 +14,7 @@ use serde_json::json;
 use toml::Spanned;
 
 use super::egress::{Egress, EnvValue};
-pub use super::provider::Provider;
+pub use super::provider::{Kind as ProviderKind, Provider};
 pub use super::roles::{Approvals, LimitOn, Network, Policy, Role};
 use super::sign_in::SignIn;
 use super::value::{

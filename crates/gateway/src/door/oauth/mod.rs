@@ -22,6 +22,8 @@ mod serve;
 mod session;
 mod token;
 
+pub use provider::prove;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
