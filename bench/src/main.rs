@@ -1,6 +1,7 @@
 //! `bench`: compares, in one run, the upstream alone, Bartizan in front of it and a peer in front of it;
 //! `bench instructions`: counts instructions and allocations of a call, on any machine;
-//! `bench sandbox`: what confining a local server costs.
+//! `bench sandbox`: what confining a local server costs;
+//! `bench egress`: what the way of a local server through its gate costs.
 #![forbid(unsafe_code)]
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
+mod egress;
 mod extras;
 mod instructions;
 mod matrix;
@@ -25,6 +27,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Measures connections, requests and bytes through the egress gate.
+    Egress(egress::Options),
     /// Counts instructions and allocations of a call under callgrind and shows where they go.
     Instructions(instructions::Options),
     /// Measures what starting a server in its sandbox costs, and a message to it.
@@ -78,6 +82,7 @@ struct Compare {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match arguments.command {
+        Some(Verb::Egress(options)) => egress::run(&options),
         Some(Verb::Instructions(options)) => instructions::run(&options),
         Some(Verb::Sandbox(options)) => sandbox::run(&options),
         None => {
