@@ -84,6 +84,7 @@ pub fn protections(loaded: &Loaded) -> Vec<Protection> {
     all.push(vault(file));
     all.push(private_addresses(file));
     all.push(levels(file));
+    all.push(egress(file));
     all.push(audit(file));
     all
 }
@@ -238,6 +239,29 @@ fn private_addresses(file: &File) -> Protection {
             State::Partial,
             format!("{} may be at a private address", names.join(", ")),
             "take allow-private out where it is not needed",
+        ),
+    }
+}
+
+/// What local servers reach.
+fn egress(file: &File) -> Protection {
+    let learning = file
+        .servers
+        .iter()
+        .filter(|(_, server)| server.get_ref().egress.as_ref().is_some_and(|egress| egress.learn));
+    let learning: Vec<&str> = learning.map(|(key, _)| key.0.as_str()).collect();
+    match learning.as_slice() {
+        [] => protection(
+            "egress",
+            State::On,
+            "a confined local server reaches the hosts that its entry names, through a gate that decides and records each, and nothing else",
+            "",
+        ),
+        names => protection(
+            "egress",
+            State::Partial,
+            format!("{} may reach every public host", names.join(", ")),
+            "`bartizan sandbox suggest NAME`, then take learn = true out",
         ),
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod jailed;
 mod origin;
 mod refusals;
 mod requests;

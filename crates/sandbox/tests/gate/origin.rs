@@ -75,7 +75,6 @@ impl Origin {
     }
 
     /// Serves the files of a repository.
-    #[allow(dead_code, reason = "only clients in a jail ask for them")]
     pub fn serve_files(&self, folder: &Path) {
         *self.files.lock().unwrap() = Some(folder.to_owned());
     }
