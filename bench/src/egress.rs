@@ -181,7 +181,11 @@ struct Way {
 
 impl Way {
     fn direct(server: &Server) -> Way {
-        Way { to: server.address, trust: trust(&[server.authority.clone()]), _gate: None }
+        Way {
+            to: server.address,
+            trust: trust(std::slice::from_ref(&server.authority)),
+            _gate: None,
+        }
     }
 
     async fn gated(server: &Server, tls: Tls, secret: bool) -> anyhow::Result<Way> {
@@ -219,7 +223,7 @@ impl Way {
                     Ok(stream)
                 })
             }),
-            trust: trust(&[server.authority.clone()]),
+            trust: trust(std::slice::from_ref(&server.authority)),
             roots: String::new(),
             record: Arc::new(|_| Box::pin(async { true })),
         })?;
