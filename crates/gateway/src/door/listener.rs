@@ -200,7 +200,10 @@ async fn keep_house(
         }
         let current = gateway.current();
         gateway.sessions.sweep(&current.config.limits, crate::now());
-        gateway.end_outlived_sessions().await;
+        tokio::select! {
+            () = gateway.end_outlived_sessions() => {}
+            _ = stopping.changed() => return,
+        }
         if let Some(certificates) = &certificates
             && let Err(fault) = certificates.refresh()
         {
