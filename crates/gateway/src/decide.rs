@@ -3,7 +3,7 @@
 use identity::Verified;
 use mcp::{Json, Method};
 use policy::{
-    Action, Annotations, Context, Decision, Denied, Kind, Operation, Permit, PrincipalView,
+    Action, Annotations, Context, Decision, Denied, Kind, Operation, Permit, Policy, PrincipalView,
 };
 use upstream::Events;
 
@@ -45,6 +45,9 @@ impl Gateway {
         let current = self.glance();
         match current.policy.decide(&view, &action, &context) {
             Decision::Denied(denied) => {
+                if let Some(refusal) = step_up(&current.policy, caller, &action, &context) {
+                    return Err(refusal);
+                }
                 let visible = current.policy.foresee(&view, &action, &context).is_possible();
                 Err(if visible { self.forbidden(denied) } else { hidden(target, denied) })
             }
@@ -86,14 +89,10 @@ impl Gateway {
             Decision::Denied(denied) => denied,
             Decision::Permit(_) | Decision::Ask(_) => return Ok(()),
         };
-        // A caller who could have it with more scopes is told which, and not that it is not there.
-        let (view, client) = (view(caller), call.client_name());
+        let client = call.client_name();
         let context = circumstances(call, &client);
-        let scopes = self.glance().policy.scopes_for(&view, &action, &context);
-        match scopes.is_empty() {
-            true => Err(hidden(target, denied)),
-            false => Err(Refusal::InsufficientScope { scopes: [view.scopes, &scopes].concat() }),
-        }
+        let refusal = step_up(&self.glance().policy, caller, &action, &context);
+        Err(refusal.unwrap_or_else(|| hidden(target, denied)))
     }
 
     /// The decision as far as it can be told without a call's arguments.
@@ -106,6 +105,22 @@ impl Gateway {
     fn forbidden(&self, denied: Denied) -> Refusal {
         Refusal::Denied { rule: denied.rule().to_owned() }
     }
+}
+
+/// A caller who could have it with more scopes is told which, and not that it is not there. All scopes are
+/// named, those that the credential has too: a client asks for just what it is told. Only a provider's tokens
+/// have scopes that could be asked for.
+fn step_up(
+    policy: &Policy,
+    caller: &Verified,
+    action: &Action<'_>,
+    context: &Context<'_>,
+) -> Option<Refusal> {
+    caller.principal().provider()?;
+    let view = view(caller);
+    let missing = policy.scopes_for(&view, action, context);
+    let scopes = || [view.scopes, &missing].concat();
+    (!missing.is_empty()).then(|| Refusal::InsufficientScope { scopes: scopes() })
 }
 
 /// A caller as policy sees one.

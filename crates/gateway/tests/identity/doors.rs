@@ -174,6 +174,53 @@ async fn a_token_opens_the_door_that_it_was_issued_for() {
 }
 
 #[tokio::test]
+async fn what_more_scopes_would_permit_is_asked_for_with_all_of_them() {
+    let open = Open::with(HOUR, |config| {
+        config.public_url = Some("https://mcp.example.com".into());
+        config.servers = vec![gateway::config::Server {
+            name: mcp::ServerName::new("docs").unwrap(),
+            reach: gateway::config::Reach::Http {
+                url: "http://127.0.0.1:1/mcp".parse().unwrap(),
+                allow_private: true,
+            },
+            era: upstream::EraChoice::Stateless,
+            shared: false,
+            timeout: Duration::from_secs(5),
+            credentials: vec![],
+        }];
+        config.roles = vec![policy::Role {
+            name: "readers".into(),
+            members: vec!["scope:docs.read".parse().unwrap()],
+            allow: vec![policy::Rule::plain("docs/*".parse().unwrap())],
+            ..policy::Role::default()
+        }];
+    })
+    .await;
+    let uri = mcp::ServerName::new("docs").unwrap().wrap_uri("file:///a");
+    let read = json!({"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":uri,
+    "_meta":{
+        "io.modelcontextprotocol/protocolVersion":"2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities":{},
+    }}});
+    let headers = [
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "resources/read"),
+        ("mcp-name", uri.as_str()),
+    ];
+    let asks = async |scopes: &str| {
+        let token = open.issuer.token("alice", 600, json!({"scope":scopes}));
+        open.asks("POST", "/mcp", Some(&token), &headers, read.clone()).await
+    };
+    let refused = asks("mcp").await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    let said = challenge(refused.headers());
+    assert!(said.contains("error=\"insufficient_scope\", scope=\"mcp docs.read\""), "{said}");
+    assert!(said.contains("resource_metadata=\"https://mcp.example.com/.well-known/"), "{said}");
+    // Let through: that the server does not answer is told in band.
+    assert_eq!(asks("mcp docs.read").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_session_shown_by_another_principal_does_not_exist() {
     let open = Open::new(HOUR).await;
     let alice = open.issuer.token("alice", 600, json!({}));
