@@ -1,7 +1,7 @@
 //! What a local server is made of and what it reaches: its checked copy, and its egress gate joined to the
 //! resolver, the vault, the journal and the store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use audit::{Journal, Kind, Outcome, Record};
@@ -39,6 +39,11 @@ pub(crate) struct Equipped {
 impl Witness {
     pub fn new(journal: &Journal, store: &Store, runs: PathBuf) -> Witness {
         Witness { journal: journal.clone(), store: store.clone(), trust: Arc::default(), runs }
+    }
+
+    /// What no server may be given.
+    pub fn state_dir(&self) -> &Path {
+        self.runs.parent().unwrap_or(&self.runs)
     }
 
     /// Where starts are recorded, too.

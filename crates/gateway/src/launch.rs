@@ -31,6 +31,7 @@ pub(crate) fn launch(entry: &Server, witness: &Witness) -> Result<Launch, vault:
             read: sandbox.read.clone(),
             write: sandbox.write.clone(),
             limits: sandbox.limits,
+            hidden: vec![witness.state_dir().to_owned()],
             ..Profile::new(name.as_str(), &command)
         };
         let equipped = witness.equip(&name, egress.as_ref(), package.as_deref(), &mut profile)?;

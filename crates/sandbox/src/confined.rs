@@ -180,7 +180,12 @@ fn needs(profile: &Profile, program: &Path, path: Option<&OsStr>) -> Result<Need
             .map_err(|error| SpawnFault::Path { path: path.clone(), error })?;
     }
     let named = |access| matches!(access, Access::Read | Access::Write);
-    match needs.binds.iter().find(|bind| named(bind.access) && is_forbidden(&bind.path)) {
+    let hidden = |path: &Path| {
+        let real = |own: &PathBuf| own.canonicalize().unwrap_or_else(|_| own.clone());
+        profile.hidden.iter().any(|own| real(own).starts_with(path))
+    };
+    let refused = |path: &PathBuf| is_forbidden(path) || hidden(path);
+    match needs.binds.iter().find(|bind| named(bind.access) && refused(&bind.path)) {
         Some(bind) => Err(SpawnFault::Forbidden(bind.path.clone())),
         None => Ok(needs),
     }

@@ -31,7 +31,7 @@ pub enum SpawnFault {
         error: io::Error,
     },
     /// A path that would give everything away.
-    #[error("{} can't be given to a server: it holds the machine's own files", .0.display())]
+    #[error("{} can't be given to a server: it holds what is the machine's own, or the gateway's", .0.display())]
     Forbidden(PathBuf),
     /// The level can't do what the profile asks for.
     #[error("{0}")]

@@ -24,6 +24,8 @@ pub struct Profile {
     pub read: Vec<PathBuf>,
     /// Files and folders that it may read and change.
     pub write: Vec<PathBuf>,
+    /// What is the gateway's own: nothing that holds it can be named.
+    pub hidden: Vec<PathBuf>,
     /// Files that exist only in the jail, read-only: the absolute path there, and the contents.
     pub files: Vec<(PathBuf, Vec<u8>)>,
     /// What it reaches.
@@ -153,6 +155,7 @@ impl Profile {
             level: Level::default(),
             read: Vec::new(),
             write: Vec::new(),
+            hidden: Vec::new(),
             files: Vec::new(),
             network: Network::default(),
             limits: Limits::default(),

@@ -1,7 +1,7 @@
 //! Hostile servers try to get out, in three languages, at each level that confines, as whoever runs
 //! the tests and, where that is root, as an ordinary user too. Every attempt is counted.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,6 +1,6 @@
 //! Starting servers at each level.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
@@ -172,6 +172,11 @@ async fn what_would_give_the_machine_is_refused() {
         let fault = spawn(&profile).unwrap_err();
         assert!(matches!(fault, SpawnFault::Forbidden(_)), "{path}: {fault}");
     }
+    let state = tempfile::tempdir().unwrap();
+    let above = vec![state.path().parent().unwrap().to_owned()];
+    let hidden = vec![state.path().to_owned()];
+    let profile = Profile { read: above, hidden, ..shell(Level::Strong, "true") };
+    assert!(matches!(spawn(&profile).unwrap_err(), SpawnFault::Forbidden(_)));
     let missing = Profile { read: vec!["/no/such/path".into()], ..shell(Level::Strong, "true") };
     assert!(matches!(spawn(&missing).unwrap_err(), SpawnFault::Path { .. }));
     let gate = Network::Gate(Request::default());

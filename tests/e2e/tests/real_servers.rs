@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use e2e::{Client, Era, Gateway, Upstream, node, node_module, python, run};
+use e2e::{Client, Era, Gateway, Upstream, node, node_module, python, run, source};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -35,36 +35,36 @@ fn npm(package: &str) -> String {
     node_module(&format!("@modelcontextprotocol/{package}/dist/index.js")).display().to_string()
 }
 
+/// A profile that ships with Bartizan, its package replaced by the one that is installed here and its
+/// path by the test's.
+fn profile(name: &str, path: &str, folder: &Path) -> String {
+    let text = std::fs::read_to_string(source(&format!("../../profiles/{name}.toml"))).unwrap();
+    let package = format!("@modelcontextprotocol/server-{name}");
+    let (node, script) = (node(), npm(&format!("server-{name}")));
+    let text = match text.contains("\"npx\"") {
+        true => text
+            .replace("\"npx\"", &format!("{node:?}"))
+            .replace(&format!("\"-y\", \"{package}\""), &format!("{script:?}")),
+        false => {
+            let program = format!("mcp-server-{name}");
+            text.replace("\"uvx\"", &format!("{:?}", python(&program)))
+                .replace(&format!("\"{program}\", "), "")
+        }
+    };
+    assert!(!text.contains("npx") && !text.contains("uvx"), "{text}");
+    if path.is_empty() { text } else { text.replace(path, &folder.display().to_string()) }
+}
+
 async fn gateway(folder: &Path) -> Gateway {
-    let (node, files) = (node(), folder.display());
-    let memory = folder.join("memory.jsonl");
-    let (everything, filesystem, memory_server) =
-        (npm("server-everything"), npm("server-filesystem"), npm("server-memory"));
-    let (git, time) = (python("mcp-server-git"), python("mcp-server-time"));
-    Gateway::start(&format!(
-        r#"
-        [servers.everything]
-        command = {node:?}
-        args = [{everything:?}, "stdio"]
-        [servers.files]
-        command = {node:?}
-        args = [{filesystem:?}, "{files}"]
-        sandbox = {{ read = ["{files}"] }}
-        [servers.memory]
-        command = {node:?}
-        args = [{memory_server:?}]
-        env = {{ MEMORY_FILE_PATH = {memory:?} }}
-        sandbox = {{ write = ["{files}"] }}
-        [servers.git]
-        command = {git:?}
-        args = ["--repository", "{files}"]
-        sandbox = {{ read = ["{files}"] }}
-        [servers.time]
-        command = {time:?}
-        args = ["--local-timezone", "UTC"]
-        "#
-    ))
-    .await
+    let profiles = [
+        ("everything", ""),
+        ("filesystem", "/srv/docs"),
+        ("memory", "/srv/memory"),
+        ("git", "/srv/repository"),
+        ("time", ""),
+    ];
+    let all = profiles.map(|(name, path)| profile(name, path, folder));
+    Gateway::start(&all.concat()).await
 }
 
 /// One call of each server, by whatever the tools are called here.

@@ -36,6 +36,16 @@ pub fn check(server: &Server, command: &str, base: &Path, findings: &mut Vec<Fin
         EnvValue::Secret(_) => None,
     });
     let unseen = Unseen::by(server, command, base);
+    if let Some(cwd) = &server.cwd {
+        let folder = base.join(cwd.get_ref());
+        if folder.is_dir() && unseen.hides(&folder) {
+            findings.push(Finding::warning(
+                "the server starts in an empty folder, since its entry does not name this one",
+                cwd.span(),
+                format!("add sandbox = {{ read = [\"{}\"] }}", folder.display()),
+            ));
+        }
+    }
     for (text, span) in args.chain(env) {
         if let Some(path) = unseen.named_in(text) {
             findings.push(Finding::warning(
@@ -67,6 +77,11 @@ impl Unseen {
         }))
     }
 
+    /// Whether it does not see a path.
+    pub fn hides(&self, path: &Path) -> bool {
+        !self.0.contains(path)
+    }
+
     /// A path on this machine that a text names and the server does not see: the text itself, or what stands
     /// behind `=`. Of a file that does not exist yet, its folder.
     pub fn named_in<'a>(&self, text: &'a str) -> Option<&'a Path> {
@@ -75,7 +90,7 @@ impl Unseen {
         let parent = path.parent().filter(|parent| parent.components().count() > 1);
         let path = if path.exists() { path } else { parent.filter(|parent| parent.is_dir())? };
         let plain = path.is_absolute() && path.components().count() > 1;
-        (plain && !self.0.contains(path)).then_some(path)
+        (plain && self.hides(path)).then_some(path)
     }
 }
 
@@ -87,6 +102,10 @@ pub struct Unseen;
 impl Unseen {
     pub fn by(_: &Server, _: &str, _: &Path) -> Unseen {
         Unseen
+    }
+
+    pub fn hides(&self, _: &Path) -> bool {
+        false
     }
 
     pub fn named_in<'a>(&self, _: &'a str) -> Option<&'a Path> {
