@@ -22,7 +22,7 @@ fn the_configuration_reference_is_fresh() {
     fresh("docs/configuration.md", &Home::new().run(&["config", "reference"]).ok().out);
 }
 
-const COMMANDS: [&[&str]; 50] = [
+const COMMANDS: [&[&str]; 53] = [
     &["up"],
     &["add"],
     &["remove"],
