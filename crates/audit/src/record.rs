@@ -147,6 +147,8 @@ pub struct Record<'a> {
     pub bytes_out: Option<u64>,
     /// How long it took.
     pub duration: Option<Duration>,
+    /// What the detectors found: rules and severities.
+    pub findings: &'a str,
     /// The refusal's code.
     pub refusal: &'a str,
     /// The trace id.
@@ -185,6 +187,7 @@ impl Record<'_> {
             "duration_us",
             self.duration.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
         );
+        text(line, "findings", self.findings);
         text(line, "refusal", self.refusal);
         text(line, "trace", self.trace);
         text(line, "detail", self.detail);
@@ -291,6 +294,7 @@ mod tests {
             bytes_in: Some(1),
             bytes_out: Some(2),
             duration: Some(Duration::from_millis(3)),
+            findings: "f",
             refusal: "r",
             trace: "t",
             detail: "d",
@@ -300,7 +304,7 @@ mod tests {
             "server": "github", "method": "tools/call", "name": "get_issue",
             "arguments_sha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
             "arguments_bytes": 2, "rule": "role dev allow github/*", "definition": "ab".repeat(32),
-            "outcome": "tool_error", "bytes_in": 1, "bytes_out": 2, "duration_us": 3000, "refusal": "r", "trace": "t",
+            "outcome": "tool_error", "bytes_in": 1, "bytes_out": 2, "duration_us": 3000, "findings": "f", "refusal": "r", "trace": "t",
             "detail": "d",
         });
         assert_eq!(written(record), expected);

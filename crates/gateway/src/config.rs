@@ -10,6 +10,7 @@ use upstream::EraChoice;
 
 pub use self::identity::{GraphAccess, Identity, KeysFrom, Offer, Provider};
 pub use crate::door::oauth::config::{Documents, ProviderProof, Registration, SignIn};
+use crate::inspection::Inspection;
 
 /// Everything that [`crate::Gateway::start`] needs.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct Config {
     pub limits_on: Vec<crate::limits::Limit>,
     /// Calls that a person must approve.
     pub approvals: crate::approval::Approvals,
+    /// The detectors, and what their findings lead to.
+    pub inspection: Inspection,
     /// The log.
     pub audit: Audit,
     /// Where tokens, definitions, keys and the log are kept.
@@ -70,6 +73,7 @@ impl Config {
             limits: Limits::default(),
             limits_on: Vec::new(),
             approvals: crate::approval::Approvals::default(),
+            inspection: Inspection::default(),
             audit: Audit { strict: false, sync: true },
             state_dir,
         }

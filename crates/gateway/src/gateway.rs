@@ -25,6 +25,7 @@ use crate::{
     config::Config,
     door::{Pairs, Sessions, oauth::Broker, resource::Offered},
     egress::Witness,
+    inspection::Inspector,
     limits::Limiters,
     providers::Providers,
     refusal::Refusal,
@@ -42,6 +43,8 @@ pub struct Current {
     pub(crate) offered: Offered,
     /// The limits, and what they counted.
     pub limiters: Limiters,
+    /// The detectors.
+    pub(crate) inspector: Inspector,
     /// By name: the order in which lists show them.
     pub servers: BTreeMap<Box<str>, Arc<Served>>,
 }
@@ -101,6 +104,9 @@ pub enum StartFault {
         /// Why.
         fault: io::Error,
     },
+    /// Rules of the detectors.
+    #[error("[inspect]: {0}")]
+    Inspect(#[from] inspect::ScannerFault),
     /// Roles.
     #[error("{0}")]
     Policy(#[from] policy::PolicyFault),
@@ -423,7 +429,8 @@ fn assemble(
     let providers = Providers::new(&config.identity.providers, kept, client)?;
     let offered = Offered::new(&config);
     let limiters = Limiters::new(&config.limits_on, old.map(|old| &old.limiters));
-    Ok(Current { config, policy, limiters, providers, offered, servers })
+    let inspector = Inspector::new(config.inspection.clone())?;
+    Ok(Current { config, policy, limiters, providers, offered, inspector, servers })
 }
 
 /// The state folder belongs to its owner alone.

@@ -95,8 +95,9 @@ impl Gateway {
             Err(refusal) => Err(refusal),
         };
         let approved = facts.permit.as_ref().is_some_and(Permit::is_approved);
-        let reply =
-            answer.and_then(|reply| self.inspect_reply(caller, call, &target, approved, reply));
+        let reply = answer.and_then(|reply| {
+            self.inspect_reply(caller, call, &target, approved, reply, &mut facts.findings)
+        });
         self.record_outcome(intent, &facts, began, &reply).await?;
         reply
     }
@@ -112,9 +113,11 @@ impl Gateway {
         let target = Arc::new(self.resolve(caller, call).await?);
         facts.target = Some(target.clone());
         let approved = target.require_approved()?;
-        let arguments = self.inspect_arguments(call, &target)?;
+        let arguments = self.inspect_arguments(call, &target, &mut facts.findings)?;
         let opened = mrtr::open(&self.sealer, caller, call, &target)?;
-        let decision = self.decide(caller, call, &target, Noticed::default())?;
+        let findings = crate::inspection::rules(&facts.findings);
+        let noticed = Noticed { findings: &findings, ..Noticed::default() };
+        let decision = self.decide(caller, call, &target, noticed)?;
         let permit = self.permit(caller, call, &target, decision, &opened, events).await?;
         facts.permit = Some(permit.clone());
         facts.occupied = self.occupy(caller, &target).await?;
@@ -126,6 +129,7 @@ impl Gateway {
         &self,
         call: &'a Call,
         target: &Target,
+        noted: &mut String,
     ) -> Result<inspect::Inspected<'a>, Refusal> {
         let (params, arguments) = (call.params.json(), call.arguments());
         if let (Some(headers), Some(item)) = (&call.param_headers, target.item()) {
@@ -143,10 +147,11 @@ impl Gateway {
             bytes: self.current().config.limits.argument_bytes,
             ..inspect::Limits::ARGUMENTS
         };
-        inspect::inspect_arguments(params, &limits).map_err(|finding| Refusal::ArgumentsUnsafe {
-            rule: finding.rule,
-            detail: finding.message.into_owned(),
-        })
+        let inspected = inspect::inspect_arguments(params, &limits).map_err(|exceeded| {
+            Refusal::ArgumentsUnsafe { rule: exceeded.rule, detail: exceeded.message.into_owned() }
+        })?;
+        self.current().inspector.arguments(target, arguments, noted)?;
+        Ok(inspected)
     }
 
     /// What a server answered, made fit for this client: inspected, opaque tokens sealed, names and
@@ -158,6 +163,7 @@ impl Gateway {
         target: &Target,
         approved: bool,
         reply: Reply,
+        noted: &mut String,
     ) -> Result<Reply, Refusal> {
         let limits = inspect::Limits {
             bytes: self.current().config.limits.message_bytes,
@@ -169,6 +175,7 @@ impl Gateway {
         };
         let (Ok(body) | Err(body)) = &reply.outcome;
         inspect::inspect_result(body.json(), &limits).map_err(unsafe_result)?;
+        let reply = self.examine(target, reply, noted)?;
         let Reply { outcome: Ok(result), .. } = reply else { return Ok(reply) };
         let result = match reply.kind {
             ResultKind::InputRequired => {
@@ -266,6 +273,8 @@ pub(crate) struct Facts<'a> {
     /// Held until the call has ended.
     occupied: Occupied,
     arguments: Payload,
+    /// What the detectors found.
+    findings: String,
 }
 
 impl<'a> Facts<'a> {
@@ -279,6 +288,7 @@ impl<'a> Facts<'a> {
             permit: None,
             occupied: Occupied::default(),
             arguments: Payload::of(call.gist.arguments.as_ref().unwrap_or(&call.params).bytes()),
+            findings: String::new(),
         }
     }
 
@@ -306,6 +316,7 @@ impl<'a> Facts<'a> {
                 .and_then(Target::item)
                 .map(|item| *item.approved.digest().as_bytes()),
             bytes_in: Some(self.call.params.bytes().len() as u64),
+            findings: &self.findings,
             trace: self.call.gist.trace.as_deref().unwrap_or_default(),
             ..Record::default()
         }

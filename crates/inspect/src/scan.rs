@@ -144,6 +144,29 @@ impl Scanner {
         found
     }
 
+    /// What is found in `text` while `go_on` says so, and whether that is all of it.
+    pub fn scan_while(
+        &self,
+        surface: Surface,
+        text: &str,
+        mut go_on: impl FnMut() -> bool,
+    ) -> (Vec<Finding>, bool) {
+        let mut stream = self.stream(surface);
+        let mut found = Vec::new();
+        let mut rest = text;
+        while rest.len() > BLOCK {
+            let (piece, next) = rest.split_at(rest.floor_char_boundary(BLOCK));
+            found.extend(stream.push(piece));
+            rest = next;
+            if !go_on() {
+                return (found, false);
+            }
+        }
+        found.extend(stream.push(rest));
+        found.extend(stream.finish());
+        (found, true)
+    }
+
     /// What is found in `text` as a text.
     pub(crate) fn scan_text(&self, surface: Surface, text: &str) -> Vec<Finding> {
         let mut stream = self.stream(surface);

@@ -12,7 +12,7 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Parser;
 use detection::{
     Item, corpora,
@@ -21,8 +21,9 @@ use detection::{
     template::Templates,
 };
 use inspect::{
-    Surface,
+    Finding, Scanner, Surface,
     model::{BUCKETS, HEADS, Head, Known, Model, STRIDE, STRIDES, WIDTH, head, tokens},
+    rules,
 };
 
 #[derive(Parser)]
@@ -68,6 +69,8 @@ struct Example {
     weight: f32,
     /// Judged, but not learnt from.
     report_only: bool,
+    /// Whether the rules alone flag it.
+    by_rules: bool,
 }
 
 impl Example {
@@ -111,6 +114,7 @@ impl Example {
             planted,
             weight: 1.0,
             report_only: false,
+            by_rules: false,
         })
     }
 
@@ -263,6 +267,69 @@ fn train(examples: &[&Example], epochs: usize) -> Network {
     network
 }
 
+/// A text judged by a network that was trained without its source.
+struct Judged<'e> {
+    example: &'e Example,
+    window: usize,
+    score: f32,
+}
+
+/// A network without each part of the sources, and one with all.
+fn train_all(
+    examples: &[Example],
+    planted: &[Example],
+    sources: &[String],
+    arguments: &Arguments,
+) -> Result<Vec<Network>> {
+    let without = |fold: usize| {
+        let left_out: Vec<&String> = sources.iter().skip(fold).step_by(arguments.folds).collect();
+        let used = examples
+            .iter()
+            .chain(planted)
+            .filter(|example| !example.report_only && !left_out.contains(&&example.source));
+        train(&used.collect::<Vec<_>>(), arguments.epochs)
+    };
+    let without = &without;
+    let networks: Option<Vec<Network>> = std::thread::scope(|scope| {
+        // Beyond the last fold, `skip` leaves nothing out.
+        let folds = (0..arguments.folds).chain([usize::MAX]);
+        let threads: Vec<_> = folds.map(|fold| scope.spawn(move || without(fold))).collect();
+        threads.into_iter().map(|thread| thread.join().ok()).collect()
+    });
+    networks.context("a training stopped")
+}
+
+/// By head: where few benign texts are left, and where hardly any.
+fn thresholds(judged: &[Judged<'_>]) -> Vec<(f32, f32)> {
+    let of = |head: usize| {
+        // The labels of `atr` are broad: its benign texts are attacks as others see it.
+        let fit = |judged: &&Judged<'_>| {
+            let example = judged.example;
+            example.head == head && !example.attack && (example.source != "atr" || head == 1)
+        };
+        let mut benign: Vec<f32> = judged.iter().filter(fit).map(|judged| judged.score).collect();
+        benign.sort_by(f32::total_cmp);
+        let at = |share: f32| {
+            benign.get((benign.len() as f32 * share) as usize).copied().unwrap_or(f32::MAX)
+        };
+        (at([0.9985, 0.998, 0.997][head]), at(0.9995))
+    };
+    (0..HEADS).map(of).collect()
+}
+
+/// The benign windows that look worst.
+fn show(mut judged: Vec<Judged<'_>>) {
+    judged.retain(|judged| !judged.example.attack);
+    judged.sort_by(|a, b| b.score.total_cmp(&a.score));
+    for head in 0..HEADS {
+        for Judged { example, window, score } in
+            judged.iter().filter(|judged| judged.example.head == head).take(40)
+        {
+            println!("{score:6.2} {} {:?}", example.source, example.shown(*window));
+        }
+    }
+}
+
 /// Features that some examples share.
 fn known(examples: &[&Example]) -> Known {
     let mut counts: Vec<u8> = vec![0; 1 << 21];
@@ -293,7 +360,8 @@ fn main() -> Result<()> {
     let items = corpora(&arguments.corpora)?;
     let documents = harvest(&arguments.benign, arguments.pieces);
     println!("{} items, {} pieces of documents", items.len(), documents.len());
-    let mut examples = of_items(&items);
+    let rules = Scanner::of(rules::bundled()?, None)?;
+    let mut examples = of_items(&items, &rules);
     for piece in &documents {
         let source = format!("documents-{}", hash(piece) % 5);
         examples.extend(Example::new(&source, Surface::Result, false, &folded(piece), None));
@@ -302,60 +370,26 @@ fn main() -> Result<()> {
     weigh(&mut examples);
     let sources: BTreeSet<String> = examples.iter().map(|example| example.source.clone()).collect();
     let sources: Vec<String> = sources.into_iter().collect();
-    let mut scores: BTreeMap<(usize, bool), Vec<f32>> = BTreeMap::new();
-    let mut by_source = Vec::new();
-    let mut worst = Vec::new();
-    for fold in 0..arguments.folds {
-        let left_out: Vec<&String> = sources.iter().skip(fold).step_by(arguments.folds).collect();
-        let is_out = |example: &&Example| left_out.contains(&&example.source);
-        let used: Vec<&Example> = examples
-            .iter()
-            .chain(&planted)
-            .filter(|example| !is_out(example) && !example.report_only)
-            .collect();
-        let network = train(&used, arguments.epochs);
-        for example in examples.iter().filter(is_out) {
-            let (at, score) = network.worst(example, 0..example.windows());
-            if !example.attack && arguments.show {
-                worst.push((
-                    score,
-                    example.head,
-                    example.source.clone(),
-                    example.shown(at).to_owned(),
-                ));
-            }
-            if example.source == "atr" && example.head != 1 {
-                by_source.push((example.source.clone(), example.head, example.attack, score));
-                continue;
-            }
-            scores.entry((example.head, example.attack)).or_default().push(score);
-            by_source.push((example.source.clone(), example.head, example.attack, score));
-        }
-        println!("left out {left_out:?}");
-    }
-    let thresholds: Vec<(f32, f32)> = (0..HEADS)
-        .map(|head| {
-            let mut benign = scores.get(&(head, false)).cloned().unwrap_or_default();
-            benign.sort_by(f32::total_cmp);
-            let at = |share: f32| {
-                benign.get(((benign.len() as f32) * share) as usize).copied().unwrap_or(f32::MAX)
-            };
-            (at(0.998), at(0.9995))
+    let mut networks = train_all(&examples, &planted, &sources, &arguments)?;
+    let Some(mut network) = networks.pop() else { return Ok(()) };
+    let judged: Vec<Judged<'_>> = examples
+        .iter()
+        .map(|example| {
+            // By the network that has not seen its source.
+            let place = sources.iter().position(|source| *source == example.source).unwrap_or(0);
+            let fold = &networks[place % arguments.folds];
+            let (window, score) = fold.worst(example, 0..example.windows());
+            Judged { example, window, score }
         })
         .collect();
-    report(&by_source, &thresholds);
-    worst.sort_by(|a, b| b.0.total_cmp(&a.0));
-    for head in 0..HEADS {
-        for (score, _, source, text) in worst.iter().filter(|(_, of, ..)| *of == head).take(40) {
-            println!("{score:6.2} {source} {text:?}");
-        }
+    let thresholds = thresholds(&judged);
+    report(&judged, &thresholds);
+    if arguments.show {
+        show(judged);
     }
     if arguments.cross_validate {
         return Ok(());
     }
-    let all: Vec<&Example> =
-        examples.iter().chain(&planted).filter(|example| !example.report_only).collect();
-    let mut network = train(&all, arguments.epochs);
     for (head, (medium, high)) in network.heads.iter_mut().zip(&thresholds) {
         (head.medium, head.high) = (*medium, *high);
     }
@@ -368,7 +402,7 @@ fn folded(text: &str) -> String {
     inspect::folded(text)
 }
 
-fn of_items(items: &[Item]) -> Vec<Example> {
+fn of_items(items: &[Item], rules: &Scanner) -> Vec<Example> {
     let example = |item: &Item| {
         let text = folded(&item.text);
         let group = folded(&item.group);
@@ -384,6 +418,7 @@ fn of_items(items: &[Item]) -> Vec<Example> {
             });
         let mut example = Example::new(&item.source, item.kind, item.is_attack(), &text, planted)?;
         example.report_only = item.is_attack() && is_unfit(item);
+        example.by_rules = rules.scan(item.kind, &item.text).iter().any(Finding::flagged);
         Some(example)
     };
     items.iter().filter(|item| head(item.kind).is_some()).filter_map(example).collect()
@@ -433,7 +468,7 @@ fn plant(items: &[Item], documents: &[String]) -> Result<Vec<Example>> {
         let benign = templates.make("benign_definition", &mut random);
         add(Surface::Definition, false, insert(base, &benign, &mut random));
     }
-    for _ in 0..1500 {
+    for _ in 0..2500 {
         let text = templates.make("capability", &mut random);
         let name = templates.make("capability_name", &mut random);
         add(
@@ -442,7 +477,7 @@ fn plant(items: &[Item], documents: &[String]) -> Result<Vec<Example>> {
             (format!("name: {name}\ndescription: {text}"), 0..text.len() + name.len() + 20),
         );
     }
-    for _ in 0..14000 {
+    for _ in 0..18000 {
         let text = templates.make("result", &mut random);
         let placed = match random.below(4) {
             0 => (text.clone(), 0..text.len()),
@@ -492,21 +527,24 @@ fn insert(base: &str, text: &str, random: &mut Random) -> (String, Range<usize>)
     (format!("{head}{glue}{text}{glue}{tail}"), start..start + text.len())
 }
 
-fn report(scores: &[(String, usize, bool, f32)], thresholds: &[(f32, f32)]) {
-    let mut rows: BTreeMap<(usize, bool, &str), (usize, usize)> = BTreeMap::new();
-    for (source, head, attack, score) in scores {
-        for name in [source.as_str(), "~ all"] {
-            let row = rows.entry((*head, *attack, name)).or_default();
-            row.0 += 1;
-            row.1 += usize::from(*score >= thresholds[*head].0);
+fn report(judged: &[Judged<'_>], thresholds: &[(f32, f32)]) {
+    let mut rows: BTreeMap<(usize, bool, &str), [usize; 4]> = BTreeMap::new();
+    for Judged { example, score, .. } in judged {
+        let by_model = *score >= thresholds[example.head].0;
+        for name in [example.source.as_str(), "~ all"] {
+            let row = rows.entry((example.head, example.attack, name)).or_default();
+            row[0] += 1;
+            row[1] += usize::from(example.by_rules);
+            row[2] += usize::from(by_model);
+            row[3] += usize::from(example.by_rules || by_model);
         }
     }
-    for ((head, attack, source), (all, flagged)) in rows {
+    println!("                                         items   rules   model    both");
+    for ((head, attack, source), [all, by_rules, by_model, both]) in rows {
         let head = ["definition", "prompt", "result"][head];
         let kind = if attack { "attack" } else { "benign" };
-        println!(
-            "{head:10} {kind} {source:24} {flagged:6}/{all:<6} {:6.2} %",
-            100.0 * flagged as f64 / all as f64
-        );
+        let percent = |part: usize| 100.0 * part as f64 / all as f64;
+        let (rules, model, both) = (percent(by_rules), percent(by_model), percent(both));
+        println!("{head:10} {kind} {source:24} {all:6} {rules:6.2}% {model:6.2}% {both:6.2}%");
     }
 }

@@ -14,6 +14,8 @@ use serde_json::json;
 use toml::Spanned;
 
 use super::egress::{Egress, EnvValue};
+use super::inspect::Inspect;
+pub use super::provider::Provider;
 pub use super::provider::{Kind as ProviderKind, Provider};
 pub use super::roles::{Approvals, LimitOn, Network, Policy, Role};
 use super::sign_in::SignIn;
@@ -72,6 +74,8 @@ pub struct File {
     pub limits: Limits,
     /// Calls that a person must approve: what rules with `ask` lead to.
     pub approvals: Approvals,
+    /// The detectors: what they look for, and what their findings lead to.
+    pub inspect: Inspect,
     /// The record of every call.
     pub audit: Audit,
 }
@@ -93,6 +97,7 @@ impl Default for File {
             servers: BTreeMap::new(),
             limits: Limits::default(),
             approvals: Approvals::default(),
+            inspect: Inspect::default(),
             audit: Audit::default(),
         }
     }

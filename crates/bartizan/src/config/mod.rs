@@ -6,6 +6,7 @@ pub mod edit;
 pub mod egress;
 pub mod fault;
 pub mod file;
+mod inspect;
 pub mod policies;
 mod provider;
 pub mod reference;

@@ -32,6 +32,9 @@ pub enum ResolveFault {
     /// What `[sign-in]` needs can't be had.
     #[error("[sign-in] {0}")]
     SignIn(String),
+    /// Rules of the detectors.
+    #[error("{0}")]
+    Rules(String),
     /// A header that can't be a credential.
     #[error(transparent)]
     Credential(#[from] vault::VaultFault),
@@ -55,6 +58,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         servers,
         limits,
         approvals,
+        inspect,
         audit,
     } = &loaded.file;
     let mut entries = Vec::new();
@@ -92,6 +96,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         limits: resolve_limits(limits),
         limits_on: limits.on.iter().map(|(key, on)| on.resolve(&key.0)).collect(),
         approvals: approvals.resolve(),
+        inspection: inspect.resolve(&folder).map_err(ResolveFault::Rules)?,
         audit: resolved::Audit { strict: audit.strict, sync: audit.sync },
         state_dir: state_dir.to_owned(),
     };

@@ -108,21 +108,21 @@ const CHECKS: [Check; 38] = [
     (
         "argument.sql-injection",
         High,
-        &[Name, Path, Url, Header, Sql, Template],
+        &[Name, Path, Url, Header, Template],
         "A value that changes the statement that it is put into.",
         r"['\x22`)]\s*(\)|\s)*(or|and|\|\||&&|xor|having|like|rlike|in|between)\b[\s(/*+!~-]*(['\x22`(\w\d][^\n]{0,30}(=|<|>|\blike\b|\bin\b|\bis\b|\bbetween\b)|\d|true|not|exists|select|sleep|benchmark|ascii|substr)",
     ),
     (
         "argument.sql-injection",
         High,
-        &[Name, Path, Url, Header, Sql],
+        &[Name, Path, Url, Header],
         "A value that adds a statement or a comment.",
         r"['\x22`)\d]\s*\)*\s*(;|\|\||/\*|#|--)\s*(drop|delete|insert|update|exec|execute|shutdown|select|declare|create|alter|truncate|waitfor|begin|if)\b",
     ),
     (
         "argument.sql-injection",
         High,
-        &[Name, Path, Url, Header, Sql],
+        &[Name, Path, Url, Header],
         "A value that ends with a comment of SQL.",
         r"['\x22`)]\s*\)*\s*(--|#|/\*|;%00|;\s*$)(\s|$|\+|-)|^\s*['\x22`]\s*(--|#|/\*)|['\x22)]\s*(--|#)\s*$|^\s*(admin|root)\s*['\x22]",
     ),
@@ -131,7 +131,7 @@ const CHECKS: [Check; 38] = [
         High,
         &[Name, Path, Url, Header],
         "A value that joins another query.",
-        r"\bunion\b[\s(/*!+]+(all\b|distinct\b)?[\s(/*!+]*select\b|\bselect\b[^\n]{1,120}\bfrom\b|\border\s+by\s+\d+|\bgroup\s+by\b[^\n]{1,60}\bhaving\b|\bhaving\s+\d+\s*=",
+        r"\bunion\b[\s(/*!+]+(all\b|distinct\b)?[\s(/*!+]*select\b|\bselect\b\s+[\w*@,.() ]{1,60}\sfrom\s+\w+\s*(where\b|--|;|#|/\*|limit\b|union\b)|\border\s+by\s+\d+|\bgroup\s+by\b[^\n]{1,60}\bhaving\b|\bhaving\s+\d+\s*=",
     ),
     (
         "argument.sql-injection",
@@ -150,7 +150,7 @@ const CHECKS: [Check; 38] = [
     (
         "argument.sql-tautology",
         High,
-        &[Name, Path, Url, Header, Sql],
+        &[Name, Path, Url, Header],
         "A condition that is always true.",
         r"\b(or|and|having|where)\s+\(?\s*['\x22]?(\d+)['\x22]?\s*(=|like)\s*['\x22]?\d+\b|\bor\b\s+['\x22(]*\w+['\x22)]*\s*(=|like)\s*['\x22(]*\w+['\x22]*\s*(--|#|/\*|$)|['\x22]\s*=\s*['\x22(]|\b(or|and)\s+(true|not\s+false|1)\b|\d+\s*(or|and)\s+\d+\s*[=<>]|['\x22]\s*(\+|\|\||&|-|\*|\^|%|/|like|=|<|>)+\s*['\x22]",
     ),

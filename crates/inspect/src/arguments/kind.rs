@@ -118,8 +118,11 @@ pub(crate) fn parameter(name: &str, schema: Option<Json<'_>>, value: &str) -> Pa
     let words = words(name);
     for word in words.iter().rev() {
         let known = NAMES.iter().find(|(_, names)| names.contains(&word.as_str()));
-        if let Some((parameter, _)) = known {
-            return *parameter;
+        match known {
+            // A whole statement is what such a parameter takes; anything else is put into one.
+            Some((Parameter::Sql, _)) if !is_statement(value) => return Parameter::Name,
+            Some((parameter, _)) => return *parameter,
+            None => {}
         }
     }
     by_shape(value)
@@ -133,6 +136,15 @@ fn by_format(format: &str) -> Option<Parameter> {
         "markdown" | "html" | "textarea" | "multiline" => Some(Parameter::Text),
         _ => None,
     }
+}
+
+fn is_statement(value: &str) -> bool {
+    let word: String = value.trim_start().chars().take_while(char::is_ascii_alphabetic).collect();
+    let verbs = [
+        "select", "insert", "update", "delete", "with", "create", "alter", "drop", "explain",
+        "show", "describe", "pragma", "call", "merge", "truncate", "grant", "set", "begin",
+    ];
+    verbs.contains(&word.to_ascii_lowercase().as_str())
 }
 
 /// A value that nobody named: a path or URL looks like one, many words or lines are text.

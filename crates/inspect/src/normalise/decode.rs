@@ -298,7 +298,7 @@ fn spaced_letters(text: &str, found: &mut Vec<Decoded>) {
         while start >= 2
             && bytes[start - 1] == b' '
             && follows(start - 2)
-            && (start < 3 || bytes[start - 3] == b' ' || bytes[start - 2] == b' ')
+            && (start < 3 || !bytes[start - 3].is_ascii_alphanumeric() || bytes[start - 2] == b' ')
         {
             start -= 2;
         }

@@ -1,0 +1,328 @@
+//! What the detectors find, and what that leads to by configuration.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    hash::{BuildHasher, RandomState},
+    time::{Duration, Instant},
+};
+
+use inspect::{Class, Finding, Rule, Scanner, ScannerFault, Severity, Surface};
+use mcp::{Json, JsonBuf, Kind, Patch, quote};
+
+use crate::{Gateway, call::Reply, refusal::Refusal, resolve::Target};
+
+/// What a finding leads to. Findings of low severity are only recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// Nobody looks.
+    Off,
+    /// It is recorded.
+    Monitor,
+    /// The client is told, in the result's `_meta`.
+    Label,
+    /// What was found is replaced before the client sees it.
+    Mask,
+    /// Of high severity: refused. Of medium: the client is told.
+    Block,
+}
+
+/// The mode of each class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Modes(BTreeMap<Class, Mode>);
+
+impl Default for Modes {
+    /// Only what benign calls hardly ever have is refused: arguments that break out of their type. Text is
+    /// labelled, since documentation of attacks looks like attacks.
+    fn default() -> Modes {
+        Modes(Class::ALL.into_iter().map(|class| (class, Modes::usual(class))).collect())
+    }
+}
+
+impl Modes {
+    fn usual(class: Class) -> Mode {
+        match class {
+            Class::Argument => Mode::Block,
+            Class::Personal | Class::Schema => Mode::Monitor,
+            _ => Mode::Label,
+        }
+    }
+
+    /// The same with another mode for one class.
+    pub fn with(mut self, class: Class, mode: Mode) -> Modes {
+        self.0.insert(class, mode);
+        self
+    }
+
+    /// The mode of a class.
+    pub fn of(&self, class: Class) -> Mode {
+        self.0.get(&class).copied().unwrap_or(Mode::Monitor)
+    }
+
+    fn all_off(&self) -> bool {
+        self.0.values().all(|mode| *mode == Mode::Off)
+    }
+}
+
+/// The section `[inspect]`, resolved.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// For servers without modes of their own.
+    pub modes: Modes,
+    /// By server.
+    pub servers: BTreeMap<Box<str>, Modes>,
+    /// The user's rules.
+    pub rules: Vec<Rule>,
+    /// How long one text may take.
+    pub time: Duration,
+    /// The named loosening: what takes longer is released as if nothing was found.
+    pub release_late: bool,
+    /// Whether texts in results are enclosed in marks that say where they come from.
+    pub spotlight: bool,
+}
+
+impl Default for Inspection {
+    fn default() -> Self {
+        Inspection {
+            modes: Modes::default(),
+            servers: BTreeMap::new(),
+            rules: Vec::new(),
+            time: Duration::from_secs(2),
+            release_late: false,
+            spotlight: false,
+        }
+    }
+}
+
+/// The detectors with their configuration.
+pub(crate) struct Inspector {
+    scanner: Scanner,
+    inspection: Inspection,
+    /// Makes tokens for what is masked: the same value has the same token while the process lives.
+    tokens: RandomState,
+}
+
+/// A result that was looked at.
+#[derive(Default)]
+pub(crate) struct Examined {
+    /// Instead of the original, if anything was changed.
+    pub body: Option<JsonBuf>,
+    /// For the record.
+    pub noted: String,
+}
+
+impl Inspector {
+    pub fn new(inspection: Inspection) -> Result<Inspector, ScannerFault> {
+        let scanner = Scanner::new(inspection.rules.clone())?;
+        Ok(Inspector { scanner, inspection, tokens: RandomState::new() })
+    }
+
+    fn modes(&self, server: &str) -> &Modes {
+        self.inspection.servers.get(server).unwrap_or(&self.inspection.modes)
+    }
+
+    /// Looks at the arguments of a call; what was found is added to `noted`.
+    pub fn arguments(
+        &self,
+        target: &Target,
+        arguments: Json<'_>,
+        noted: &mut String,
+    ) -> Result<(), Refusal> {
+        let modes = self.modes(target.served.name().as_str());
+        if modes.all_off() || arguments.text().len() <= 2 {
+            return Ok(());
+        }
+        let schema = target.item().and_then(|item| item.raw.json().get("inputSchema"));
+        let found = self.scanner.arguments(arguments, schema);
+        note(&found, modes, noted);
+        let refused = found.iter().find(|finding| is_refused(finding, modes, Mode::Block));
+        refused.map_or(Ok(()), |finding| {
+            Err(Refusal::ArgumentsUnsafe { rule: known(finding), detail: sentence(finding) })
+        })
+    }
+
+    /// Looks at what a server answered, asked or told.
+    pub fn result(&self, target: &Target, body: Json<'_>) -> Result<Examined, Refusal> {
+        let server = target.served.name().as_str();
+        let modes = self.modes(server);
+        if modes.all_off() {
+            return Ok(Examined::default());
+        }
+        let (found, whole) = self.scan(body.text());
+        if !whole && !self.inspection.release_late {
+            return Err(Refusal::ResultUnsafe {
+                rule: "inspect.time",
+                detail: format!("not read through in {:?}", self.inspection.time),
+            });
+        }
+        let mut examined = Examined::default();
+        if !found.is_empty() {
+            note(&found, modes, &mut examined.noted);
+            if let Some(finding) =
+                found.iter().find(|finding| is_refused(finding, modes, Mode::Block))
+            {
+                return Err(Refusal::ResultUnsafe {
+                    rule: known(finding),
+                    detail: sentence(finding),
+                });
+            }
+            examined.body = self.masked(body.text(), &found, modes)?;
+            let labelled = found
+                .iter()
+                .filter(|finding| finding.flagged() && modes.of(finding.class) >= Mode::Label);
+            let current = examined.body.as_ref().map_or(body, |body| body.json());
+            if let Some(text) = label(current, labelled) {
+                examined.body = Some(crate::made(text));
+            }
+        }
+        if self.inspection.spotlight {
+            let current = examined.body.as_ref().map_or(body, |body| body.json());
+            if let Some(text) = spotlight(current, server) {
+                examined.body = Some(crate::made(text));
+            }
+        }
+        Ok(examined)
+    }
+
+    fn scan(&self, text: &str) -> (Vec<Finding>, bool) {
+        let until = Instant::now() + self.inspection.time;
+        self.scanner.scan_while(Surface::Result, text, || Instant::now() < until)
+    }
+
+    /// The text with tokens in place of what is to be masked. Structured content and its copy as text are
+    /// parts of the same text, so that they are masked alike.
+    fn masked(
+        &self,
+        text: &str,
+        found: &[Finding],
+        modes: &Modes,
+    ) -> Result<Option<JsonBuf>, Refusal> {
+        let mut out = String::new();
+        let mut done = 0;
+        let masked = found.iter().filter(|finding| {
+            modes.of(finding.class) == Mode::Mask
+                && (finding.flagged() || finding.class == Class::Personal)
+        });
+        for finding in masked {
+            let at = unescaped(text, finding.at.clone());
+            let (Some(before), Some(hidden)) = (text.get(done..at.start), text.get(at.clone()))
+            else {
+                continue;
+            };
+            let token = self.tokens.hash_one(hidden) & 0xffff_ffff;
+            let _ = write!(out, "{before}[{} {token:08x}]", finding.rule);
+            done = at.end;
+        }
+        if done == 0 {
+            return Ok(None);
+        }
+        out.push_str(text.get(done..).unwrap_or_default());
+        // What was found need not stand inside of one string.
+        match JsonBuf::read(out.into_bytes().into(), &mcp::Limits::default()) {
+            Ok(body) => Ok(Some(body)),
+            Err(_) => Err(Refusal::ResultUnsafe {
+                rule: "inspect.mask",
+                detail: "what was found can't be masked without breaking the message".into(),
+            }),
+        }
+    }
+}
+
+impl Gateway {
+    /// A server's reply after the detectors: as it was, masked, labelled, or refused.
+    pub(crate) fn examine(
+        &self,
+        target: &Target,
+        reply: Reply,
+        noted: &mut String,
+    ) -> Result<Reply, Refusal> {
+        let (Ok(body) | Err(body)) = &reply.outcome;
+        let examined = self.current().inspector.result(target, body.json())?;
+        noted.push_str(&examined.noted);
+        Ok(match (examined.body, reply.outcome) {
+            (Some(body), Ok(_)) => Reply { outcome: Ok(body), ..reply },
+            (Some(body), Err(_)) => Reply { outcome: Err(body), ..reply },
+            (None, outcome) => Reply { outcome, ..reply },
+        })
+    }
+}
+
+fn is_refused(finding: &Finding, modes: &Modes, mode: Mode) -> bool {
+    finding.severity == Severity::High && modes.of(finding.class) == mode
+}
+
+/// The rule as the client may see it: the names of bundled rules are fixed, a user's rule is its class.
+fn known(finding: &Finding) -> &'static str {
+    finding.class.as_str()
+}
+
+fn sentence(finding: &Finding) -> String {
+    format!("{}: {} (read as {})", finding.rule, finding.message, finding.via)
+}
+
+/// `rule severity, …`, each rule once.
+fn note(found: &[Finding], modes: &Modes, noted: &mut String) {
+    for finding in found.iter().filter(|finding| modes.of(finding.class) >= Mode::Monitor) {
+        if !noted.contains(&*finding.rule) {
+            let comma = if noted.is_empty() { "" } else { ", " };
+            let _ = write!(noted, "{comma}{} {}", finding.rule, finding.severity.as_str());
+        }
+    }
+}
+
+/// The rules in what [`note`] wrote.
+pub(crate) fn rules(noted: &str) -> Vec<&str> {
+    noted.split(", ").filter_map(|one| one.split_once(' ')).map(|(rule, _)| rule).collect()
+}
+
+/// The result with the findings in its `_meta`.
+fn label<'f>(body: Json<'_>, found: impl Iterator<Item = &'f Finding>) -> Option<String> {
+    let mut list = String::new();
+    for finding in found {
+        let comma = if list.is_empty() { "" } else { "," };
+        let (rule, class) = (quote(&finding.rule), finding.class.as_str());
+        let severity = finding.severity.as_str();
+        let _ =
+            write!(list, r#"{comma}{{"rule":{rule},"class":"{class}","severity":"{severity}"}}"#);
+    }
+    if list.is_empty() || body.kind() != Kind::Object {
+        return None;
+    }
+    let meta = body.get("_meta").filter(|meta| meta.kind() == Kind::Object).unwrap_or(Json::EMPTY);
+    let meta = Patch::of(meta).set("dev.bartizan/findings", format!("[{list}]")).text();
+    Some(Patch::of(body).set("_meta", meta).text())
+}
+
+/// Texts of the content, enclosed: a model can be told that what stands between the marks is no order.
+fn spotlight(body: Json<'_>, server: &str) -> Option<String> {
+    let content = body.get("content").filter(|content| content.kind() == Kind::Array)?;
+    let block = |block: Json<'_>| match block.get("text").and_then(Json::string) {
+        Some(text) => {
+            // The end's mark inside of the text would end it early.
+            let text = text.replace("⟦", "[").replace("⟧", "]");
+            Patch::of(block)
+                .set(
+                    "text",
+                    quote(&format!("⟦data from {server}⟧\n{text}\n⟦end of data from {server}⟧")),
+                )
+                .text()
+        }
+        None => block.text().to_owned(),
+    };
+    let blocks: Vec<String> = content.items().map(block).collect();
+    Some(Patch::of(body).set("content", format!("[{}]", blocks.join(","))).text())
+}
+
+/// A range that cuts no escape sequence in two.
+fn unescaped(text: &str, at: std::ops::Range<usize>) -> std::ops::Range<usize> {
+    let bytes = text.as_bytes();
+    let slashes = |end: usize| {
+        bytes[..end.min(bytes.len())].iter().rev().take_while(|byte| **byte == b'\\').count()
+    };
+    let mut end = at.end;
+    if slashes(end) % 2 == 1 {
+        end += if bytes.get(end) == Some(&b'u') { 5 } else { 1 };
+    }
+    let start = at.start - slashes(at.start) % 2;
+    start..end.min(bytes.len())
+}
