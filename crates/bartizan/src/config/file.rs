@@ -15,7 +15,6 @@ use toml::Spanned;
 
 use super::egress::{Egress, EnvValue};
 use super::inspect::Inspect;
-pub use super::provider::Provider;
 pub use super::provider::{Kind as ProviderKind, Provider};
 pub use super::roles::{Approvals, LimitOn, Network, Policy, Role};
 use super::sign_in::SignIn;

@@ -129,9 +129,14 @@ fn is_plain(text: &str) -> bool {
     let word = |word: &&str| {
         bytes.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
     };
-    bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b" ,_@+?!.-".contains(byte))
-        && !bytes.windows(2).any(|pair| pair == b".." || pair == b"--")
-        // One long word may be an encoding of something.
-        && !(bytes.first() == Some(&b'.') || bytes.len() > 16 && !bytes.contains(&b' '))
-        && !WORDS.iter().any(|one| word(&one))
+    // One long word may be an encoding of something.
+    let coded = bytes.len() > 16 && !bytes.contains(&b' ');
+    let mark = |byte: &u8| !(byte.is_ascii_alphanumeric() || b" ,_@+?!.-".contains(byte));
+    let pair = |pair: &[u8]| pair == b".." || pair == b"--";
+    let odd = coded
+        || bytes.starts_with(b".")
+        || bytes.iter().any(mark)
+        || bytes.windows(2).any(pair)
+        || WORDS.iter().any(word);
+    !odd
 }
