@@ -1,10 +1,11 @@
 //! The faults of the best-known sample of this pattern, numbered as in its review, and of its siblings.
 
+use e2e::Request;
 use http::StatusCode;
 use serde_json::json;
 
 use crate::{
-    place::{Browser, Place, claims, next, question, text},
+    place::{Browser, Client, Place, claims, next, question, text},
     provider::form,
 };
 
@@ -242,12 +243,26 @@ async fn fault_8_every_call_is_somebodys() {
     );
     assert_eq!(said["groups"], json!(["staff"]));
     assert!(said.get("at_hash").is_none() && said.get("nonce").is_none());
-    assert_eq!(place.knocks(text(&tokens, "access_token")).await, 200);
+    let one = Client { resource: format!("{}/mcp/one", place.url), ..client.clone() };
+    let back = Browser::default().sign_in(&place, &one).await;
+    let (_, tokens) = one.redeem(&place, &back["code"]).await;
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "echo", "arguments": {"text": "x"},
+        "_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}}});
+    let mut reply = Request::post(&place.gateway.address, "/mcp/one", call.to_string())
+        .header("authorization", &format!("Bearer {}", text(&tokens, "access_token")))
+        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-method", "tools/call")
+        .header("mcp-name", "echo")
+        .send()
+        .await;
+    let answer = reply.text().await;
+    assert_eq!(reply.status, 200, "{answer}");
     let mut search = place.gateway.command();
     let found =
         e2e::run(search.args(["audit", "search", "--who", "user:corp/bob", "--output", "json"]))
             .await;
     assert!(found.contains("sign-in") && found.contains(&client.id), "{found}");
+    assert!(found.contains("tools/call") && found.contains("echo"), "{found}");
 }
 
 #[tokio::test]

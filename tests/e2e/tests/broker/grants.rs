@@ -91,7 +91,9 @@ async fn the_operator_sees_and_ends_sessions() {
     let clients = run(place.gateway.command().args(["clients", "list", "--output", "json"])).await;
     assert!(clients.contains(&client.id), "{clients}");
 
-    let operator = format!("Bearer {}", place.gateway.token("operator").await);
+    let mut mint = place.gateway.command();
+    let operator = run(mint.args(["token", "mint", "operator", "--role", "all"])).await;
+    let operator = format!("Bearer {}", operator.trim());
     let access = text(&tokens, "access_token");
     let look = async |authorization: &str| {
         place

@@ -37,6 +37,9 @@ impl Place {
             provider = "corp"
             client-id = "bartizan"
             {more}
+            [roles.people]
+            members = ["user:corp/alice", "user:corp/bob"]
+            allow = ["one/echo"]
             [servers.one]
             command = {everything:?}
             args = ["stdio", "--era", "stateless"]
