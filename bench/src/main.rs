@@ -2,6 +2,8 @@
 //! `bench instructions`: counts instructions and allocations of a call, on any machine;
 //! `bench sandbox`: what confining a local server costs;
 //! `bench egress`: what the way of a local server through its gate costs.
+//! `bench policy`: what a decision costs;
+//! `bench sandbox`: what confining a local server costs.
 #![forbid(unsafe_code)]
 
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ mod egress;
 mod extras;
 mod instructions;
 mod matrix;
+mod policy;
 mod sandbox;
 mod table;
 
@@ -31,6 +34,8 @@ enum Verb {
     Egress(egress::Options),
     /// Counts instructions and allocations of a call under callgrind and shows where they go.
     Instructions(instructions::Options),
+    /// Measures what a decision costs with many policies and tools.
+    Policy(policy::Options),
     /// Measures what starting a server in its sandbox costs, and a message to it.
     Sandbox(sandbox::Options),
 }
@@ -84,6 +89,7 @@ fn main() -> anyhow::Result<()> {
     match arguments.command {
         Some(Verb::Egress(options)) => egress::run(&options),
         Some(Verb::Instructions(options)) => instructions::run(&options),
+        Some(Verb::Policy(options)) => policy::run(&options),
         Some(Verb::Sandbox(options)) => sandbox::run(&options),
         None => {
             // One thread: the load must leave the other core to what is measured.
