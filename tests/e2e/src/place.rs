@@ -17,7 +17,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The text holds sections of the configuration more, such as roles.
+    /// Administrators may use everything, everybody else `echo`. The text holds sections of the configuration more.
     pub async fn new(more: &str) -> Place {
         let url = free_url();
         let entra = Entra::start().await;
@@ -27,7 +27,7 @@ impl Place {
             r#"
             public-url = "{url}"
             [identity]
-            recheck = "2s"
+            recheck = "5s"
             [identity.providers.entra]
             kind = "entra"
             tenants = ["{TENANT}"]
@@ -46,6 +46,12 @@ impl Place {
             [sign-in.documents]
             allow-private = true
             {more}
+            [roles.users]
+            members = ["role:Tools.User", "role:Tools.Worker"]
+            allow = ["everything/echo"]
+            [roles.administrators]
+            members = ["role:Tools.Admin"]
+            allow = ["*"]
             [servers.everything]
             command = {everything:?}
             args = ["stdio", "--era", "stateless"]

@@ -116,12 +116,15 @@ async fn each_fault_has_its_mend() {
 
 #[tokio::test]
 async fn a_registration_that_was_shown() {
-    let place = Place::new("").await;
+    let place =
+        Place::new("[roles.gone]\nmembers = [\"role:Nobody.Has.It\", \"group:x\"]\nallow = []")
+            .await;
     let shown = include_str!("../../../docs/entra/application.json");
     let (code, findings) = doctor(&place, GATEWAY_SECRET, Some(shown)).await;
     assert_eq!(code, 1);
+    fails(&findings, "registration: app roles", "Nobody.Has.It");
     fails(&findings, "registration: redirect URI", "/oauth/callback");
-    assert_eq!(about(&findings, "registration: app roles")["state"], "ok");
+    assert_eq!(about(&findings, "registration: groups")["state"], "ok");
     let (_, findings) = doctor(&place, GATEWAY_SECRET, Some("not JSON")).await;
     fails(&findings, "registration", "not JSON");
 }

@@ -2,8 +2,8 @@
 //! real browser: discovery, registration, consent, calls, refresh, revocation.
 
 use e2e::{
-    Gateway, OidcProvider, PROVIDER_SECRET, Person, SigningClient, authorization_suite, binary,
-    free_url,
+    Gateway, OidcProvider, PROVIDER_SECRET, Person, Sdk, SigningClient, authorization_suite,
+    binary, eventually, free_url,
 };
 use serde_json::json;
 
@@ -16,7 +16,7 @@ async fn gateway(more: &str) -> (Gateway, OidcProvider, String) {
         r#"
         public-url = "{url}"
         [identity]
-        recheck = "2s"
+        recheck = "5s"
         [identity.providers.id]
         kind = "oidc"
         issuer = "{issuer}"
@@ -28,6 +28,9 @@ async fn gateway(more: &str) -> (Gateway, OidcProvider, String) {
         provider-scopes = ["openid", "profile", "offline_access"]
         access-token = "3s"
         {more}
+        [roles.everybody]
+        members = ["user:id/alice", "user:id/bob"]
+        allow = ["*"]
         [servers.everything]
         command = {everything:?}
         args = ["stdio", "--era", "stateless"]
@@ -40,6 +43,51 @@ async fn gateway(more: &str) -> (Gateway, OidcProvider, String) {
 
 fn person(name: &str, url: &str, provider: &OidcProvider) -> Person {
     Person::new(name, "any password", &[url, &provider.issuer])
+}
+
+#[tokio::test]
+async fn both_sdks_sign_in_call_and_refresh() {
+    let (gateway, provider, url) = gateway("").await;
+    for sdk in Sdk::ALL {
+        let alice = person("alice", &url, &provider);
+        let mut client =
+            SigningClient::connect(sdk, &format!("{url}/mcp/everything"), alice, &json!({})).await;
+        assert_eq!(client.ask(r#"call echo {"text":"hello"}"#).await, "hello", "{sdk:?}");
+        let tools = client.ask("tools").await;
+        assert!(tools.as_array().unwrap().iter().any(|tool| tool == "echo"), "{sdk:?}: {tools}");
+        let before = client.ask("tokens").await;
+        // Its access token ends; it gets another one without asking anybody.
+        let mut last = before.clone();
+        eventually("the client refreshes", async || {
+            assert_eq!(client.ask(r#"call echo {"text":"again"}"#).await, "again", "{sdk:?}");
+            last = client.ask("tokens").await;
+            last["access_token"] != before["access_token"]
+        })
+        .await;
+        assert_ne!(
+            last["refresh_token"], before["refresh_token"],
+            "{sdk:?}: refresh tokens rotate"
+        );
+        assert_eq!(client.visits.len(), 1, "{sdk:?}");
+        assert_eq!(client.visits[0]["seen"][0], "consent", "{sdk:?}: {}", client.visits[0]);
+    }
+    drop(gateway);
+}
+
+#[tokio::test]
+async fn mcp_remote_signs_in() {
+    let (gateway, provider, url) = gateway("").await;
+    let alice = person("alice", &url, &provider);
+    let mut client =
+        SigningClient::remote(&format!("{url}/mcp/everything"), &gateway.folder(), alice);
+    let about = json!({ "name": "tests", "version": "1" });
+    let hello = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": about });
+    client.request("initialize", hello).await;
+    client.tell(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).await;
+    let arguments = json!({ "name": "echo", "arguments": { "text": "hello" } });
+    let result = client.request("tools/call", arguments).await;
+    assert_eq!(result["content"][0]["text"], "hello");
+    assert_eq!(client.visits.len(), 1);
 }
 
 #[tokio::test]
@@ -73,4 +121,21 @@ async fn a_known_client_and_the_conformance_suite() {
         authorization_suite(&url, "suite", &resource, port, &person("alice", &url, &provider))
             .await;
     verdict.assert_perfect("authorization server");
+}
+
+#[tokio::test]
+async fn a_disabled_account_ends_the_session() {
+    let (_gateway, mut provider, url) = gateway("").await;
+    let alice = person("alice", &url, &provider);
+    let start = format!("{url}/mcp/everything");
+    let mut client = SigningClient::connect(Sdk::TypeScript, &start, alice, &json!({})).await;
+    assert_eq!(client.ask(r#"call echo {"text":"hello"}"#).await, "hello");
+    provider.disable("alice").await;
+    // The client is sent to sign in again, and can't: that shows on the page where the visit ends.
+    client.person.deny = true;
+    eventually("the session is over", async || {
+        client.ask(r#"call echo {"text":"hello"}"#).await;
+        client.visits.len() > 1
+    })
+    .await;
 }

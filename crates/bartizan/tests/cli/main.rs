@@ -6,6 +6,7 @@ mod audit;
 mod config;
 mod demo;
 mod docs;
+mod entra;
 mod home;
 mod policy;
 mod running;
