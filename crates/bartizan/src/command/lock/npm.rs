@@ -29,7 +29,9 @@ pub async fn install(
         Some(Package { name, version: Some(version), .. }) => format!("{name}@{version}"),
         _ => asked.to_owned(),
     };
-    registry.npm(installer, &stage, &["install", "--package-lock-only", &wanted]).await?;
+    registry
+        .npm(installer, &stage, &["install", "--save-exact", "--package-lock-only", &wanted])
+        .await?;
     let lock: Value = serde_json::from_slice(&fs::read(stage.path().join("package-lock.json"))?)?;
     let requires = requires(&lock)?;
     if let Some(known) = known
