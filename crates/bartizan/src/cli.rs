@@ -87,6 +87,9 @@ and --write those that it may change. Everything else is not there for it.")]
         /// The server's name
         name: String,
     },
+    /// What people let Bartizan have at servers with a sign-in of their own
+    #[command(subcommand)]
+    Grants(GrantsCommand),
     /// List the servers
     #[command(after_help = "\
 Examples:
@@ -360,6 +363,22 @@ pub enum ClientsCommand {
     Remove {
         /// Its client_id
         id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum GrantsCommand {
+    /// Who connected what, and for which scopes
+    List,
+    /// Forget what somebody let Bartizan have at a server
+    #[command(after_help = "\
+Example:
+  bartizan grants revoke tracker user:3f2a…/91c0…")]
+    Revoke {
+        /// The server's name
+        server: String,
+        /// Whose, as `bartizan grants list` shows it
+        principal: String,
     },
 }
 

@@ -77,6 +77,7 @@ impl Gate {
             shared: true,
             timeout: TIMEOUT,
             credentials: vec![vault::Credential::new("Authorization", value)?],
+            oauth: None,
         });
         let gateway = Self::open(config, state_dir).await?;
         tokio::spawn(login::keep_renewed(state_dir.to_owned(), login, token));

@@ -358,8 +358,6 @@ async fn pages(
             Some(cursor) => format!("{{\"cursor\":{}}}", quote(cursor)),
         };
         let params = crate::made(params);
-        let mut credential = http::HeaderMap::new();
-        served.credential()?.inject(&mut credential);
         let outgoing = Outgoing {
             partition: &partition,
             principal: caller.principal().partition(),
@@ -367,12 +365,10 @@ async fn pages(
             params: params.json(),
             client,
             param_headers: Vec::new(),
-            credential,
+            credential: http::HeaderMap::new(),
             deadline,
         };
-        let (events, _) = tokio::sync::mpsc::channel(1);
-        let answer = served.link().send(outgoing, &events).await;
-        let page = match answer.map_err(|fault| served.fault(fault))?.outcome {
+        let page = match served.ask(caller, outgoing).await?.outcome {
             Ok(page) => page,
             // A server without this kind at all has an empty list of it.
             Err(error) if is_method_not_found(&error) => return Ok(pages),

@@ -140,6 +140,8 @@ pub struct Server {
     pub timeout: Duration,
     /// The outgoing credentials.
     pub credentials: Vec<vault::Credential>,
+    /// How grants are got, where the server has an authorization server of its own.
+    pub oauth: Option<crate::grants::OAuth>,
 }
 
 /// How a server is reached.

@@ -79,7 +79,18 @@ impl Gateway {
         let Scope::One(name) = &call.scope else { return Ok(self.aggregate(caller)) };
         let served = self.served_to(caller, name.as_str());
         let served = served.ok_or_else(|| Refusal::UnknownServer(name.to_string()))?;
-        let offer = served.offer(caller, &call.client).await?;
+        let offer = match served.offer(caller, &call.client).await {
+            // The server says nothing before this caller has signed in there. Whatever is asked for next
+            // tells them so; an introduction that fails is not shown to people by most clients.
+            Err(Refusal::Connect { .. }) => {
+                return Ok(Introduction {
+                    capabilities: AGGREGATE.to_owned(),
+                    info: own_info(),
+                    instructions: None,
+                });
+            }
+            offer => offer?,
+        };
         Ok(Introduction {
             capabilities: carried(&offer.capabilities),
             info: offer.info.json().text().to_owned(),

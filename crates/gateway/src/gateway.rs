@@ -25,6 +25,7 @@ use crate::{
     config::Config,
     door::{Pairs, Sessions, oauth::Broker, resource::Offered},
     egress::Witness,
+    grants,
     inspection::Inspector,
     limits::Limiters,
     providers::Providers,
@@ -71,6 +72,8 @@ pub struct Gateway {
     witness: Witness,
     /// Counts what was decided on approvals.
     pub(crate) decided: Decided,
+    /// What people let Bartizan have at servers.
+    pub(crate) grants: Arc<grants::Shared>,
     boot: String,
     /// When this process began to count.
     pub(crate) started: Instant,
@@ -162,7 +165,9 @@ impl Gateway {
         // Left over from a gateway that was killed: the journal's lock says that no other one is using them.
         let _ = std::fs::remove_dir_all(&runs);
         let witness = Witness::new(&journal, &store, runs);
-        let current = assemble(config, None, &client, &witness)?;
+        let grants = Sealer::persistent(&path.join("seal.key")).map_err(state)?;
+        let grants = Arc::new(grants::Shared::new(store.clone(), grants, client.clone()));
+        let current = assemble(config, None, &client, &witness, &grants)?;
         let authenticator = Authenticator::new(current.config.identity.loopback_open, None);
         let gateway = Arc::new_cyclic(|me| Gateway {
             current: ArcSwap::from_pointee(current),
@@ -183,6 +188,7 @@ impl Gateway {
             client,
             witness,
             decided: watch::channel(0).0,
+            grants,
             boot: boot[..8].to_owned(),
             started: Instant::now(),
             calls: AtomicU64::new(1),
@@ -205,7 +211,7 @@ impl Gateway {
     /// and catalogues. The address, TLS and the state folder need a restart.
     pub async fn apply(&self, config: Config) -> Result<(), StartFault> {
         let old = self.current.load_full();
-        let current = assemble(config, Some(&old), &self.client, &self.witness)?;
+        let current = assemble(config, Some(&old), &self.client, &self.witness, &self.grants)?;
         let authenticator = Authenticator::new(current.config.identity.loopback_open, None);
         let current = Arc::new(current);
         self.authenticator.store(Arc::new(authenticator));
@@ -406,6 +412,7 @@ fn assemble(
     old: Option<&Current>,
     client: &HttpClient,
     witness: &Witness,
+    grants: &Arc<grants::Shared>,
 ) -> Result<Current, StartFault> {
     let policy = Policy::new(&config.roles, &config.policies)?;
     let mut servers = BTreeMap::new();
@@ -419,7 +426,7 @@ fn assemble(
         let served = match kept {
             Some(served) => served,
             None => Arc::new(
-                Served::new(entry.clone(), client, witness, &config.limits)
+                Served::new(entry.clone(), client, witness, &config.limits, grants)
                     .map_err(|fault| StartFault::Credential { server: name.to_string(), fault })?,
             ),
         };

@@ -15,6 +15,7 @@ mod discover;
 pub mod door;
 pub mod egress;
 mod gateway;
+pub mod grants;
 pub mod inspection;
 mod launch;
 pub mod limits;

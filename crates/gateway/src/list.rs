@@ -223,8 +223,6 @@ impl Gateway {
             Some(cursor) => Patch::of(own).set("cursor", quote(cursor)).build(),
             None => call.params.clone(),
         };
-        let mut credential = http::HeaderMap::new();
-        served.credential()?.inject(&mut credential);
         let outgoing = Outgoing {
             partition: &served.partition(caller),
             principal: caller.principal().partition(),
@@ -232,12 +230,10 @@ impl Gateway {
             params: params.json(),
             client: &call.client,
             param_headers: Vec::new(),
-            credential,
+            credential: http::HeaderMap::new(),
             deadline: Instant::now() + served.entry.timeout,
         };
-        let (events, _) = tokio::sync::mpsc::channel(1);
-        let answer = served.link().send(outgoing, &events).await;
-        let page = match answer.map_err(|fault| served.fault(fault))?.outcome {
+        let page = match served.ask(caller, outgoing).await?.outcome {
             Ok(page) => page,
             Err(error) => return none_of(served, &error),
         };

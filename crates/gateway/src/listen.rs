@@ -109,18 +109,7 @@ impl Gateway {
             let (caller, client) = (caller.clone(), call.client.clone());
             let sender = sender.clone();
             streams.spawn(async move {
-                let credential = served.credential().map(|fetched| {
-                    let mut headers = http::HeaderMap::new();
-                    fetched.inject(&mut headers);
-                    headers
-                });
-                let listening = match credential {
-                    Ok(credential) => {
-                        let partition = served.partition(&caller);
-                        served.link().listen(&partition, &client, &credential, own).await.ok()
-                    }
-                    Err(_) => None,
-                };
+                let listening = served.listen(&caller, &client, own).await.ok();
                 let honoured = listening.as_ref().map(|listening| listening.honoured.clone());
                 let _ = sender.send(Arrival::Honoured(honoured)).await;
                 let Some(mut listening) = listening else { return };

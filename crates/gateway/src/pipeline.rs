@@ -90,7 +90,7 @@ impl Gateway {
                 return self.record_refusal(&facts.record(), refusal).await.into_question();
             }
         };
-        let answer = match target.served.credential() {
+        let answer = match target.served.credential(caller).await {
             Ok(credential) => send(cleared, credential, call, &target, events).await,
             Err(refusal) => Err(refusal),
         };

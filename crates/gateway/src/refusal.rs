@@ -35,6 +35,8 @@ pub enum Refusal {
     Cancelled,
     #[error("the identity provider wants more than the credential shows")]
     ClaimsRequired { claims: String },
+    #[error("the caller has not connected {server} yet")]
+    Connect { server: ServerName, url: String },
     #[error("credential for {server} can't be had: {detail}")]
     CredentialUnavailable { server: ServerName, detail: String },
     #[error("cursor is not valid here")]
@@ -146,6 +148,7 @@ impl Refusal {
             Self::Cancelled => "cancelled",
             Self::CapabilityMissing(_) => "capability-missing",
             Self::ClaimsRequired { .. } => "claims-required",
+            Self::Connect { .. } => "connect",
             Self::CredentialUnavailable { .. } => "credential-unavailable",
             Self::CursorInvalid => "cursor-invalid",
             Self::Denied { .. } => "denied",
@@ -288,6 +291,17 @@ impl Refusal {
             }
             Self::InsufficientScope { scopes } => {
                 RpcError::new(Code::Refused, format!("This needs the scopes {}.", scopes.join(" ")))
+            }
+            Self::Connect { server, url } => {
+                let message = format!("Sign in at server {server:?} first: open {url}");
+                let elicitation = format!(
+                    "{{\"mode\":\"url\",\"elicitationId\":{},\"url\":{},\"message\":{}}}",
+                    quote(url.rsplit('/').next().unwrap_or_default()),
+                    quote(url),
+                    quote(&message)
+                );
+                RpcError::new(Code::UrlElicitationRequired, message)
+                    .with_data(format!("{{\"elicitations\":[{elicitation}]}}"))
             }
             Self::CredentialUnavailable { server, .. } => RpcError::new(
                 Code::Upstream,

@@ -38,6 +38,10 @@ pub enum Purpose {
     DpopNonce,
     /// A person's sign-ins at gateways elsewhere, in a file.
     Login,
+    /// The question of a page that leads to a server's authorization server.
+    Connect,
+    /// What a person let Bartizan have at a server, kept in the store.
+    Grant,
 }
 
 /// The token is not ours, not this principal's, not for this purpose, or too old. Which one is never said.

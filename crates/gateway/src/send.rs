@@ -48,8 +48,6 @@ pub(crate) async fn send(
     let params = cleared.arguments.json();
     let patch = own_names(params, target, &cleared.state);
     let patched = (!patch.is_empty()).then(|| patch.build());
-    let mut credential = HeaderMap::new();
-    fetched.inject(&mut credential);
     let served = &target.served;
     let outgoing = Outgoing {
         partition: &served.partition(cleared.caller),
@@ -58,13 +56,13 @@ pub(crate) async fn send(
         params: patched.as_ref().map_or(params, |patched| patched.json()),
         client: &call.client,
         param_headers: param_headers(call, target),
-        credential,
+        credential: HeaderMap::new(),
         deadline: Instant::now() + served.entry.timeout,
     };
-    let answer = served.link().send(outgoing, events).await;
-    let answer = answer.map_err(|fault| match fault {
-        upstream::LinkFault::Parked => Refusal::RequestState,
-        fault => served.fault(fault),
+    let answer = served.deliver(cleared.caller, fetched, outgoing, events).await;
+    let answer = answer.map_err(|refusal| match refusal {
+        Refusal::Server { fault: upstream::LinkFault::Parked, .. } => Refusal::RequestState,
+        refusal => refusal,
     })?;
     Ok(Reply::of(answer.outcome, answer.era))
 }

@@ -3,13 +3,19 @@
 use std::{sync::Arc, time::Instant};
 
 use http::HeaderMap;
+use identity::Verified;
 use mcp::ServerName;
-use upstream::{ClientFacts, HttpClient, HttpTarget, Link, LinkLimits, Offer, Partition};
+use upstream::{
+    Answer, ClientFacts, Events, HttpClient, HttpTarget, Link, LinkFault, LinkLimits, Offer,
+    Outgoing, Partition, Subscription, Wanted,
+};
+use vault::Fetched;
 
 use crate::{
     catalogue::Catalogue,
     config::{Limits, Reach, Server},
     egress::Witness,
+    grants::{Grants, Shared},
     launch::launch,
     refusal::Refusal,
 };
@@ -21,6 +27,8 @@ pub struct Served {
     /// What it is known to offer.
     pub catalogue: Arc<Catalogue>,
     credentials: vault::Credentials,
+    /// Where the server has an authorization server of its own.
+    pub(crate) grants: Option<Grants>,
     link: Link,
     everyone: Partition,
 }
@@ -32,6 +40,7 @@ impl Served {
         client: &HttpClient,
         witness: &Witness,
         limits: &Limits,
+        shared: &Arc<Shared>,
     ) -> Result<Served, vault::VaultFault> {
         let bounds = LinkLimits {
             message_bytes: limits.message_bytes,
@@ -49,7 +58,8 @@ impl Served {
             Reach::Stdio { .. } => Link::stdio(name, launch(&entry, witness)?, entry.era, bounds),
         };
         let everyone = Partition(Arc::from("everyone"));
-        Ok(Served { entry, catalogue: Arc::default(), credentials, link, everyone })
+        let grants = Grants::of(&entry, shared);
+        Ok(Served { entry, catalogue: Arc::default(), credentials, grants, link, everyone })
     }
 
     /// Its name.
@@ -58,7 +68,7 @@ impl Served {
     }
 
     /// Whose process or session serves this caller.
-    pub fn partition(&self, caller: &identity::Verified) -> Partition {
+    pub fn partition(&self, caller: &Verified) -> Partition {
         if self.entry.shared {
             self.everyone.clone()
         } else {
@@ -66,27 +76,96 @@ impl Served {
         }
     }
 
-    /// The credential, or why it can't be had.
-    pub fn credential(&self) -> Result<vault::Fetched, Refusal> {
-        self.credentials.fetch().map_err(|fault| Refusal::CredentialUnavailable {
-            server: self.name().clone(),
-            detail: fault.to_string(),
-        })
+    /// The caller's credential, or why it can't be had.
+    pub async fn credential(&self, caller: &Verified) -> Result<Fetched, Refusal> {
+        match &self.grants {
+            Some(grants) => grants.credential(caller).await,
+            None => self.credentials.fetch().map_err(|fault| Refusal::CredentialUnavailable {
+                server: self.name().clone(),
+                detail: fault.to_string(),
+            }),
+        }
+    }
+
+    /// After a link's fault: where it was about a grant, another credential to do the same with once
+    /// more. What was refused for its credential never ran.
+    async fn renewed(
+        &self,
+        caller: &Verified,
+        used: &Fetched,
+        fault: LinkFault,
+    ) -> Result<Fetched, Refusal> {
+        if let (LinkFault::Http { status, challenge }, Some(grants)) = (&fault, &self.grants)
+            && let Some(challenge) = LinkFault::challenge(*status, challenge.as_deref())
+        {
+            return grants.challenged(caller, used, *status, challenge).await;
+        }
+        Err(self.fault(fault))
+    }
+
+    /// Sends something of the gateway's own, as a list.
+    pub(crate) async fn ask(
+        &self,
+        caller: &Verified,
+        outgoing: Outgoing<'_>,
+    ) -> Result<Answer, Refusal> {
+        let (events, _) = tokio::sync::mpsc::channel(1);
+        self.deliver(caller, self.credential(caller).await?, outgoing, &events).await
+    }
+
+    /// Sends it with this credential.
+    pub(crate) async fn deliver(
+        &self,
+        caller: &Verified,
+        fetched: Fetched,
+        outgoing: Outgoing<'_>,
+        events: &Events,
+    ) -> Result<Answer, Refusal> {
+        let again = self.grants.is_some().then(|| outgoing.clone());
+        let first = Outgoing { credential: headers(&fetched), ..outgoing };
+        match (self.link.send(first, events).await, again) {
+            (Ok(answer), _) => Ok(answer),
+            (Err(fault), None) => Err(self.fault(fault)),
+            (Err(fault), Some(again)) => {
+                let credential = headers(&self.renewed(caller, &fetched, fault).await?);
+                let sent = self.link.send(Outgoing { credential, ..again }, events).await;
+                sent.map_err(|fault| self.fault(fault))
+            }
+        }
     }
 
     /// What the server says of itself.
-    pub async fn offer(
-        &self,
-        caller: &identity::Verified,
-        client: &ClientFacts,
-    ) -> Result<Offer, Refusal> {
-        let mut headers = HeaderMap::new();
-        self.credential()?.inject(&mut headers);
+    pub async fn offer(&self, caller: &Verified, client: &ClientFacts) -> Result<Offer, Refusal> {
+        let partition = self.partition(caller);
         let deadline = Instant::now() + self.entry.timeout;
-        self.link
-            .offer(&self.partition(caller), client, &headers, deadline)
-            .await
-            .map_err(|fault| self.fault(fault))
+        let fetched = self.credential(caller).await?;
+        match self.link.offer(&partition, client, &headers(&fetched), deadline).await {
+            Ok(offer) => Ok(offer),
+            Err(fault) => {
+                let credential = headers(&self.renewed(caller, &fetched, fault).await?);
+                let offer = self.link.offer(&partition, client, &credential, deadline).await;
+                offer.map_err(|fault| self.fault(fault))
+            }
+        }
+    }
+
+    /// Listens for what the server says unasked.
+    pub(crate) async fn listen(
+        &self,
+        caller: &Verified,
+        client: &ClientFacts,
+        wanted: Wanted,
+    ) -> Result<Subscription, Refusal> {
+        let partition = self.partition(caller);
+        let fetched = self.credential(caller).await?;
+        match self.link.listen(&partition, client, &headers(&fetched), wanted.clone()).await {
+            Ok(listening) => Ok(listening),
+            Err(fault) => {
+                let credential = headers(&self.renewed(caller, &fetched, fault).await?);
+                let listening = self.link.listen(&partition, client, &credential, wanted).await;
+                listening.map_err(|fault| self.fault(fault))
+            }
+        }
     }
 
     /// The link, for [`crate::send`] and [`crate::listen`] alone: everything else goes through them.
@@ -110,4 +189,10 @@ impl Served {
     pub async fn shutdown(&self) {
         self.link.shutdown().await;
     }
+}
+
+fn headers(fetched: &Fetched) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    fetched.inject(&mut headers);
+    headers
 }

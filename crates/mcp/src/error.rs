@@ -15,6 +15,8 @@ pub enum Code {
     HeaderMismatch = -32020,
     MissingClientCapability = -32021,
     UnsupportedVersion = -32022,
+    /// The person has to open a URL first (revision 2025-11-25, "URL Mode Elicitation").
+    UrlElicitationRequired = -32042,
     /// Resource not found in revisions up to 2025-11-25.
     LegacyResourceNotFound = -32002,
     /// Refused by Bartizan: outside the range that JSON-RPC and MCP reserve.

@@ -10,11 +10,12 @@ use crate::StoreFault;
 
 /// The steps from an empty database to today's; step n brings version n. Never changed once
 /// released, only added to.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("schema.sql"),
     include_str!("schema_egress.sql"),
     include_str!("schema_oauth.sql"),
     include_str!("schema_limits.sql"),
+    include_str!("schema_grants.sql"),
 ];
 
 /// The open store. Cheap to clone.

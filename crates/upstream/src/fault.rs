@@ -15,12 +15,12 @@ pub enum LinkFault {
     /// Not JSON, not JSON-RPC, a foreign id, too long.
     #[error("the server answered with something that is not the protocol: {0}")]
     Garbage(String),
-    /// An HTTP status without a JSON-RPC body (401 always).
+    /// An HTTP status without a JSON-RPC body, or one that is about the credential.
     #[error("the server refused: HTTP {status}")]
     Http {
         /// The status.
         status: u16,
-        /// `WWW-Authenticate`, for later.
+        /// `WWW-Authenticate`.
         challenge: Option<String>,
     },
     /// The connection or process ended while the call was in flight: it may have run.
@@ -35,4 +35,16 @@ pub enum LinkFault {
     /// No connection.
     #[error("the server could not be reached: {0}")]
     Unreachable(String),
+}
+
+impl LinkFault {
+    /// The challenge of a status that is about the credential: 401, or 403 with `insufficient_scope`
+    /// (RFC 6750 §3.1).
+    pub fn challenge(status: u16, challenge: Option<&str>) -> Option<&str> {
+        match (status, challenge) {
+            (401, challenge) => Some(challenge.unwrap_or_default()),
+            (403, Some(challenge)) if challenge.contains("insufficient_scope") => Some(challenge),
+            _ => None,
+        }
+    }
 }

@@ -87,6 +87,7 @@ pub enum LogWish {
 }
 
 /// One request on its way out, in the stateless form, with the server's own names.
+#[derive(Clone)]
 pub struct Outgoing<'a> {
     /// Whose process or session serves it.
     pub partition: &'a Partition,

@@ -189,12 +189,12 @@ pub(crate) fn outcome(body: &JsonBuf, id: u64) -> Result<Outcome, LinkFault> {
     }
 }
 
-/// 401 is about the credential whatever its body says; else a JSON-RPC error in the body wins.
+/// What is about the credential is so whatever its body says; else a JSON-RPC error in the body wins.
 fn refused(refusal: Refusal, id: u64) -> Result<Posted, LinkFault> {
     let status = refusal.status.as_u16();
     let error = refusal.body.as_ref().and_then(|body| outcome(body, id).ok()?.err());
     match error {
-        Some(error) if status != 401 => Ok(Posted::Refused { status, error }),
+        Some(error) if !refusal.is_about_credential() => Ok(Posted::Refused { status, error }),
         _ => Err(refusal.fault()),
     }
 }

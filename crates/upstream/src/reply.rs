@@ -37,6 +37,11 @@ impl Refusal {
         Some(body.share(body.json().get("error")?))
     }
 
+    /// Whether it is about the credential, whatever its body says: 401, or a step-up (RFC 6750 §3.1).
+    pub fn is_about_credential(&self) -> bool {
+        LinkFault::challenge(self.status.as_u16(), self.challenge.as_deref()).is_some()
+    }
+
     pub fn fault(self) -> LinkFault {
         LinkFault::Http { status: self.status.as_u16(), challenge: self.challenge }
     }

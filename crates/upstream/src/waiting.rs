@@ -73,9 +73,9 @@ impl Waiting {
                 let error = refusal.body.as_ref().and_then(|b| outcome(b, self.id).ok()?.err());
                 self.close();
                 return match error {
-                    // 401 is about the credential, and a session that is gone about itself, whatever the
+                    // What is about the credential, or about a session that is gone, is so whatever the
                     // body says.
-                    Some(error) if refusal.status.as_u16() != 401 && self.session.is_alive() => {
+                    Some(error) if !refusal.is_about_credential() && self.session.is_alive() => {
                         Ok(Progress::Done(Err(error)))
                     }
                     _ => Err(refusal.fault()),

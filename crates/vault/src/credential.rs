@@ -65,12 +65,17 @@ impl Credential {
     }
 
     fn resolve(&self) -> Result<(HeaderName, HeaderValue), VaultFault> {
-        let secret = Bytes::from_owner(Zeroed(self.value.resolve()?));
-        let mut value = HeaderValue::from_maybe_shared(secret)
-            .map_err(|_| VaultFault::Value(self.header.to_string()))?;
-        value.set_sensitive(true);
+        let value = header_value(&self.header, self.value.resolve()?)?;
         Ok((self.header.clone(), value))
     }
+}
+
+fn header_value(name: &HeaderName, secret: Secret) -> Result<HeaderValue, VaultFault> {
+    let secret = Bytes::from_owner(Zeroed(secret));
+    let mut value =
+        HeaderValue::from_maybe_shared(secret).map_err(|_| VaultFault::Value(name.to_string()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// Lets a header value share the secret's own memory, which is zeroed when the last share goes.
@@ -144,11 +149,23 @@ impl Credentials {
     }
 }
 
-/// Credentials that were fetched: only [`Credentials::fetch`] makes one.
-#[derive(Clone, Debug)]
+/// Credentials that were fetched: only this crate makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched(Option<Headers>);
 
 impl Fetched {
+    /// None: the server is asked without a credential.
+    pub fn none() -> Fetched {
+        Fetched(None)
+    }
+
+    /// A bearer token (RFC 6750 §2.1).
+    pub(crate) fn bearer(token: &Secret) -> Result<Fetched, VaultFault> {
+        let text = Secret::new(format!("Bearer {}", token.expose()).into_boxed_str());
+        let header = header_value(&http::header::AUTHORIZATION, text)?;
+        Ok(Fetched(Some(Arc::new([(http::header::AUTHORIZATION, header)]))))
+    }
+
     /// Writes them, replacing what was there; the values are marked as sensitive.
     pub fn inject(&self, headers: &mut HeaderMap) {
         for (name, value) in self.0.iter().flat_map(|list| list.iter()) {

@@ -6,6 +6,7 @@
 
 mod credential;
 mod fault;
+pub mod oauth;
 mod reference;
 mod secret;
 

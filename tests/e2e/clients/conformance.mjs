@@ -33,14 +33,47 @@ function argumentsFor(schema) {
   return Object.fromEntries(properties.map(([name, property]) => [name, samples[property.type] ?? null]));
 }
 
-await client.connect(new sdk.StreamableHTTPClientTransport(new URL(url)));
+// Opens the link that the gateway answers with, as a person's browser would.
+async function signIn(link) {
+  const page = await fetch(link);
+  const cookie = page.headers.getSetCookie().map((line) => line.split(";")[0]).join("; ");
+  const question = (await page.text()).match(/name="question" value="([^"]+)"/)[1];
+  const headers = { cookie, origin: new URL(link).origin };
+  const body = new URLSearchParams({ question });
+  const next = await (await fetch(link, { method: "POST", headers, body })).text();
+  const onward = next.match(/class="button primary" href="([^"]+)"/);
+  if (!onward) throw new Error(`the gateway does not go on: ${next}`);
+  const answer = await fetch(onward[1].replaceAll("&#38;", "&").replaceAll("&amp;", "&"), { redirect: "manual" });
+  const done = await fetch(answer.headers.get("location"), { headers: { cookie } });
+  if (!done.ok) throw new Error(`the gateway took no grant: ${await done.text()}`);
+}
+
+// Does something, signing in where the gateway says so.
+async function signedIn(act) {
+  for (let round = 0; round < 4; round++) {
+    try {
+      return await act();
+    } catch (error) {
+      const link = String(error.message).match(/open (http\S+)/);
+      if (!link) throw error;
+      await signIn(link[1]);
+    }
+  }
+  throw new Error("signed in four times");
+}
+
+await signedIn(() => client.connect(new sdk.StreamableHTTPClientTransport(new URL(url))));
 const offers = client.getServerCapabilities() ?? {};
-const { tools } = offers.tools ? await client.listTools() : { tools: [] };
+const { tools } = offers.tools ? await signedIn(() => client.listTools()) : { tools: [] };
 
 const calls =
   context.toolCalls ?? tools.map((tool) => ({ name: tool.name, arguments: argumentsFor(tool.inputSchema) }));
 if (scenario !== "json-schema-ref-no-deref") {
-  await Promise.all(calls.map((call) => client.callTool(call)));
+  if (scenario.startsWith("auth/")) {
+    for (const call of calls) await signedIn(() => client.callTool(call));
+  } else {
+    await Promise.all(calls.map((call) => client.callTool(call)));
+  }
 }
 if (offers.resources) {
   const { resources } = await client.listResources();

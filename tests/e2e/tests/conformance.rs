@@ -5,9 +5,6 @@ use e2e::{Gateway, Upstream, binary, client_suite, server_suite};
 
 const REVISIONS: [&str; 2] = ["2025-11-25", "2026-07-28"];
 
-/// Authentication towards upstreams is not there yet. These scenarios are listed when skipped.
-const NOT_YET: &str = "auth/";
-
 async fn in_front_of_stdio(era: &str) -> Gateway {
     let command = binary("everything");
     Gateway::start(&format!(
@@ -85,12 +82,12 @@ async fn the_fixture_alone() {
 
 #[tokio::test]
 async fn towards_upstreams_of_2025_11_25() {
-    let verdict = client_suite(env!("CARGO_BIN_EXE_through"), REVISIONS[0], NOT_YET).await;
+    let verdict = client_suite(env!("CARGO_BIN_EXE_through"), REVISIONS[0]).await;
     verdict.assert_perfect("client mode, 2025-11-25");
 }
 
 #[tokio::test]
 async fn towards_upstreams_of_2026_07_28() {
-    let verdict = client_suite(env!("CARGO_BIN_EXE_through"), REVISIONS[1], NOT_YET).await;
+    let verdict = client_suite(env!("CARGO_BIN_EXE_through"), REVISIONS[1]).await;
     verdict.assert_perfect("client mode, 2026-07-28");
 }

@@ -5,6 +5,7 @@ mod audit;
 mod call;
 mod check;
 mod doctor;
+mod grants;
 pub mod inspect;
 mod lock;
 mod login;
@@ -60,6 +61,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Config(ConfigCommand::Schema) => print::json(&config::reference::schema()),
         Command::Doctor { application } => doctor::run(global, application.as_deref()),
         Command::DemoServer => Ok(demo_server::run()?),
+        Command::Grants(command) => grants::run(global, command),
         Command::Inspect(command) => inspect::run(global, command),
         Command::Login(args) => login::login(global, &args),
         Command::Logout { url } => login::logout(global, url.as_deref()),

@@ -9,7 +9,7 @@ use super::{
     confinement,
     egress::{self, EnvValue},
     fault::{Finding, nearest},
-    file::{File, Loopback, Role, Server},
+    file::{self, File, Loopback, Role, Server},
     secrets,
     value::Template,
 };
@@ -156,6 +156,9 @@ fn check_remote(name: &str, server: &Server, findings: &mut Vec<Finding>) {
             "if that is meant, add allow-private = true",
         ));
     }
+    if let Some(oauth) = &server.oauth {
+        check_oauth(name, server, oauth, findings);
+    }
     let Some(credential) = &server.credential else { return };
     if url.get_ref().0.scheme_str() == Some("http") && !near {
         findings.push(Finding::warning(
@@ -175,6 +178,47 @@ fn check_remote(name: &str, server: &Server, findings: &mut Vec<Finding>) {
     }
 }
 
+fn check_oauth(
+    name: &str,
+    server: &Server,
+    oauth: &toml::Spanned<file::OAuth>,
+    findings: &mut Vec<Finding>,
+) {
+    let error = |what: String, mend: &str| Finding::error(what, oauth.span(), mend);
+    if server.credential.is_some() {
+        findings.push(error(
+            format!("`{name}` has both `credential` and `oauth`"),
+            "keep one of them: credential for a key that all callers share, oauth for grants",
+        ));
+    }
+    let oauth = oauth.get_ref();
+    let proof = oauth.client_secret.is_some() || oauth.client_key.is_some();
+    if oauth.client_id.is_none() && (proof || oauth.issuer.is_some()) {
+        findings.push(error(
+            format!("the oauth section of `{name}` says more of a client without `client-id`"),
+            "add client-id, as the authorization server gave it",
+        ));
+    } else if oauth.grant == file::GrantKind::Client && !(oauth.client_id.is_some() && proof) {
+        findings.push(error(
+            format!("`{name}` has grant = \"client\" and nothing that proves the client"),
+            "add client-id, and client-secret or client-key",
+        ));
+    }
+    if oauth.client_secret.is_some() && oauth.client_key.is_some() {
+        findings.push(error(
+            format!("the client of `{name}` has both a secret and a key"),
+            "keep one of them",
+        ));
+    }
+    for value in [&oauth.client_secret, &oauth.client_key].into_iter().flatten() {
+        check_template(value.get_ref(), value.span(), findings);
+        if value.get_ref().reference.is_literal() {
+            let what = "the client's secret stands in this file as it is";
+            findings.push(literal_secret(what, value.span(), "CLIENT_SECRET"));
+        }
+    }
+}
+
 fn check_local(
     name: &str,
     server: &Server,
@@ -187,6 +231,13 @@ fn check_local(
             format!("`credential` is for a remote server, and `{name}` is started here"),
             credential.span(),
             "give it the secret as an environment variable: env = { API_TOKEN = \"${env:API_TOKEN}\" }",
+        ));
+    }
+    if let Some(oauth) = &server.oauth {
+        findings.push(Finding::error(
+            format!("`oauth` is for a remote server, and `{name}` is started here"),
+            oauth.span(),
+            "take it out",
         ));
     }
     let folder =

@@ -169,6 +169,10 @@ pub struct Server {
     /// OUTGOING authentication: the credential that the gateway adds to each request to `url`. What the client sent never gets there.
     #[schemars(with = "Option<Credential>", extend("x-kind" = "url"))]
     pub credential: Option<Spanned<Credential>>,
+    /// OUTGOING authentication at a server that has an authorization server of its own: each caller signs in there once, in a browser, and Bartizan keeps what is granted.
+    /// `oauth = {}` is enough for a server that takes registrations.
+    #[schemars(with = "Option<OAuth>", extend("x-kind" = "url"))]
+    pub oauth: Option<Spanned<OAuth>>,
     /// The program to start, found in PATH or by its path. It speaks MCP on standard input and output.
     #[schemars(with = "Option<String>", extend("x-kind" = "command", "examples" = ["npx"]))]
     pub command: Option<Spanned<String>>,
@@ -206,6 +210,7 @@ impl Default for Server {
             url: None,
             allow_private: false,
             credential: None,
+            oauth: None,
             command: None,
             args: Vec::new(),
             env: BTreeMap::new(),
@@ -308,6 +313,42 @@ pub struct Credential {
     /// A file must not be readable by every user (chmod 600).
     #[schemars(with = "Template", extend("examples" = ["Bearer ${env:GITHUB_TOKEN}"]))]
     pub value: Spanned<Template>,
+}
+
+/// OUTGOING authentication by OAuth 2.1, as the MCP specification has it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct OAuth {
+    /// Whose grant is used.
+    pub grant: GrantKind,
+    /// The client's id, where Bartizan was registered by hand. Without it Bartizan registers itself: by a document at its own URL where the server takes that, else dynamically.
+    #[schemars(extend("examples" = ["bartizan"]))]
+    pub client_id: Option<String>,
+    /// The client's secret, where it has one. `${env:NAME}` and `${file:PATH}` stand for a value that is read when it is used.
+    #[schemars(with = "Option<Template>", extend("examples" = ["${env:TRACKER_CLIENT_SECRET}"]))]
+    pub client_secret: Option<Spanned<Template>>,
+    /// The client's private key in PEM form, instead of a secret (`private_key_jwt`).
+    #[schemars(with = "Option<Template>", extend("examples" = ["${file:/etc/bartizan/client.pem}"]))]
+    pub client_key: Option<Spanned<Template>>,
+    /// Which authorization server knows that client. Needed where the server names more than one.
+    #[schemars(extend("examples" = ["https://login.example.com"]))]
+    pub issuer: Option<String>,
+    /// The https URL of a document about the client, where another than Bartizan's own is to be used.
+    #[schemars(with = "Option<ServerUrl>", extend("examples" = ["https://example.com/client.json"]))]
+    pub client_document: Option<Spanned<ServerUrl>>,
+    /// Scopes to ask for besides those that the server asks for.
+    pub scopes: Vec<String>,
+}
+
+/// Whose grant is used at a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum GrantKind {
+    /// Each caller's own: the first call answers with a link to sign in.
+    #[default]
+    User,
+    /// Bartizan's own, for all callers (client credentials). Needs `client-id` and a secret or key.
+    Client,
 }
 
 fn authorization() -> HeaderText {

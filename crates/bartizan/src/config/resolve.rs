@@ -167,6 +167,7 @@ fn entry(
         shared: server.shared,
         timeout: server.timeout.0,
         credentials,
+        oauth: server.oauth.as_ref().map(|oauth| resolve_oauth(oauth.get_ref())),
     }))
 }
 
@@ -262,6 +263,32 @@ fn resolve_sandbox(sandbox: &file::Sandbox, folder: &Path) -> resolved::Sandbox 
     }
 }
 
+fn resolve_oauth(oauth: &file::OAuth) -> gateway::grants::OAuth {
+    use gateway::grants;
+    let reference = |value: &Option<toml::Spanned<super::value::Template>>| {
+        value.as_ref().map(|value| value.get_ref().reference.clone())
+    };
+    let client = oauth.client_id.clone().map(|id| grants::Registered {
+        id,
+        secret: reference(&oauth.client_secret),
+        key: reference(&oauth.client_key),
+        issuer: oauth.issuer.clone(),
+    });
+    grants::OAuth {
+        grant: match oauth.grant {
+            file::GrantKind::User => grants::GrantKind::User,
+            file::GrantKind::Client => grants::GrantKind::Client,
+        },
+        client,
+        // What is an URL for HTTP is one for the crate `url` too.
+        document: oauth
+            .client_document
+            .as_ref()
+            .and_then(|url| url.get_ref().0.to_string().parse().ok()),
+        scopes: oauth.scopes.iter().map(String::as_str).collect(),
+    }
+}
+
 /// A path begins at the file's folder; a bare name is looked for in PATH.
 fn program(command: &str, folder: &Path) -> String {
     let path = PathBuf::from(command);
@@ -289,6 +316,7 @@ fn demo() -> Result<resolved::Server, ResolveFault> {
         shared: false,
         timeout: server.timeout.0,
         credentials: Vec::new(),
+        oauth: None,
     })
 }
 

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     Gateway,
     call::{Door, Scope},
+    grants,
     refusal::Refusal,
 };
 
@@ -57,7 +58,9 @@ pub async fn handle(
     if let (Some(origin), &Method::OPTIONS) = (&cors, &head.method) {
         return with_cors(status(StatusCode::NO_CONTENT), origin);
     }
-    let response = match route(head.uri.path()) {
+    let path = head.uri.path();
+    let response = match route(path) {
+        None if grants::is_ours(path) => grants::handle(&gateway, peer, &head, body).await,
         Some(Route::Health) => health(&gateway),
         Some(Route::Approval(id)) if is_browser(&head) => {
             match network::client(&current.config, peer, &head.headers) {
@@ -230,7 +233,7 @@ async fn message(
 }
 
 /// The whole body. One chunk, the usual case, is not copied.
-pub(super) async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+pub(crate) async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {

@@ -42,6 +42,9 @@ impl Gateway {
         let failed = |fault| StartFault::Listen { address, fault };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        let public_url = config.public_url.clone();
+        let _ = self.grants.public_url.set(public_url.unwrap_or(format!("{scheme}://{address}")));
         let certificates = match &config.tls {
             Some(files) => Some(Arc::new(Certificates::load(files).map_err(StartFault::Tls)?)),
             None => None,

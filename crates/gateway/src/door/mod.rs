@@ -2,10 +2,10 @@
 
 mod approvals;
 mod era;
-mod exchange;
+pub(crate) mod exchange;
 mod guard;
 mod handshake;
-mod http;
+pub(crate) mod http;
 mod listener;
 mod network;
 pub(crate) mod oauth;

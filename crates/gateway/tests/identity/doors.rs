@@ -187,6 +187,7 @@ async fn what_more_scopes_would_permit_is_asked_for_with_all_of_them() {
             shared: false,
             timeout: Duration::from_secs(5),
             credentials: vec![],
+            oauth: None,
         }];
         config.roles = vec![policy::Role {
             name: "readers".into(),

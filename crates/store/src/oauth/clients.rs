@@ -151,6 +151,21 @@ impl Store {
         Ok(found)
     }
 
+    /// Whether somebody signed in as this subject in this browser.
+    pub async fn oauth_browser_is(
+        &self,
+        browser: &[u8; 32],
+        subject: &str,
+    ) -> Result<bool, StoreFault> {
+        let select = "select count(*) from oauth_consents where browser = $1 and subject = $2";
+        let found: i64 = sqlx::query_scalar(select)
+            .bind(browser.as_slice())
+            .bind(subject)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(found > 0)
+    }
+
     /// Forgets what was consented to in this browser for this client.
     pub async fn oauth_consent_forget(
         &self,

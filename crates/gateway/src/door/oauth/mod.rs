@@ -5,16 +5,16 @@
 //! and states are sealed for the browser that they were made for (`seal.rs`), so nothing is kept of a sign-in that does not end;
 //! consents, sessions and the hashes of codes and refresh tokens are in the store.
 
-mod answer;
+pub(crate) mod answer;
 mod assertions;
 mod authorize;
-mod browser;
+pub(crate) mod browser;
 mod callback;
 mod client;
 pub mod config;
 mod device;
 mod keys;
-mod pages;
+pub(crate) mod pages;
 mod provider;
 mod register;
 mod revoke;
