@@ -22,7 +22,7 @@ fn the_configuration_reference_is_fresh() {
     fresh("docs/configuration.md", &Home::new().run(&["config", "reference"]).ok().out);
 }
 
-const COMMANDS: [&[&str]; 53] = [
+const COMMANDS: [&[&str]; 54] = [
     &["up"],
     &["add"],
     &["remove"],
@@ -41,6 +41,7 @@ const COMMANDS: [&[&str]; 53] = [
     &["sessions", "revoke"],
     &["clients", "list"],
     &["clients", "remove"],
+    &["doctor"],
     &["posture"],
     &["ps"],
     &["logs"],
