@@ -192,7 +192,7 @@ fn check_oauth(
         ));
     }
     let oauth = oauth.get_ref();
-    let proof = oauth.client_secret.is_some() || oauth.client_key.is_some();
+    let proof = oauth.client_secret.is_some();
     if oauth.client_id.is_none() && (proof || oauth.issuer.is_some()) {
         findings.push(error(
             format!("the oauth section of `{name}` says more of a client without `client-id`"),
@@ -201,16 +201,10 @@ fn check_oauth(
     } else if oauth.grant == file::GrantKind::Client && !(oauth.client_id.is_some() && proof) {
         findings.push(error(
             format!("`{name}` has grant = \"client\" and nothing that proves the client"),
-            "add client-id, and client-secret or client-key",
+            "add client-id and client-secret",
         ));
     }
-    if oauth.client_secret.is_some() && oauth.client_key.is_some() {
-        findings.push(error(
-            format!("the client of `{name}` has both a secret and a key"),
-            "keep one of them",
-        ));
-    }
-    for value in [&oauth.client_secret, &oauth.client_key].into_iter().flatten() {
+    if let Some(value) = &oauth.client_secret {
         check_template(value.get_ref(), value.span(), findings);
         if value.get_ref().reference.is_literal() {
             let what = "the client's secret stands in this file as it is";

@@ -161,7 +161,7 @@ pub enum Loopback {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Server {
     /// The URL of a remote server.
-    #[schemars(with = "Option<ServerUrl>", extend("x-kind" = "url", "examples" = ["https://mcp.example.com/mcp"]))]
+    #[schemars(with = "Option<ServerUrl>", extend("x-kind" = "url signed-in", "examples" = ["https://mcp.example.com/mcp"]))]
     pub url: Option<Spanned<ServerUrl>>,
     /// Lets `url` lead to a private address: this machine, a local network, a cloud's metadata service. Otherwise such an address is refused when it is connected to, whatever the name resolved to before.
     #[schemars(extend("x-kind" = "url"))]
@@ -171,7 +171,7 @@ pub struct Server {
     pub credential: Option<Spanned<Credential>>,
     /// OUTGOING authentication at a server that has an authorization server of its own: each caller signs in there once, in a browser, and Bartizan keeps what is granted.
     /// `oauth = {}` is enough for a server that takes registrations.
-    #[schemars(with = "Option<OAuth>", extend("x-kind" = "url"))]
+    #[schemars(with = "Option<OAuth>", extend("x-kind" = "signed-in"))]
     pub oauth: Option<Spanned<OAuth>>,
     /// The program to start, found in PATH or by its path. It speaks MCP on standard input and output.
     #[schemars(with = "Option<String>", extend("x-kind" = "command", "examples" = ["npx"]))]
@@ -324,12 +324,9 @@ pub struct OAuth {
     /// The client's id, where Bartizan was registered by hand. Without it Bartizan registers itself: by a document at its own URL where the server takes that, else dynamically.
     #[schemars(extend("examples" = ["bartizan"]))]
     pub client_id: Option<String>,
-    /// The client's secret, where it has one. `${env:NAME}` and `${file:PATH}` stand for a value that is read when it is used.
+    /// The client's secret, or its private key in PEM form (`private_key_jwt`). `${env:NAME}` and `${file:PATH}` stand for a value that is read when it is used.
     #[schemars(with = "Option<Template>", extend("examples" = ["${env:TRACKER_CLIENT_SECRET}"]))]
     pub client_secret: Option<Spanned<Template>>,
-    /// The client's private key in PEM form, instead of a secret (`private_key_jwt`).
-    #[schemars(with = "Option<Template>", extend("examples" = ["${file:/etc/bartizan/client.pem}"]))]
-    pub client_key: Option<Spanned<Template>>,
     /// Which authorization server knows that client. Needed where the server names more than one.
     #[schemars(extend("examples" = ["https://login.example.com"]))]
     pub issuer: Option<String>,
@@ -347,7 +344,7 @@ pub enum GrantKind {
     /// Each caller's own: the first call answers with a link to sign in.
     #[default]
     User,
-    /// Bartizan's own, for all callers (client credentials). Needs `client-id` and a secret or key.
+    /// Bartizan's own, for all callers (client credentials). Needs `client-id` and `client-secret`.
     Client,
 }
 

@@ -34,7 +34,9 @@ fn samples(section: &str) -> &'static [Sample] {
         "clients" => &[("build", None)],
         "on" => &[("github", None)],
         "roles" => &[("ci", None)],
-        "servers" => &[("github", Some("url")), ("files", Some("command"))],
+        "servers" => {
+            &[("github", Some("url")), ("tracker", Some("signed-in")), ("files", Some("command"))]
+        }
         _ => &[],
     }
 }

@@ -265,13 +265,9 @@ fn resolve_sandbox(sandbox: &file::Sandbox, folder: &Path) -> resolved::Sandbox 
 
 fn resolve_oauth(oauth: &file::OAuth) -> gateway::grants::OAuth {
     use gateway::grants;
-    let reference = |value: &Option<toml::Spanned<super::value::Template>>| {
-        value.as_ref().map(|value| value.get_ref().reference.clone())
-    };
     let client = oauth.client_id.clone().map(|id| grants::Registered {
         id,
-        secret: reference(&oauth.client_secret),
-        key: reference(&oauth.client_key),
+        secret: oauth.client_secret.as_ref().map(|value| value.get_ref().reference.clone()),
         issuer: oauth.issuer.clone(),
     });
     grants::OAuth {

@@ -22,7 +22,7 @@ fn the_configuration_reference_is_fresh() {
     fresh("docs/configuration.md", &Home::new().run(&["config", "reference"]).ok().out);
 }
 
-const COMMANDS: [&[&str]; 54] = [
+const COMMANDS: [&[&str]; 56] = [
     &["up"],
     &["add"],
     &["remove"],
@@ -41,6 +41,8 @@ const COMMANDS: [&[&str]; 54] = [
     &["sessions", "revoke"],
     &["clients", "list"],
     &["clients", "remove"],
+    &["grants", "list"],
+    &["grants", "revoke"],
     &["doctor"],
     &["posture"],
     &["ps"],
@@ -161,6 +163,8 @@ fn the_example_is_valid_when_it_is_switched_on() {
         home.write(name, "");
     }
     std::fs::create_dir(home.path("policies")).unwrap();
+    std::fs::create_dir(home.path("rules")).unwrap();
+    home.write("rules/ours.toml", "");
     home.write("policies/finance.cedar", "permit(principal in Role::\"ci\", action, resource);");
     let on = example.lines().map(|line| match line.strip_prefix('#') {
         Some(setting) if !setting.starts_with(' ') => setting,
@@ -168,7 +172,7 @@ fn the_example_is_valid_when_it_is_switched_on() {
     });
     let on = on.collect::<Vec<_>>().join("\n").replace("/etc/bartizan/", "");
     home.write("bartizan.toml", &on);
-    assert!(home.run(&["check"]).ok().out.starts_with("bartizan.toml: ok, 2 servers"));
+    assert!(home.run(&["check"]).ok().out.starts_with("bartizan.toml: ok, 3 servers"));
 }
 
 #[test]

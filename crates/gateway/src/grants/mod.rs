@@ -58,10 +58,8 @@ pub enum GrantKind {
 pub struct Registered {
     /// `client_id`.
     pub id: String,
-    /// Its secret.
+    /// Its secret, or its private key in PEM form.
     pub secret: Option<vault::Reference>,
-    /// Its private key in PEM form, instead of a secret.
-    pub key: Option<vault::Reference>,
     /// The issuer that knows it; the one that the server names, when absent.
     pub issuer: Option<String>,
 }

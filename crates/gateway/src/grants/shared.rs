@@ -14,10 +14,7 @@ use upstream::{Fetch, HttpClient, LinkFault};
 use url::Url;
 use vault::{
     Secret,
-    oauth::{
-        Challenge, Client, ClientAuth, DOCUMENT_BYTES, Form, Issuer, OAuthFault, Resource,
-        registration,
-    },
+    oauth::{Challenge, Client, DOCUMENT_BYTES, Form, Issuer, OAuthFault, Resource, registration},
 };
 
 use super::{OAuth, connect::Connecting};
@@ -94,14 +91,8 @@ impl Shared {
         if let Some(registered) = &oauth.client
             && registered.issuer.as_ref().is_none_or(|known| same_issuer(known, &issuer.issuer))
         {
-            let read = |reference: &vault::Reference| {
-                reference.resolve().map_err(|fault| OAuthFault::Secret(fault.to_string()))
-            };
-            if let Some(key) = &registered.key {
-                let auth = ClientAuth::PrivateKeyJwt(read(key)?);
-                return Ok(Client { id: registered.id.clone(), auth });
-            }
-            let secret = registered.secret.as_ref().map(read).transpose()?;
+            let secret = registered.secret.as_ref().map(vault::Reference::resolve).transpose();
+            let secret = secret.map_err(|fault| OAuthFault::Secret(fault.to_string()))?;
             return Ok(Client::registered(registered.id.clone(), secret, issuer));
         }
         let none = || OAuthFault::NoRegistration(issuer.issuer.clone());

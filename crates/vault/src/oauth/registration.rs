@@ -32,9 +32,13 @@ pub enum ClientAuth {
 }
 
 impl Client {
-    /// One that was registered beforehand, with its secret sent as the server prefers.
+    /// One that was registered beforehand: with a private key in PEM form, or a secret that is sent as the
+    /// server prefers.
     pub fn registered(id: String, secret: Option<Secret>, issuer: &Issuer) -> Client {
         let Some(secret) = secret else { return Client { id, auth: ClientAuth::None } };
+        if secret.expose().starts_with("-----BEGIN") {
+            return Client { id, auth: ClientAuth::PrivateKeyJwt(secret) };
+        }
         let methods = &issuer.token_auth_methods;
         let says = |method: &str| methods.iter().any(|one| one == method);
         // RFC 8414 §2: `client_secret_basic` is the default.
@@ -162,6 +166,8 @@ mod tests {
             assert_eq!(form(&client.auth), expected, "{methods:?}");
         }
         assert_eq!(form(&Client::registered("id".into(), None, &issuer(&[])).auth), "none");
+        let key = Some(Secret::new("-----BEGIN PRIVATE KEY-----\n…".into()));
+        assert_eq!(form(&Client::registered("id".into(), key, &issuer(&[])).auth), "jwt");
     }
 
     #[test]
