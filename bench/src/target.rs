@@ -118,7 +118,9 @@ impl Programs {
         };
         let identity = if setting.token { "" } else { "[identity]\nloopback = \"open\"\n" };
         let audit = if setting.unsynced { "[audit]\nsync = false\n" } else { "" };
-        format!("listen = \"127.0.0.1:0\"\n{identity}{audit}{LIMITS}[servers.echo]\n{server}\n")
+        format!(
+            "listen = \"127.0.0.1:0\"\n{identity}{audit}{LIMITS}[servers.echo]\n{server}\non-first-use = \"approve\"\n"
+        )
     }
 }
 

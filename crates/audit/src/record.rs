@@ -34,6 +34,8 @@ pub enum Kind {
     /// The gateway started or stopped.
     #[default]
     System,
+    /// Somebody decided about a definition.
+    Trust,
 }
 
 /// What came of a call.
@@ -70,6 +72,7 @@ impl Kind {
             Kind::Refusal => "refusal",
             Kind::Spawn => "spawn",
             Kind::System => "system",
+            Kind::Trust => "trust",
         }
     }
 }

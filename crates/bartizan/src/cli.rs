@@ -1,5 +1,8 @@
 //! The command line as it is typed.
 
+pub mod flow;
+pub mod trust;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -75,6 +78,8 @@ Examples:
     --header 'Authorization=Bearer ${env:GITHUB_TOKEN}'
 
   bartizan add notes --write ~/notes -- npx -y @modelcontextprotocol/server-filesystem ~/notes
+What the server offers is shown, and usable once you confirm it (or with --yes). Later changes of
+it are held back: see `bartizan trust`.
 
 In single quotes your shell leaves ${env:…} alone: the gateway reads the variable when it needs
 it, so that no secret is written to the file.
@@ -173,6 +178,12 @@ renewed as long as the gateway and your organisation agree.")]
     /// The clients through which people sign in here
     #[command(subcommand)]
     Clients(ClientsCommand),
+    /// Which definitions of tools are approved, and what changed
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
+    /// What conversations have read, and where they may write
+    #[command(subcommand)]
+    Flow(flow::FlowCommand),
     /// What is protected on this machine, and what is not
     Posture,
     /// Write down, and install, what the servers that are started here are made of
@@ -287,6 +298,9 @@ pub struct AddArgs {
     /// Write the configuration only
     #[arg(long)]
     pub no_connect: bool,
+    /// Approve what the server offers without asking
+    #[arg(long, short, conflicts_with = "no_connect")]
+    pub yes: bool,
     /// The command to start, after `--`
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,

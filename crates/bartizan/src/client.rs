@@ -118,6 +118,11 @@ impl Client {
         self.request(method, members, &mut Nobody).await
     }
 
+    /// Has the gateway ask what stands behind it.
+    pub async fn introduction(&mut self) -> Result<(), ClientFault> {
+        self.request("server/discover", "", &mut Nobody).await.map(drop)
+    }
+
     /// One request; `members` are those of its params but `_meta`.
     async fn request(
         &mut self,

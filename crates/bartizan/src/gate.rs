@@ -55,8 +55,8 @@ impl Gate {
         None
     }
 
-    /// One of our own. It has a state folder beside the one that `up` uses, so that neither is in the other's way,
-    /// and several commands can each have theirs.
+    /// One of our own. Its log and its socket are in a folder beside the one that `up` uses, so that neither is
+    /// in the other's way and several commands can each have theirs; the store is the same.
     pub async fn own(loaded: &Loaded, state_dir: &Path) -> anyhow::Result<Gate> {
         Ok(Gate::Own(Self::open(resolve(loaded, state_dir)?, state_dir).await?))
     }
@@ -78,7 +78,12 @@ impl Gate {
             timeout: TIMEOUT,
             credentials: vec![vault::Credential::new("Authorization", value)?],
             oauth: None,
+            first_use: trust::FirstUse::Approve,
+            require_signature: None,
+            labels: policy::Labelled::default(),
         });
+        // What may be used of the servers there, that gateway decides.
+        config.trust.pass = trust::Class::ALL.into_iter().collect();
         let gateway = Self::open(config, state_dir).await?;
         tokio::spawn(login::keep_renewed(state_dir.to_owned(), login, token));
         Ok(Gate::Remote(gateway, scratch))

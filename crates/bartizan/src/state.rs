@@ -7,8 +7,8 @@ use std::{
 
 use crate::outcome::Mistake;
 
-/// Tokens and digests, in the state folder.
-pub const STORE: &str = "bartizan.db";
+/// Tokens, definitions and decisions, in the state folder.
+pub use gateway::config::STORE;
 /// The record of calls, in the state folder.
 pub const JOURNAL: &str = "audit";
 

@@ -74,6 +74,8 @@ pub struct Gist {
     pub retry: bool,
     /// The trace id of a W3C `traceparent` in `_meta`.
     pub trace: Option<Box<str>>,
+    /// The conversation it belongs to, among its principal's: a session, or a handle that the client chose.
+    pub conversation: Option<Box<str>>,
 }
 
 /// A request's params and `_meta`, walked once each.
@@ -91,6 +93,7 @@ pub struct Shown<'a> {
     /// `logLevel`.
     pub level: Option<Json<'a>>,
     trace: Option<Json<'a>>,
+    conversation: Option<Json<'a>>,
 }
 
 impl<'a> Shown<'a> {
@@ -99,13 +102,15 @@ impl<'a> Shown<'a> {
         let name = method.name_member().unwrap_or_default();
         let [name, arguments, held, responses, state] =
             params.pick([name, "arguments", meta::META, "inputResponses", "requestState"]);
-        let [version, capabilities, info, level, trace] = held.unwrap_or(Json::EMPTY).pick([
-            meta::PROTOCOL_VERSION,
-            meta::CLIENT_CAPABILITIES,
-            meta::CLIENT_INFO,
-            meta::LOG_LEVEL,
-            "traceparent",
-        ]);
+        let [version, capabilities, info, level, trace, conversation] =
+            held.unwrap_or(Json::EMPTY).pick([
+                meta::PROTOCOL_VERSION,
+                meta::CLIENT_CAPABILITIES,
+                meta::CLIENT_INFO,
+                meta::LOG_LEVEL,
+                "traceparent",
+                meta::CONVERSATION,
+            ]);
         Shown {
             name: name.and_then(Json::string),
             arguments,
@@ -115,6 +120,7 @@ impl<'a> Shown<'a> {
             info,
             level,
             trace,
+            conversation,
         }
     }
 
@@ -126,6 +132,7 @@ impl<'a> Shown<'a> {
             arguments: self.arguments.map(|json| message.share(json)),
             retry: self.retry,
             trace: trace.and_then(|text| Some(text.get(3..35)?.into())),
+            conversation: self.conversation.and_then(Json::string).map(|name| (&*name).into()),
         }
     }
 }

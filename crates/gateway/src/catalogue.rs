@@ -1,7 +1,7 @@
 //! What a server offers, as last listed: the one source for showing and for calling (law 9).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +14,7 @@ use mcp::{HeaderParam, Json, JsonBuf, Patch, header_params, quote};
 use trust::Approved;
 use upstream::{ClientFacts, Outgoing};
 
-use crate::{Gateway, refusal::Refusal, served::Served};
+use crate::{Gateway, approved::Shown, refusal::Refusal, served::Served};
 
 /// The two kinds of definition that are called by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,26 +67,37 @@ pub struct Item {
     pub raw: JsonBuf,
     /// What a tool says of itself.
     pub annotations: policy::Annotations,
-    /// That it is the recorded one.
+    /// That it is the approved one.
     pub approved: Approved,
     /// Arguments mirrored in headers.
     pub header_params: Vec<HeaderParam>,
+    /// Who may call it, and whom it may call, as it says itself.
+    pub constraints: Option<trust::Constraints>,
 }
 
 /// A server's whole list of one kind.
 #[derive(Debug)]
 pub struct Listing {
-    /// In the server's order.
+    /// Those that are approved, in the server's order.
     pub items: Vec<Item>,
     by_name: BTreeMap<Box<str>, usize>,
+    /// What is there and not approved: shown to nobody, callable by nobody.
+    pub held_back: BTreeMap<Box<str>, trust::State>,
     /// The first page's result without its items and cursor.
     pub rest: JsonBuf,
     /// For how long it is fresh.
     pub ttl: Duration,
     fetched: Instant,
+    /// When all of it had arrived.
+    arrived: Instant,
 }
 
 impl Listing {
+    /// Whether the server has a definition with this name, approved or not.
+    pub fn knows(&self, name: &str) -> bool {
+        self.by_name.contains_key(name) || self.held_back.contains_key(name)
+    }
+
     /// The definition with this name.
     pub fn find(&self, name: &str) -> Option<&Item> {
         self.by_name.get(name).map(|at| &self.items[*at])
@@ -109,8 +120,6 @@ struct Slot {
     detached: AtomicBool,
 }
 
-/// A call uses a listing up to this old; a list asks the server unless its time to live says otherwise.
-const CALL_AGE: Duration = Duration::from_secs(300);
 /// Bounds on what one server may list.
 const PAGES: usize = 100;
 const ITEMS: usize = 10_000;
@@ -140,9 +149,17 @@ impl Catalogue {
         (!taken).then(|| Detached { catalogue: self.clone(), listed })
     }
 
-    /// For a call: what is known, unless it is very old.
-    pub fn for_call(&self, listed: Listed) -> Option<Arc<Listing>> {
-        self.held(listed).filter(|listing| listing.fetched.elapsed() < CALL_AGE)
+    /// For a call: what is known, unless it is older than it may be, or than the process that would take
+    /// the call, which may be another program by now.
+    pub fn for_call(
+        &self,
+        listed: Listed,
+        recheck: Duration,
+        process: Duration,
+    ) -> Option<Arc<Listing>> {
+        self.held(listed).filter(|listing| {
+            listing.fetched.elapsed() < recheck && listing.arrived.elapsed() < process
+        })
     }
 
     /// For a list: what is known, if the server said that it is still fresh.
@@ -212,7 +229,7 @@ impl Gateway {
         fetched
     }
 
-    /// Reads the definitions, records their digests, reports what changed.
+    /// Reads the definitions and holds them against what was approved.
     async fn record(
         &self,
         served: &Served,
@@ -221,90 +238,51 @@ impl Gateway {
         fetched: Instant,
     ) -> Result<Listing, Refusal> {
         let kind = listed.definition();
-        let mut found = Vec::new();
+        let (mut found, mut names) = (Vec::new(), HashSet::new());
         for page in &pages {
             let items = page.json().get(listed.member()).unwrap_or(Json::EMPTY);
             for item in items.items().take(ITEMS - found.len()) {
-                if let Some(read) = read_item(served, listed, kind, page, item) {
+                let Some(read) = read_item(served, listed, kind, page, item) else { continue };
+                // Two definitions of one name: neither shadows the other by its place, the first stays.
+                if names.insert(read.0.name.clone()) {
                     found.push(read);
+                } else {
+                    tracing::warn!(server = %served.name(), name = read.0.name, "listed twice");
                 }
             }
         }
-        let approvals = self.recorded(served, kind, &found).await?;
-        let mut by_name = BTreeMap::new();
+        let shown: Vec<_> = found
+            .iter()
+            .map(|(definition, raw, _)| Shown { definition, text: raw.json().text() })
+            .collect();
+        let standings = self.judge(served, &shown).await?;
+        let (mut by_name, mut held_back) = (BTreeMap::new(), BTreeMap::new());
         let mut items: Vec<Item> = Vec::with_capacity(found.len());
-        for ((definition, raw, header_params), approved) in found.into_iter().zip(approvals) {
+        for ((definition, raw, header_params), standing) in found.into_iter().zip(standings) {
             let name: Box<str> = definition.name.into();
-            // Two definitions of one name: neither shadows the other by its place, the first stays.
-            if by_name.contains_key(&name) {
-                tracing::warn!(server = %served.name(), name = %name, "listed twice, kept once");
-                continue;
+            match standing {
+                Ok(approved) => {
+                    by_name.insert(name.clone(), items.len());
+                    let constraints = trust::Constraints::read(raw.json());
+                    let annotations = policy::Annotations::of(raw.json());
+                    items.push(Item {
+                        name,
+                        raw,
+                        annotations,
+                        approved,
+                        header_params,
+                        constraints,
+                    });
+                }
+                Err(state) => drop(held_back.insert(name, state)),
             }
-            by_name.insert(name.clone(), items.len());
-            let annotations = policy::Annotations::of(raw.json());
-            items.push(Item { name, annotations, raw, approved, header_params });
         }
         let first = pages.first().map(JsonBuf::json).unwrap_or(Json::EMPTY);
         let ttl = first.get("ttlMs").and_then(Json::integer).unwrap_or_default();
         let rest = Patch::of(first).remove(listed.member()).remove("nextCursor").build();
         let ttl = Duration::from_millis(ttl.clamp(0, 3_600_000) as u64);
-        Ok(Listing { items, by_name, rest, ttl, fetched })
-    }
-
-    async fn recorded(
-        &self,
-        served: &Served,
-        kind: trust::Kind,
-        found: &[(trust::Definition, JsonBuf, Vec<HeaderParam>)],
-    ) -> Result<Vec<Approved>, Refusal> {
-        let server = served.name().as_str();
-        let seen: Vec<_> = found
-            .iter()
-            .map(|(definition, ..)| store::SeenDefinition {
-                kind: kind.as_str(),
-                name: &definition.name,
-                digest: *definition.digest.as_bytes(),
-            })
-            .collect();
-        let answers = self
-            .store
-            .definitions_record(server, &seen, crate::now())
-            .await
-            .map_err(|fault| Refusal::StoreUnavailable(fault.to_string()))?;
-        let mut approvals = Vec::with_capacity(found.len());
-        for ((definition, ..), answer) in found.iter().zip(answers) {
-            let previous = match answer {
-                store::Seen::Changed { previous } => Some(trust::Digest::from_bytes(previous)),
-                store::Seen::New => None,
-                store::Seen::Same => Some(definition.digest),
-            };
-            let approval = trust::approve(previous.as_ref(), &definition.digest);
-            if let Some(drift) = approval.drift {
-                self.report_drift(server, kind, &definition.name, &drift).await?;
-            }
-            approvals.push(approval.approved);
-        }
-        Ok(approvals)
-    }
-
-    async fn report_drift(
-        &self,
-        server: &str,
-        kind: trust::Kind,
-        name: &str,
-        drift: &trust::Drift,
-    ) -> Result<(), Refusal> {
-        tracing::warn!(server, kind = kind.as_str(), name, "a definition changed");
-        let detail = format!("{} was {}", kind.as_str(), drift.previous);
-        let record = audit::Record {
-            kind: audit::Kind::Drift,
-            server,
-            name,
-            definition: Some(*drift.current.as_bytes()),
-            detail: &detail,
-            ..audit::Record::default()
-        };
-        self.append(&record).await
+        let arrived = Instant::now();
+        Ok(Listing { items, by_name, held_back, rest, ttl, fetched, arrived })
     }
 }
 

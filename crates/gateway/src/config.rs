@@ -2,7 +2,7 @@
 
 mod identity;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::Uri;
 use mcp::{Separator, ServerName};
@@ -50,8 +50,17 @@ pub struct Config {
     pub inspection: Inspection,
     /// The log.
     pub audit: Audit,
-    /// Where tokens, definitions, keys and the log are kept.
+    /// What is let through without a person.
+    pub trust: Trust,
+    /// Where data may flow.
+    pub flow: Flow,
+    /// Which tools may be called while others are under way; `None` for any.
+    pub call_stack: Option<trust::StackRules>,
+    /// Where keys, sockets and the log are kept.
     pub state_dir: PathBuf,
+    /// The database of tokens, definitions and decisions: `bartizan.db` in the state folder, unless several
+    /// gateways share one.
+    pub store: PathBuf,
 }
 
 impl Config {
@@ -75,6 +84,10 @@ impl Config {
             approvals: crate::approval::Approvals::default(),
             inspection: Inspection::default(),
             audit: Audit { strict: false, sync: true },
+            trust: Trust::default(),
+            flow: Flow::default(),
+            call_stack: None,
+            store: state_dir.join(STORE),
             state_dir,
         }
     }
@@ -114,6 +127,60 @@ impl Config {
     }
 }
 
+/// The database's usual name.
+pub const STORE: &str = "bartizan.db";
+
+/// What of the servers' definitions is let through without a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// Changes of these classes.
+    pub pass: BTreeSet<trust::Class>,
+    /// A call is held against definitions that the server showed at most this long ago.
+    pub recheck: Duration,
+    /// Whose signatures count.
+    pub keys: trust::KeyRing,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Trust {
+            pass: BTreeSet::from([trust::Class::Cosmetic]),
+            recheck: Duration::from_secs(60),
+            keys: trust::KeyRing::default(),
+        }
+    }
+}
+
+/// Where data may flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// The rules.
+    pub rules: Vec<policy::FlowRule>,
+    /// What is one conversation.
+    pub conversations: Conversations,
+    /// A conversation that read nothing new for so long begins anew.
+    pub forget_after: Duration,
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Flow {
+            rules: policy::FlowRule::DEFAULT.to_vec(),
+            conversations: Conversations::Session,
+            forget_after: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// What is one conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conversations {
+    /// All that a principal does.
+    Principal,
+    /// A handshake session; in the stateless era what carries one handle, else all that a principal does.
+    Session,
+}
+
 /// PEM files; changed files are picked up without a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
@@ -142,6 +209,12 @@ pub struct Server {
     pub credentials: Vec<vault::Credential>,
     /// How grants are got, where the server has an authorization server of its own.
     pub oauth: Option<crate::grants::OAuth>,
+    /// What happens to definitions that were never seen.
+    pub first_use: trust::FirstUse,
+    /// Whose signature each of its definitions has to have.
+    pub require_signature: Option<String>,
+    /// What its tools read and write.
+    pub labels: policy::Labelled,
 }
 
 /// How a server is reached.

@@ -91,10 +91,19 @@ impl Gateway {
             }
             offer => offer?,
         };
-        Ok(Introduction {
-            capabilities: carried(&offer.capabilities),
-            info: offer.info.json().text().to_owned(),
-            instructions: offer.instructions,
+        let capabilities = carried(&offer.capabilities);
+        Ok(match self.judge_introduction(&served, &offer).await? {
+            Ok(_) => Introduction {
+                capabilities,
+                info: offer.info.json().text().to_owned(),
+                instructions: offer.instructions,
+            },
+            // What nobody approved is not told to the model; the server keeps the name it has here.
+            Err(_) => Introduction {
+                capabilities,
+                info: format!("{{\"name\":{},\"version\":\"\"}}", quote(name.as_str())),
+                instructions: None,
+            },
         })
     }
 

@@ -20,11 +20,13 @@ use upstream::HttpClient;
 
 use crate::{
     approval::Decided,
+    approved::Decisions,
     bounds::{InFlight, Noise},
     catalogue::Listed,
     config::Config,
     door::{Pairs, Sessions, oauth::Broker, resource::Offered},
     egress::Witness,
+    flow::Flows,
     grants,
     inspection::Inspector,
     limits::Limiters,
@@ -32,6 +34,7 @@ use crate::{
     refusal::Refusal,
     seal::Sealer,
     served::Served,
+    stack::Stacks,
 };
 
 /// What is configured now. Replaced as a whole when the configuration changes.
@@ -56,6 +59,9 @@ pub struct Gateway {
     me: Weak<Gateway>,
     pub(crate) journal: Journal,
     pub(crate) store: Store,
+    pub(crate) decisions: Decisions,
+    pub(crate) flows: Flows,
+    pub(crate) stacks: Stacks,
     pub(crate) sealer: Sealer,
     pub(crate) sessions: Sessions,
     pub(crate) pairs: Pairs,
@@ -156,7 +162,7 @@ impl Gateway {
         };
         let journal = Journal::open(&path.join("audit"), options)
             .map_err(|fault| StartFault::Audit { path: path.join("audit"), fault })?;
-        let store = Store::open(&path.join("bartizan.db")).await?;
+        let store = Store::open(&config.store).await?;
         let sealer = Sealer::persistent(&path.join("seal.key")).map_err(state)?;
         let sessions = Sessions::new(Sealer::ephemeral().map_err(state)?);
         let boot = crate::seal::random_id().map_err(|f| state(io::Error::other(f)))?;
@@ -174,6 +180,9 @@ impl Gateway {
             me: me.clone(),
             journal,
             store,
+            decisions: Decisions::default(),
+            flows: Flows::default(),
+            stacks: Stacks::default(),
             sealer,
             sessions,
             pairs: Pairs::default(),
@@ -397,7 +406,16 @@ impl Gateway {
     }
 
     pub(crate) fn next_call_id(&self) -> String {
-        format!("{}-{}", self.boot, self.calls.fetch_add(1, Ordering::Relaxed))
+        format!("{}-{}", self.boot, self.next_number())
+    }
+
+    pub(crate) fn next_number(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Differs each time that a gateway starts.
+    pub(crate) fn boot(&self) -> &str {
+        &self.boot
     }
 
     /// Tells listeners that a list is not what it was.

@@ -5,6 +5,7 @@
 
 pub mod approval;
 mod approvals;
+mod approved;
 mod bounds;
 pub mod call;
 mod catalogue;
@@ -14,6 +15,7 @@ mod decide;
 mod discover;
 pub mod door;
 pub mod egress;
+mod flow;
 mod gateway;
 pub mod grants;
 pub mod inspection;
@@ -30,14 +32,17 @@ mod rewrite;
 pub mod seal;
 mod send;
 mod served;
+mod stack;
 mod standing;
 mod task;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use approved::{identity, read as pin};
 use bytes::Bytes;
 pub use control::Control;
 pub use door::oauth::prove as sign_in_proof;
+pub use flow::FlowRefusal;
 pub use gateway::{Current, Gateway, StartFault};
 use mcp::{Json, JsonBuf};
 pub use refusal::{Blame, Refusal};

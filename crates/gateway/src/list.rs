@@ -33,6 +33,8 @@ struct Part {
     items: Vec<String>,
     /// The server's own cursor to its next page.
     next: Option<String>,
+    /// How many definitions wait for approval.
+    held_back: usize,
     ttl: i64,
     /// The server's result without items and cursor.
     rest: JsonBuf,
@@ -180,7 +182,12 @@ impl Gateway {
         });
         let items = visible.map(|item| shown(call, current, served, item.raw.json())).collect();
         let ttl = listing.ttl.as_millis() as i64;
-        Ok(Part { items, next: None, ttl, rest: listing.rest.clone() })
+        let held = listing.held_back.keys().filter(|name| {
+            let action = Action::new(server, listed.kind(), name);
+            self.foresee(caller, call, &action).is_possible()
+        });
+        let held_back = held.count();
+        Ok(Part { items, next: None, held_back, ttl, rest: listing.rest.clone() })
     }
 
     /// Fetched by a task of its own: a server that is too slow for this list still gets into the
@@ -238,19 +245,28 @@ impl Gateway {
             Err(error) => return none_of(served, &error),
         };
         let (member, uri) = members(call.method);
-        let visible = |item: &Json<'_>| {
-            let Some(name) = item.get(uri).and_then(Json::string) else { return false };
-            let server = served.name().as_str();
-            let action = Action::new(server, Kind::Resource, &name);
+        let json = page.json();
+        let listed = json.get(member).unwrap_or(Json::EMPTY);
+        let kind = match call.method {
+            Method::ResourcesTemplatesList => trust::Kind::ResourceTemplate,
+            _ => trust::Kind::UiResource,
+        };
+        let held = self.held_back(served, kind, &page, listed).await?;
+        let allowed = |name: &str| {
+            let action = Action::new(served.name().as_str(), Kind::Resource, name);
             self.foresee(caller, call, &action).is_possible()
         };
-        let json = page.json();
-        let items = json.get(member).unwrap_or(Json::EMPTY).items().filter(visible);
+        let visible = |item: &Json<'_>| {
+            let Some(name) = item.get(uri).and_then(Json::string) else { return false };
+            allowed(&name) && !held.iter().any(|held| *held == name)
+        };
+        let held_back = held.iter().filter(|name| allowed(name)).count();
+        let items = listed.items().filter(visible);
         let items = items.map(|item| shown(call, current, served, item)).collect();
         let next = json.get("nextCursor").and_then(Json::string).map(|next| next.into_owned());
         let ttl = json.get("ttlMs").and_then(Json::integer).unwrap_or_default();
         let rest = Patch::of(json).remove(member).remove("nextCursor").build();
-        Ok(Part { items, next, ttl, rest })
+        Ok(Part { items, next, held_back, ttl, rest })
     }
 }
 
@@ -258,7 +274,13 @@ impl Gateway {
 fn none_of(served: &Served, error: &JsonBuf) -> Result<Part, Refusal> {
     let code = error.json().get("code").and_then(Json::integer);
     if code == Some(mcp::Code::MethodNotFound as i64) {
-        return Ok(Part { items: Vec::new(), next: None, ttl: 0, rest: Json::EMPTY.into() });
+        return Ok(Part {
+            items: Vec::new(),
+            next: None,
+            held_back: 0,
+            ttl: 0,
+            rest: Json::EMPTY.into(),
+        });
     }
     if code == Some(mcp::Code::InvalidParams as i64) {
         return Err(Refusal::CursorInvalid);
@@ -300,6 +322,13 @@ impl Joined {
     fn add(&mut self, served: &Served, part: Part) {
         self.items.extend(part.items);
         self.next.extend(part.next.map(|next| (served.name().to_string(), next)));
+        if part.held_back > 0 {
+            self.warnings.push(format!(
+                "{name}: {} held back until somebody approves: bartizan trust approve {name}",
+                part.held_back,
+                name = served.name()
+            ));
+        }
         self.ttl = self.ttl.min(part.ttl.max(0));
         self.rest = Some(part.rest);
     }

@@ -32,6 +32,7 @@ impl Gateway {
         call: &Call,
         events: &Events,
     ) -> Result<Reply, Refusal> {
+        self.take_up_decisions().await?;
         let limits = &self.current().config.limits;
         let slot = match call.method {
             Method::SubscriptionsListen => {
@@ -94,6 +95,7 @@ impl Gateway {
             Ok(credential) => send(cleared, credential, call, &target, events).await,
             Err(refusal) => Err(refusal),
         };
+        let answer = self.require_approved_page(&target, answer).await;
         let approved = facts.permit.as_ref().is_some_and(Permit::is_approved);
         let reply = answer.and_then(|reply| {
             self.inspect_reply(caller, call, &target, approved, reply, &mut facts.findings)
@@ -116,13 +118,16 @@ impl Gateway {
         let arguments = self.inspect_arguments(call, &target, &mut facts.findings)?;
         let opened = mrtr::open(&self.sealer, caller, call, &target)?;
         let findings = crate::inspection::rules(&facts.findings);
-        let noticed = Noticed { findings: &findings, ..Noticed::default() };
+        let labels = self.labels_of(caller, call).await?;
+        let noticed = Noticed { findings: &findings, labels: &labels };
         let decision = self.decide(caller, call, &target, noticed)?;
         let permit = self.permit(caller, call, &target, decision, &opened, events).await?;
         facts.permit = Some(permit.clone());
+        let place = self.stack(caller, call, &target)?;
+        self.flow(caller, call, &target).await?;
         facts.occupied = self.occupy(caller, &target).await?;
         let intent = self.record_intent(facts).await?;
-        Ok((target, Cleared::new(caller, approved, arguments, permit, opened.state), intent))
+        Ok((target, Cleared::new(caller, approved, arguments, permit, place, opened.state), intent))
     }
 
     fn inspect_arguments<'a>(

@@ -27,6 +27,8 @@ pub enum Refusal {
     BodyLost,
     #[error("body is longer than {limit} bytes")]
     BodyTooLong { limit: usize },
+    #[error("call stack: {0}")]
+    CallStack(String),
     #[error("the client did not declare {0}")]
     CapabilityMissing(&'static str),
     #[error("denied by {rule}")]
@@ -41,10 +43,17 @@ pub enum Refusal {
     CredentialUnavailable { server: ServerName, detail: String },
     #[error("cursor is not valid here")]
     CursorInvalid,
+    #[error("{0}")]
+    Flow(Box<crate::flow::FlowRefusal>),
     #[error("host {0:?} is not accepted")]
     Host(String),
     #[error("header against body: {0}")]
     HeaderMismatch(HeaderFault),
+    #[error(
+        "{server}/{name} is held back, its definition being {}: bartizan trust diff {server} {name}",
+        state.as_str()
+    )]
+    HeldBack { server: ServerName, name: String, state: trust::State },
     #[error("header MCP-Protocol-Version says {header:?}, the body {body:?}")]
     EraMismatch { header: String, body: String },
     #[error("who is calling can't be found out: {0}")]
@@ -145,6 +154,7 @@ impl Refusal {
             Self::Authentication(_) => "authentication",
             Self::BodyLost => "body-lost",
             Self::BodyTooLong { .. } => "body-too-long",
+            Self::CallStack(_) => "call-stack",
             Self::Cancelled => "cancelled",
             Self::CapabilityMissing(_) => "capability-missing",
             Self::ClaimsRequired { .. } => "claims-required",
@@ -153,7 +163,9 @@ impl Refusal {
             Self::CursorInvalid => "cursor-invalid",
             Self::Denied { .. } => "denied",
             Self::EraMismatch { .. } => "era-mismatch",
+            Self::Flow(_) => "flow",
             Self::HeaderMismatch(_) => "header-mismatch",
+            Self::HeldBack { .. } => "held-back",
             Self::Host(_) => "host",
             Self::IdentityUnavailable(_) => "identity-unavailable",
             Self::InputResponses => "input-responses",
@@ -202,9 +214,10 @@ impl Refusal {
             | Self::CredentialUnavailable { .. }
             | Self::IdentityUnavailable(_)
             | Self::StoreUnavailable(_) => Blame::Gateway,
-            Self::ResultUnsafe { .. } | Self::Server { .. } | Self::ServerAsked { .. } => {
-                Blame::Server
-            }
+            Self::HeldBack { .. }
+            | Self::ResultUnsafe { .. }
+            | Self::Server { .. }
+            | Self::ServerAsked { .. } => Blame::Server,
             _ => Blame::Client,
         }
     }
@@ -282,6 +295,7 @@ impl Refusal {
                 "{{\"requiredCapabilities\":{{\"extensions\":{{{}:{{}}}}}}}}",
                 quote(extension)
             )),
+            Self::CallStack(why) => RpcError::new(Code::Refused, format!("Refused: {why}.")),
             Self::Cancelled => RpcError::new(Code::InvalidRequest, "The request was cancelled."),
             Self::ClaimsRequired { .. } => {
                 RpcError::new(Code::Refused, "Sign in again: more is asked for.")
@@ -315,9 +329,25 @@ impl Refusal {
                 Code::HeaderMismatch,
                 "MCP-Protocol-Version does not match params._meta.",
             ),
+            Self::Flow(flow) => RpcError::new(
+                Code::Refused,
+                format!(
+                    "Refused by flow rule {}: in this conversation {}, and {} would write. Only a person can let it go on, by beginning the conversation anew.",
+                    flow.rule, flow.sources, flow.call
+                ),
+            ),
             Self::HeaderMismatch(fault) => {
                 RpcError::new(Code::HeaderMismatch, format!("Header mismatch: {fault}."))
             }
+            Self::HeldBack { server, name, state } => RpcError::new(
+                Code::Refused,
+                format!(
+                    "{name:?} of server {:?} is held back until somebody approves it (it is {}): bartizan trust approve {} '{name}'",
+                    server.as_str(),
+                    state.as_str(),
+                    server.as_str()
+                ),
+            ),
             Self::Host(_) => RpcError::new(Code::Refused, "This Host is not served here."),
             Self::InputResponses => RpcError::new(
                 Code::InvalidParams,

@@ -10,6 +10,7 @@ use trust::Approved;
 
 use crate::{
     Gateway,
+    approved::held,
     call::{Call, Scope},
     catalogue::{Item, Listed, Listing},
     refusal::Refusal,
@@ -47,12 +48,15 @@ impl Target {
         self.listing.as_ref()?.find(&self.name)
     }
 
-    /// The step that later holds back what was not approved.
+    /// Holds back what is not approved.
     pub fn require_approved(&self) -> Result<ApprovedTarget, Refusal> {
         match (self.item(), &self.listing) {
             (Some(item), _) => Ok(ApprovedTarget::Defined(item.approved)),
             (None, None) => Ok(ApprovedTarget::Undefined),
-            (None, Some(_)) => Err(Refusal::UnknownTool { name: self.name.clone(), rule: None }),
+            (None, Some(listing)) => Err(match listing.held_back.get(self.name.as_str()) {
+                Some(state) => held(self.served.name(), &self.name, *state),
+                None => Refusal::UnknownTool { name: self.name.clone(), rule: None },
+            }),
         }
     }
 }
@@ -99,15 +103,17 @@ impl Gateway {
         let Some(named) = self.by_name(caller, call, name) else {
             return Err(unknown(name.to_owned(), None));
         };
-        let found = match named.served.catalogue.for_call(listed) {
-            Some(listing) if listing.find(&named.own).is_some() => Some(listing),
-            // Not there: the server may have got it since. One asking is shared by all who wait.
-            _ => {
-                let fetched = self.fetch_listing(&named.served, listed, caller, &call.client);
-                Some(fetched.await?).filter(|listing| listing.find(&named.own).is_some())
-            }
+        let recheck = self.glance().config.trust.recheck;
+        let process = named.served.link().age(&named.served.partition(caller));
+        let listing = match named.served.catalogue.for_call(listed, recheck, process) {
+            Some(listing) if listing.find(&named.own).is_some() => listing,
+            // Not there, or held back: the server may have got it, or a person may have approved it since.
+            // One asking is shared by all who wait.
+            _ => self.fetch_listing(&named.served, listed, caller, &call.client).await?,
         };
-        let Some(listing) = found else { return Err(unknown(name.to_owned(), None)) };
+        if !listing.knows(&named.own) {
+            return Err(unknown(name.to_owned(), None));
+        }
         let renamed = named.renamed.then(|| ("name", quote(&named.own)));
         let mut target = target(named, kind, renamed);
         target.listing = Some(listing);

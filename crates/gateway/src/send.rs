@@ -14,6 +14,7 @@ use crate::{
     mrtr::State,
     refusal::Refusal,
     resolve::{ApprovedTarget, Target},
+    stack::Place,
 };
 
 /// The values that only the steps before can make; together they are what [`send`] asks for.
@@ -22,6 +23,7 @@ pub(crate) struct Cleared<'a> {
     _approved: ApprovedTarget,
     arguments: Inspected<'a>,
     _permit: Permit,
+    _place: Option<Place>,
     state: State,
 }
 
@@ -31,9 +33,10 @@ impl<'a> Cleared<'a> {
         approved: ApprovedTarget,
         arguments: Inspected<'a>,
         permit: Permit,
+        place: Option<Place>,
         state: State,
     ) -> Cleared<'a> {
-        Cleared { caller, _approved: approved, arguments, _permit: permit, state }
+        Cleared { caller, _approved: approved, arguments, _permit: permit, _place: place, state }
     }
 }
 

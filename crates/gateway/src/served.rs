@@ -24,6 +24,8 @@ use crate::{
 pub struct Served {
     /// As configured.
     pub entry: Server,
+    /// What it is, however it is called.
+    pub identity: Box<str>,
     /// What it is known to offer.
     pub catalogue: Arc<Catalogue>,
     credentials: vault::Credentials,
@@ -59,7 +61,16 @@ impl Served {
         };
         let everyone = Partition(Arc::from("everyone"));
         let grants = Grants::of(&entry, shared);
-        Ok(Served { entry, catalogue: Arc::default(), credentials, grants, link, everyone })
+        let identity = crate::identity(&entry.reach).into();
+        Ok(Served {
+            entry,
+            identity,
+            catalogue: Arc::default(),
+            credentials,
+            grants,
+            link,
+            everyone,
+        })
     }
 
     /// Its name.

@@ -8,5 +8,7 @@ pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 pub const PROGRESS_TOKEN: &str = "progressToken";
+/// A handle that a stateless client chooses for one conversation.
+pub const CONVERSATION: &str = "dev.bartizan/conversation";
 /// What Bartizan itself adds: warnings about servers left out of a list.
 pub const WARNINGS: &str = "dev.bartizan/warnings";

@@ -1,4 +1,4 @@
-//! What is kept: tokens, definition digests, what the authorization server issued, and a few settings, in SQLite.
+//! What is kept: tokens, definitions and what was decided about them, what the authorization server issued, and a few settings, in SQLite.
 //!
 //! The statements use only what SQLite and PostgreSQL have in common: `$1`, `on conflict`,
 //! and columns of `bigint`, `text` and `blob`. Never read on the path of a call that is cached.
@@ -6,22 +6,24 @@
 
 mod approvals;
 mod column;
-mod definitions;
 mod egress;
 mod fault;
+mod flows;
 mod grants;
 mod meta;
 mod oauth;
 mod open;
+mod pins;
 mod quotas;
 mod tokens;
 
 pub use approvals::Approval;
-pub use definitions::{Definition, Seen, SeenDefinition};
 pub use egress::EgressSeen;
 pub use fault::StoreFault;
+pub use flows::Flow;
 pub use grants::Grant;
 pub use oauth::{Consent, Device, DynamicClient, Poll, SealedKey, Session, Taken};
 pub use open::Store;
+pub use pins::{Decided, Decision, PINS, Pin, PinTexts, Showing};
 pub use quotas::QuotaPart;
 pub use tokens::Token;

@@ -10,12 +10,14 @@ use crate::StoreFault;
 
 /// The steps from an empty database to today's; step n brings version n. Never changed once
 /// released, only added to.
-const STEPS: [&str; 5] = [
+const STEPS: &[&str] = &[
     include_str!("schema.sql"),
     include_str!("schema_egress.sql"),
     include_str!("schema_oauth.sql"),
     include_str!("schema_limits.sql"),
     include_str!("schema_grants.sql"),
+    include_str!("schema_pins.sql"),
+    include_str!("schema_flows.sql"),
 ];
 
 /// The open store. Cheap to clone.

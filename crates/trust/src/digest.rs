@@ -1,10 +1,11 @@
 //! The digest of a definition.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use mcp::Json;
+use mcp::{Json, Patch};
 
 use crate::number::is_exact;
 
@@ -16,7 +17,8 @@ const RAW_DOMAIN: &[u8] = b"bartizan/definition/raw/v1\0";
 ///
 /// What is hashed is the definition's canonical form (RFC 8785), so that member order, white
 /// space and the spelling of strings and numbers make no difference, and anyone can recompute
-/// it. Canonical numbers are doubles. Where a number is not exactly one (an integer beyond
+/// it. Of `_meta`, what changes from one listing to the next or can't sign itself is left out
+/// ([`VOLATILE`]). Canonical numbers are doubles. Where a number is not exactly one (an integer beyond
 /// 2^53, more than 15 digits, a large exponent), two different texts could share a canonical
 /// form: then the exact text is hashed, after a prefix of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,11 +32,12 @@ pub struct DigestFault;
 impl Digest {
     pub(crate) fn of(definition: Json<'_>) -> Digest {
         let mut context = Context::new(&SHA256);
-        match canonical(definition.text()) {
+        let lasting = lasting(definition);
+        match canonical(&lasting) {
             Some(canonical) => context.update(&canonical),
             None => {
                 context.update(RAW_DOMAIN);
-                context.update(definition.text().as_bytes());
+                context.update(lasting.as_bytes());
             }
         }
         let mut bytes = [0; 32];
@@ -80,6 +83,25 @@ impl FromStr for Digest {
             *byte = nibble(*high)? << 4 | nibble(*low)?;
         }
         Ok(Digest(bytes))
+    }
+}
+
+/// Members of a definition's own `_meta` that its digest leaves out: the trace of the request that
+/// listed it, and signatures over the digest.
+pub const VOLATILE: [&str; 4] = [crate::SIGNATURE_KEY, "baggage", "traceparent", "tracestate"];
+
+/// The definition's text without what is volatile.
+fn lasting(definition: Json<'_>) -> Cow<'_, str> {
+    let Some(meta) = definition.get(mcp::meta::META) else { return definition.text().into() };
+    let (mut rest, mut left) = (Patch::of(meta), meta.members().count());
+    for key in VOLATILE.into_iter().filter(|key| meta.get(key).is_some()) {
+        rest = rest.remove(key);
+        left -= 1;
+    }
+    match (rest.is_empty(), left) {
+        (true, _) => definition.text().into(),
+        (false, 0) => Patch::of(definition).remove(mcp::meta::META).text().into(),
+        (false, _) => Patch::of(definition).set(mcp::meta::META, rest.text()).text().into(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use mcp::{Era, Json, ServerName};
@@ -100,6 +100,15 @@ impl Link {
     /// foreign state changes nothing.
     pub fn abandon(&self, partition: &Partition, state: &str) {
         self.inner.lot.abandon(partition, state);
+    }
+
+    /// How long the process has lived that would take a partition's next call: zero when one would have
+    /// to be started, and for ever where there is none to start.
+    pub fn age(&self, partition: &Partition) -> Duration {
+        match &self.inner.road {
+            Road::Http(_) => Duration::MAX,
+            Road::Stdio { .. } => self.inner.pool.age(partition),
+        }
     }
 
     /// How the link is doing.

@@ -195,6 +195,20 @@ impl Pool {
             .collect()
     }
 
+    /// How long the youngest living process of a partition has lived; zero when there is none.
+    pub fn age(&self, partition: &Partition) -> Duration {
+        let families = lock(&self.families);
+        let entries = families.get(partition).into_iter().flat_map(|family| &family.entries);
+        let age = |entry: &Entry| match &*entry.session.borrow() {
+            Some(Ok(Some(session))) if session.is_alive() => match &session.wire {
+                Wire::Pipe(pipe) => Some(pipe.life().0),
+                Wire::Web(_) => None,
+            },
+            _ => None,
+        };
+        entries.filter_map(age).min().unwrap_or_default()
+    }
+
     /// The longest pause of any partition.
     pub fn paused(&self, now: Instant) -> Option<Duration> {
         lock(&self.families).values().filter_map(|family| family.breaker.pause(now)).max()

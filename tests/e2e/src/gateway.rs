@@ -23,8 +23,8 @@ pub struct Gateway {
     folder: TempDir,
 }
 
-/// What most tests want: anyone on the loopback may call.
-const OPEN: &str = "[identity]\nloopback = \"open\"\n";
+/// What most tests want: anyone on the loopback may call, and definitions are trusted on first use.
+const OPEN: &str = "[trust]\non-first-use = \"approve\"\n[identity]\nloopback = \"open\"\n";
 
 impl Gateway {
     /// Starts a gateway that lets in anyone on the loopback. The text holds the sections of the
@@ -48,7 +48,11 @@ impl Gateway {
 
     /// Changes the configuration while it runs.
     pub fn configure(&self, configuration: &str) {
-        let text = format!("{OPEN}{configuration}");
+        self.configure_with(&format!("{OPEN}{configuration}"));
+    }
+
+    /// The same with exactly this configuration.
+    pub fn configure_with(&self, text: &str) {
         fs::write(self.folder.path().join("bartizan.toml"), text).unwrap();
     }
 

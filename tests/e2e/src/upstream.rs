@@ -7,7 +7,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::{PATIENCE, binary, eventually, node, node_module};
+use crate::{PATIENCE, binary, eventually, node, node_module, source};
 
 /// A running HTTP server, killed on drop.
 #[derive(Debug)]
@@ -23,6 +23,13 @@ impl Upstream {
         let mut all = vec!["http"];
         all.extend(arguments);
         Self::start(&binary(name), &all).await
+    }
+
+    /// Starts the server whose definitions stand in a file.
+    pub async fn shifting(file: &Path) -> Self {
+        let script = source("servers/shifting.py");
+        let arguments = [script.to_str().unwrap(), "http", file.to_str().unwrap()];
+        Self::start(Path::new("python3"), &arguments).await
     }
 
     /// Starts the npm package server-everything in one of its HTTP modes.

@@ -20,6 +20,8 @@ async fn two() -> Two {
     let gateway = Gateway::start_with(
         &format!(
             r#"
+            [trust]
+            on-first-use = "approve"
             [servers.new]
             url = "{url}"
             allow-private = true

@@ -130,6 +130,8 @@ async fn the_credential_reaches_the_upstream_and_nobody_else() {
     let url = &upstream.url;
     let configuration = format!(
         r#"
+        [trust]
+        on-first-use = "approve"
         [identity]
         loopback = "open"
         [servers.odd]
@@ -165,6 +167,8 @@ async fn a_child_does_not_inherit_the_environment() {
     let command = binary("hostile");
     let configuration = format!(
         r#"
+        [trust]
+        on-first-use = "approve"
         [identity]
         loopback = "open"
         [servers.odd]

@@ -5,6 +5,7 @@ mod audit;
 mod call;
 mod check;
 mod doctor;
+mod flow;
 mod grants;
 pub mod inspect;
 mod lock;
@@ -18,6 +19,7 @@ mod servers;
 mod sessions;
 mod stdio;
 mod token;
+mod trust;
 mod up;
 mod watch;
 
@@ -65,6 +67,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Inspect(command) => inspect::run(global, command),
         Command::Login(args) => login::login(global, &args),
         Command::Logout { url } => login::logout(global, url.as_deref()),
+        Command::Flow(command) => flow::run(global, command),
         Command::List { offline } => servers::list(global, offline),
         Command::Lock(args) => lock::run(global, &args),
         Command::Logs { server } => processes::logs(global, &server),
@@ -78,6 +81,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Sessions(command) => sessions::run(global, command),
         Command::Stdio { remote, server } => stdio::run(global, remote, server),
         Command::Token(command) => token::run(global, command),
+        Command::Trust(command) => trust::run(global, command),
         Command::Up { listen } => up::run(global, listen),
         Command::Whoami => login::whoami(global),
         Command::Version => print::line(concat!("bartizan ", env!("CARGO_PKG_VERSION"))),

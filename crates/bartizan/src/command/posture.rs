@@ -8,6 +8,7 @@ use crate::{
     config::{
         Loaded,
         file::{File, Level, Loopback},
+        trust::OnFirstUse,
     },
     print,
 };
@@ -78,7 +79,7 @@ pub fn protections(loaded: &Loaded) -> Vec<Protection> {
     all.push(identity(file));
     all.extend(sign_in(file));
     all.push(protection("sessions", State::On, "sessions, cursors and pending questions are sealed and bound to the caller they were made for", ""));
-    all.push(protection("trust", State::Partial, "definitions of tools are recorded and changes are reported; a changed tool is still offered", LATER));
+    all.push(definitions(file));
     all.push(policy(file));
     all.push(protection("inspection", State::Partial, "size and structure of messages are bounded; nobody looks for injected instructions or leaking secrets in them", LATER));
     all.push(vault(file));
@@ -159,6 +160,34 @@ fn shown(file: &File) -> String {
         shown.push_str(", or a client certificate");
     }
     shown
+}
+
+fn definitions(file: &File) -> Protection {
+    let approves =
+        |of: Option<OnFirstUse>| of.unwrap_or(file.trust.on_first_use) == OnFirstUse::Approve;
+    let trusted: Vec<&str> = file
+        .servers
+        .iter()
+        .filter(|(_, server)| approves(server.get_ref().on_first_use))
+        .map(|(key, _)| key.0.as_str())
+        .collect();
+    match trusted.as_slice() {
+        [] => protection(
+            "trust",
+            State::On,
+            "a definition that nobody approved, or that changed, is listed to nobody and callable by nobody",
+            "",
+        ),
+        names => protection(
+            "trust",
+            State::Partial,
+            format!(
+                "what {} showed first is trusted unseen; changes are held back",
+                names.join(", ")
+            ),
+            "on-first-use = \"quarantine\"",
+        ),
+    }
 }
 
 fn policy(file: &File) -> Protection {

@@ -6,14 +6,14 @@ use std::{
 };
 
 use gateway::call::Scope;
-use mcp::{Json, JsonBuf};
+use mcp::{Json, Limits};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{load, wait};
+use super::{load, trust, wait};
 use crate::{
     cli::{AddArgs, Global, Output},
-    client::{Client, ClientFault},
+    client::ClientFault,
     config::{
         self, Finding, Loaded, Search,
         confinement::Unseen,
@@ -60,12 +60,32 @@ pub fn add(global: &Global, args: &AddArgs) -> anyhow::Result<()> {
             Ok(())
         };
     }
-    let offer = wait(offer_of(&loaded, args.name.0.clone()))?;
-    match (offer, global.output) {
+    let folder = state::folder(global.state_dir.clone())?;
+    wait(async {
+        let desk = trust::Desk::of(global, loaded, folder).await?;
+        let done = show_and_approve(&desk, &path, name, args).await;
+        desk.store.close().await;
+        done
+    })
+}
+
+/// Shows what the new server offers, and has it approved.
+async fn show_and_approve(
+    desk: &trust::Desk<'_>,
+    path: &Path,
+    name: &str,
+    args: &AddArgs,
+) -> anyhow::Result<()> {
+    let offer = offer_of(desk, args.name.0.clone()).await?;
+    match (offer, desk.global.output) {
         (Ok(offer), Output::Json) => {
-            print::json(&json!({"server": name, "file": path, "offer": offer}))
+            let waiting = trust::approve_offer(desk, name, args.yes).await?;
+            print::json(&json!({"server": name, "file": path, "offer": offer, "waiting": waiting}))
         }
-        (Ok(offer), Output::Table) => show_offer(name, &offer),
+        (Ok(offer), Output::Table) => {
+            show_offer(name, &offer)?;
+            trust::approve_offer(desk, name, args.yes).await.map(drop)
+        }
         (Err(fault), output) => {
             if output == Output::Json {
                 print::json(&json!({"server": name, "file": path, "error": fault.to_string()}))?;
@@ -217,9 +237,8 @@ struct Item {
 }
 
 impl Item {
-    fn of(item: &JsonBuf) -> Item {
-        let string =
-            |member: &str| item.json().get(member).and_then(Json::string).map(|text| tame(&text));
+    fn of(item: Json<'_>) -> Item {
+        let string = |member: &str| item.get(member).and_then(Json::string).map(|text| tame(&text));
         Item {
             name: string("name").unwrap_or_default(),
             description: string("description").or_else(|| string("title")).unwrap_or_default(),
@@ -252,39 +271,44 @@ fn show_offer(name: &str, offer: &Offer) -> anyhow::Result<()> {
     print::rows(Output::Table, &offer.tools, &format!("{name} offers no tools"))
 }
 
-/// Asks one server through a gateway that has this server alone and a state folder that goes with it:
-/// the one that may be running is not disturbed.
+/// Asks one server through a gateway that has this server alone and a folder for its log that goes with it:
+/// the one that may be running is not disturbed. What the server shows is kept in the store, held back.
 async fn offer_of(
-    loaded: &Loaded,
+    desk: &trust::Desk<'_>,
     name: mcp::ServerName,
 ) -> anyhow::Result<Result<Offer, ClientFault>> {
     let scratch = state::Scratch::new()?;
-    let mut alone = loaded.clone();
-    alone.file.servers.retain(|key, _| key.0 == name);
-    alone.file.limits.list_deadline = config::value::Period(FIRST_START);
+    let mut alone = desk.config.clone();
+    alone.servers.retain(|server| server.name == name);
+    alone.limits.list_deadline = FIRST_START;
+    alone.state_dir = scratch.path().to_owned();
     let waiting = print::waiting(&format!("asking {name} what it offers"));
-    let gate = Gate::own(&alone, scratch.path()).await?;
-    let mut client = gate.client(Scope::One(name)).await?;
-    let offer = ask_offer(&mut client).await;
+    let identity = alone.servers.first().map(|server| gateway::identity(&server.reach));
+    let gate = Gate::Own(gateway::Gateway::open(alone).await?);
+    let asked = trust::ask(&gate, name).await;
     gate.close().await;
     waiting.finish_and_clear();
-    Ok(offer)
-}
-
-async fn ask_offer(client: &mut Client) -> Result<Offer, ClientFault> {
-    let (tools, _) = client.list("tools/list", "tools").await?;
-    let items = |list: Vec<JsonBuf>| list.iter().map(Item::of).collect::<Vec<_>>();
-    let mut others = Vec::new();
-    for (method, member) in [("prompts/list", "prompts"), ("resources/list", "resources")] {
-        others.push(match client.list(method, member).await {
-            Ok((list, _)) => items(list),
-            // A server that has none need not know the method.
-            Err(ClientFault::Refused { .. }) => Vec::new(),
-            Err(fault) => return Err(fault),
-        });
+    let asked = match asked? {
+        Ok(asked) => asked,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    let mut offer = Offer {
+        tools: Vec::new(),
+        prompts: Vec::new(),
+        resources: asked.resources.iter().map(|item| Item::of(item.json())).collect(),
+    };
+    let identity = identity.unwrap_or_default();
+    for pin in desk.store.pins(&identity).await? {
+        let into = match pin.kind.as_str() {
+            "tool" => &mut offer.tools,
+            "prompt" => &mut offer.prompts,
+            _ => continue,
+        };
+        let texts = desk.store.pin_texts(&identity, &pin.kind, &pin.name).await?;
+        let text = texts.map(|texts| texts.seen).unwrap_or_default();
+        into.push(Item::of(Json::read(text.as_bytes(), &Limits::default()).unwrap_or(Json::EMPTY)));
     }
-    let resources = others.pop().unwrap_or_default();
-    Ok(Offer { tools: items(tools), prompts: others.pop().unwrap_or_default(), resources })
+    Ok(Ok(offer))
 }
 
 #[derive(Serialize)]

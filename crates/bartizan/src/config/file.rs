@@ -14,10 +14,12 @@ use serde_json::json;
 use toml::Spanned;
 
 use super::egress::{Egress, EnvValue};
+use super::flow::{CallStack, Flow, Reads, ToolLabels, Writes};
 use super::inspect::Inspect;
 pub use super::provider::{Kind as ProviderKind, Provider};
 pub use super::roles::{Approvals, LimitOn, Network, Policy, Role};
 use super::sign_in::SignIn;
+use super::trust::{OnFirstUse, Trust};
 use super::value::{
     Bounded, ByteSize, HeaderText, HostText, Joint, Listen, OriginText, Period, ProviderKey,
     RoleKey, ServerKey, ServerUrl, Template, WebUrl,
@@ -69,6 +71,12 @@ pub struct File {
     /// The name is 1 to 32 of a-z, 0-9 and single `-`, a letter first.
     #[schemars(with = "BTreeMap<ServerKey, Server>")]
     pub servers: BTreeMap<ServerKey, Spanned<Server>>,
+    /// Which definitions of the servers may be used.
+    pub trust: Trust,
+    /// Where data may flow.
+    pub flow: Flow,
+    /// Which tools may be called while others are under way. Without this section any may.
+    pub call_stack: Option<CallStack>,
     /// What one message, one session and one caller may use.
     pub limits: Limits,
     /// Calls that a person must approve: what rules with `ask` lead to.
@@ -94,6 +102,9 @@ impl Default for File {
             policy: Policy::default(),
             network: Network::default(),
             servers: BTreeMap::new(),
+            trust: Trust::default(),
+            flow: Flow::default(),
+            call_stack: None,
             limits: Limits::default(),
             approvals: Approvals::default(),
             inspect: Inspect::default(),
@@ -202,6 +213,20 @@ pub struct Server {
     pub shared: bool,
     /// How long one call may take.
     pub timeout: Period,
+    /// What happens to this server's definitions when they were never seen, where that is not as `[trust]` has it.
+    #[schemars(with = "Option<String>", extend("examples" = ["approve"]))]
+    pub on_first_use: Option<OnFirstUse>,
+    /// The provider (of `[trust.keys]`) by whom each of this server's definitions has to be signed. Others are held back, whoever approved them.
+    #[schemars(extend("examples" = ["acme"]))]
+    pub require_signature: Option<String>,
+    /// What all of its tools, prompts and resources read, where `tools` does not say otherwise: `private` (what not everybody may see), `untrusted` (what strangers can write). `bartizan trust suggest-labels` makes a proposal.
+    #[schemars(with = "Vec<String>", extend("examples" = [json!(["private"])]))]
+    pub reads: Vec<Reads>,
+    /// What they write: `external` (to where others can read), `destructive` (what can't be taken back).
+    #[schemars(with = "Vec<String>", extend("examples" = [json!(["external"])]))]
+    pub writes: Vec<Writes>,
+    /// The same for some of them, by name; `*` stands for any text. Of the patterns that match, the longest counts, and alone.
+    pub tools: BTreeMap<String, ToolLabels>,
 }
 
 impl Default for Server {
@@ -221,6 +246,11 @@ impl Default for Server {
             era: Era::Auto,
             shared: false,
             timeout: Period(Duration::from_secs(60)),
+            on_first_use: None,
+            require_signature: None,
+            reads: Vec::new(),
+            writes: Vec::new(),
+            tools: BTreeMap::new(),
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod edit;
 pub mod egress;
 pub mod fault;
 pub mod file;
+pub mod flow;
 mod inspect;
 pub mod policies;
 mod provider;
@@ -14,6 +15,7 @@ pub mod resolve;
 pub mod roles;
 mod secrets;
 mod sign_in;
+pub mod trust;
 pub mod value;
 
 use std::path::{Path, PathBuf};

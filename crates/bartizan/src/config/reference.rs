@@ -34,9 +34,11 @@ fn samples(section: &str) -> &'static [Sample] {
         "clients" => &[("build", None)],
         "on" => &[("github", None)],
         "roles" => &[("ci", None)],
+        "keys" => &[("acme-2026", None)],
         "servers" => {
             &[("github", Some("url")), ("tracker", Some("signed-in")), ("files", Some("command"))]
         }
+        "tools" => &[("send_mail", None)],
         _ => &[],
     }
 }
@@ -276,12 +278,15 @@ mod tests {
         for name in ["cert.pem", "key.pem", "clients.pem", "bundle.json", "provider-ca.pem"] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
-        std::fs::create_dir(folder.path().join("policies")).unwrap();
-        std::fs::write(folder.path().join("policies/finance.cedar"), "").unwrap();
+        for (folder_name, name) in [("policies", "finance.cedar"), ("rules", "ours.toml")] {
+            let inside = folder.path().join(folder_name);
+            std::fs::create_dir(&inside).unwrap();
+            std::fs::write(inside.join(name), "").unwrap();
+        }
         let text = uncommented().replace("/etc/bartizan/", "").replace("/srv/docs", ".");
         let loaded = parse(&folder.path().join("bartizan.toml"), text.clone())
             .unwrap_or_else(|fault| panic!("{fault}"));
-        assert_eq!(loaded.file.servers.len(), 2);
+        assert_eq!(loaded.file.servers.len(), 3);
         let document: toml::Table = text.parse().unwrap();
         let mut missing = Vec::new();
         missing_keys("", &inlined(), &toml::Value::Table(document), &mut missing);

@@ -9,7 +9,9 @@ use super::{
     Loaded,
     egress::{EgressHost, EnvValue, SecretEnv, ShapeText},
     file::{self, Era, File, Loopback, Provider},
+    flow::{Conversation, labels},
     provider,
+    trust::Trust,
     value::ProviderKey,
 };
 use crate::lock;
@@ -35,6 +37,9 @@ pub enum ResolveFault {
     /// Rules of the detectors.
     #[error("{0}")]
     Rules(String),
+    /// A key that can't be used.
+    #[error(transparent)]
+    Key(#[from] super::trust::KeyFault),
     /// A header that can't be a credential.
     #[error(transparent)]
     Credential(#[from] vault::VaultFault),
@@ -56,6 +61,9 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         policy: _,
         network,
         servers,
+        trust,
+        flow,
+        call_stack,
         limits,
         approvals,
         inspect,
@@ -64,7 +72,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
     let mut entries = Vec::new();
     for (key, server) in servers {
         if server.get_ref().enabled {
-            entries.extend(entry(key.0.clone(), server.get_ref(), &folder)?);
+            entries.extend(entry(key.0.clone(), server.get_ref(), trust, &folder)?);
         }
     }
     if loaded.path.is_none() {
@@ -98,6 +106,21 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         approvals: approvals.resolve(),
         inspection: inspect.resolve(&folder).map_err(ResolveFault::Rules)?,
         audit: resolved::Audit { strict: audit.strict, sync: audit.sync },
+        trust: resolved::Trust {
+            pass: trust.pass.iter().map(|class| class.0).collect(),
+            recheck: trust.recheck.0,
+            keys: trust.key_ring(&folder)?,
+        },
+        flow: resolved::Flow {
+            rules: flow.rules.iter().map(|rule| rule.0).collect(),
+            conversations: match flow.conversation {
+                Conversation::Principal => resolved::Conversations::Principal,
+                Conversation::Session => resolved::Conversations::Session,
+            },
+            forget_after: flow.forget_after.0,
+        },
+        call_stack: call_stack.as_ref().map(|rules| rules.resolve()),
+        store: state_dir.join(resolved::STORE),
         state_dir: state_dir.to_owned(),
     };
     let ours = config.resources();
@@ -127,6 +150,7 @@ fn resolve_limits(limits: &file::Limits) -> resolved::Limits {
 fn entry(
     name: mcp::ServerName,
     server: &file::Server,
+    trust: &Trust,
     folder: &Path,
 ) -> Result<Option<resolved::Server>, ResolveFault> {
     let reach = match (&server.url, &server.command) {
@@ -168,6 +192,12 @@ fn entry(
         timeout: server.timeout.0,
         credentials,
         oauth: server.oauth.as_ref().map(|oauth| resolve_oauth(oauth.get_ref())),
+        first_use: server.on_first_use.unwrap_or(trust.on_first_use).into(),
+        require_signature: server.require_signature.clone(),
+        labels: policy::Labelled::new(
+            labels(&server.reads, &server.writes),
+            server.tools.iter().map(|(name, own)| (name.clone(), labels(&own.reads, &own.writes))),
+        ),
     }))
 }
 
@@ -313,6 +343,10 @@ fn demo() -> Result<resolved::Server, ResolveFault> {
         timeout: server.timeout.0,
         credentials: Vec::new(),
         oauth: None,
+        // It is this very program.
+        first_use: trust::FirstUse::Approve,
+        require_signature: None,
+        labels: policy::Labelled::default(),
     })
 }
 

@@ -13,7 +13,7 @@ const JOURNAL: &str = ".local/state/bartizan/audit";
 fn used() -> Home {
     let server = env!("CARGO_BIN_EXE_bartizan");
     let home = Home::with(&format!(
-        "[servers.demo]\ncommand = {server:?}\nargs = [\"demo-server\"]\n\
+        "[servers.demo]\ncommand = {server:?}\nargs = [\"demo-server\"]\non-first-use = \"approve\"\n\
          [roles.reader]\nmembers = [\"token:ci\"]\nallow = [\"demo/echo\"]\n"
     ));
     let up = home.up();
@@ -186,7 +186,8 @@ fn search_finds_by_caller_tool_server_outcome_and_time() {
     let home = used();
     let names = |args: &[&str]| {
         let found = records(&home, &[&["search"], args].concat());
-        let outcomes = found.iter().filter(|record| record["kind"] != "intent");
+        let outcomes =
+            found.iter().filter(|record| record["kind"] != "intent" && record["kind"] != "trust");
         outcomes
             .map(|record| record["name"].as_str().unwrap_or_default().to_owned())
             .collect::<Vec<_>>()

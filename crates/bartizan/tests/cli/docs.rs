@@ -22,7 +22,7 @@ fn the_configuration_reference_is_fresh() {
     fresh("docs/configuration.md", &Home::new().run(&["config", "reference"]).ok().out);
 }
 
-const COMMANDS: [&[&str]; 56] = [
+const COMMANDS: [&[&str]; 69] = [
     &["up"],
     &["add"],
     &["remove"],
@@ -44,6 +44,19 @@ const COMMANDS: [&[&str]; 56] = [
     &["grants", "list"],
     &["grants", "revoke"],
     &["doctor"],
+    &["trust", "status"],
+    &["trust", "diff"],
+    &["trust", "approve"],
+    &["trust", "reject"],
+    &["trust", "revoke"],
+    &["trust", "lock"],
+    &["trust", "verify"],
+    &["trust", "adopt"],
+    &["trust", "sign"],
+    &["trust", "keys"],
+    &["trust", "suggest-labels"],
+    &["flow", "show"],
+    &["flow", "reset"],
     &["posture"],
     &["ps"],
     &["logs"],

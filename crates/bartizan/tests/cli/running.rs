@@ -53,6 +53,10 @@ fn a_change_is_applied_and_a_broken_one_is_not() {
     home.run(&["add", "two", "--no-connect", "--", env!("CARGO_BIN_EXE_bartizan"), "demo-server"])
         .ok();
     up.logged("the changed configuration is in use");
+    let held = home.run(&["call", "two", "echo", r#"{"text":"now"}"#]);
+    assert_eq!(held.code, 1);
+    assert!(held.err.contains("bartizan trust approve two 'echo'"), "{}", held.err);
+    home.run(&["trust", "approve", "two", "--yes"]).ok();
     assert_eq!(home.run(&["call", "two", "echo", r#"{"text":"now"}"#]).ok().out, "now\n");
     let good = home.read("bartizan.toml");
     home.write("bartizan.toml", &format!("lissten = 1\n{good}"));
@@ -118,7 +122,8 @@ fn processes_are_listed_heard_and_restarted() {
     let script = "echo complaint $TOKEN >&2; exec \"$0\" demo-server";
     let home = Home::with(&format!(
         "[servers.one]\ncommand = \"sh\"\nargs = [\"-c\", {script:?}, {bartizan:?}]\n\
-         env = {{ TOKEN = \"${{env:SECRET_OF_ONE}}\" }}\nsandbox = {{ read = [{bartizan:?}] }}\n",
+         env = {{ TOKEN = \"${{env:SECRET_OF_ONE}}\" }}\nsandbox = {{ read = [{bartizan:?}] }}\n\
+         on-first-use = \"approve\"\n",
         bartizan = env!("CARGO_BIN_EXE_bartizan"),
     ));
     let none = home.run(&["ps"]);

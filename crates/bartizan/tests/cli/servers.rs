@@ -96,6 +96,45 @@ fn the_first_server_makes_the_users_file_and_shows_what_it_offers() {
 }
 
 #[test]
+fn what_add_showed_is_usable_once_it_is_confirmed() {
+    let home = Home::new();
+    let server = env!("CARGO_BIN_EXE_bartizan");
+    let added = home.run(&["add", "mine", "--", server, "demo-server"]).ok();
+    assert!(added.err.contains("bartizan trust approve mine"), "{}", added.err);
+    let held = home.run(&["call", "mine", "echo", r#"{"text":"hi"}"#]);
+    assert_eq!((held.code, held.out.as_str()), (1, ""), "{}", held.err);
+    assert!(held.err.contains("bartizan trust approve mine 'echo'"), "{}", held.err);
+    let waits = home.run(&["trust", "status", "--check", "--output", "json"]);
+    assert_eq!(waits.code, 1);
+    assert_eq!(waits.json()[0]["state"], "new");
+    assert_eq!(home.run(&["trust", "approve", "mine"]).code, 2, "nobody is there to confirm");
+    home.run(&["trust", "approve", "mine", "--yes"]).ok();
+    assert_eq!(home.run(&["call", "mine", "echo", r#"{"text":"hi"}"#]).ok().out, "hi\n");
+    home.run(&["trust", "status", "--check"]).ok();
+    // Under another name it is the same server; nothing has to be approved again.
+    home.run(&["remove", "mine"]).ok();
+    home.run(&["add", "yours", "--no-connect", "--", server, "demo-server"]).ok();
+    assert_eq!(home.run(&["call", "yours", "echo", r#"{"text":"hi"}"#]).ok().out, "hi\n");
+    home.run(&["trust", "revoke", "yours", "echo"]).ok();
+    assert_eq!(home.run(&["call", "yours", "echo", r#"{"text":"hi"}"#]).code, 1);
+    assert_eq!(home.run(&["call", "yours", "add", r#"{"a":1,"b":2}"#]).ok().out, "3\n");
+    let misspelt = home.run(&["trust", "revoke", "yours", "ehco"]);
+    assert!(misspelt.code == 2 && misspelt.err.contains("`echo`"), "{}", misspelt.err);
+    // With --yes there is nothing left to do.
+    let command = format!("exec {server} demo-server");
+    let other = home.run(&["add", "third", "--yes", "--read", server, "--", "sh", "-c", &command]);
+    assert!(other.ok().err.contains("approved"));
+    assert_eq!(home.run(&["call", "third", "echo", r#"{"text":"hi"}"#]).ok().out, "hi\n");
+    let said = home.run(&["audit", "search", "--output", "json"]).ok().json();
+    let kinds = |decision: &str| {
+        let said = said.as_array().unwrap().iter();
+        said.filter(|r| r["kind"] == "trust" && r["detail"].as_str().unwrap().starts_with(decision))
+            .count()
+    };
+    assert!(kinds("approve") > 4 && kinds("revoke") == 1, "{said}");
+}
+
+#[test]
 fn a_server_that_does_not_answer_stays_and_is_told() {
     let home = Home::new();
     let ran = home.run(&["add", "dead", "--", "sh", "-c", "exit 3"]);

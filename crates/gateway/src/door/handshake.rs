@@ -144,11 +144,12 @@ pub fn start(
     let (questions, asked) = mpsc::channel(EVENTS);
     let id: Box<str> = request.id.raw().into();
     let (method, params) = (Method::of(&request.method), message.share(request.params));
+    let conversation = Some(session.conversation(gateway.boot()));
     let call = Call {
         scope: session.scope.clone(),
         method,
         method_name: request.method.as_ref().into(),
-        gist: Gist::of(method, &params),
+        gist: Gist { conversation, ..Gist::of(method, &params) },
         params,
         client: session.client(),
         version: session.version,

@@ -62,6 +62,13 @@ struct State {
     ended: bool,
 }
 
+impl Session {
+    /// Its name among its principal's conversations. It says nothing that would open the session.
+    pub fn conversation(&self, boot: &str) -> Box<str> {
+        format!("session {boot}-{}", self.number).into()
+    }
+}
+
 /// Bounds within one session, beside the per-principal ones.
 const STREAMS: usize = 32;
 const SUBSCRIPTIONS: usize = 1024;

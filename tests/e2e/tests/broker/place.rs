@@ -37,6 +37,8 @@ impl Place {
             provider = "corp"
             client-id = "bartizan"
             {more}
+            [trust]
+            on-first-use = "approve"
             [roles.people]
             members = ["user:corp/alice", "user:corp/bob"]
             allow = ["one/echo"]
