@@ -52,6 +52,8 @@ impl Place {
             [roles.administrators]
             members = ["role:Tools.Admin"]
             allow = ["*"]
+            [trust]
+            on-first-use = "approve"
             [servers.everything]
             command = {everything:?}
             args = ["stdio", "--era", "stateless"]

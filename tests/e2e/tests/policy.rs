@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 async fn gateway(more: &str) -> Gateway {
     let command = binary("everything");
     Gateway::start_with(
-        &format!("{more}\n[servers.new]\ncommand = {command:?}\nargs = [\"stdio\"]\n"),
+        &format!("{more}\n[trust]\non-first-use = \"approve\"\n[servers.new]\ncommand = {command:?}\nargs = [\"stdio\"]\n"),
         &[],
     )
     .await

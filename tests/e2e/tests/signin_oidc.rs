@@ -31,6 +31,8 @@ async fn gateway(more: &str) -> (Gateway, OidcProvider, String) {
         [roles.everybody]
         members = ["user:id/alice", "user:id/bob"]
         allow = ["*"]
+        [trust]
+        on-first-use = "approve"
         [servers.everything]
         command = {everything:?}
         args = ["stdio", "--era", "stateless"]
