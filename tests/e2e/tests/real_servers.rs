@@ -104,7 +104,11 @@ async fn together(era: Era) {
         "git__git_log",
         "time__get_current_time",
     ] {
-        assert!(tools.iter().any(|name| name == tool), "{tool} is not in {tools:?}");
+        assert!(
+            tools.iter().any(|name| name == tool),
+            "{tool} is not in {tools:?}\n{}",
+            gateway.log()
+        );
     }
     assert_eq!(tools, client.tools().await, "the order of tools is not stable");
     use_all(folder.path(), async |server: &str, tool: &str, arguments| {
