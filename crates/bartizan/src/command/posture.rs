@@ -81,7 +81,7 @@ pub fn protections(loaded: &Loaded) -> Vec<Protection> {
     all.push(protection("sessions", State::On, "sessions, cursors and pending questions are sealed and bound to the caller they were made for", ""));
     all.push(definitions(file));
     all.push(policy(file));
-    all.push(protection("inspection", State::Partial, "size and structure of messages are bounded; nobody looks for injected instructions or leaking secrets in them", LATER));
+    all.push(protection("inspection", State::Partial, "size and structure of messages are bounded; detectors look at arguments and results, and miss a part of what is there (docs/detection.md)", "what they do with a finding: [inspect.modes]"));
     all.push(vault(file));
     all.push(private_addresses(file));
     all.push(levels(file));
