@@ -2,16 +2,17 @@
 
 use std::fmt;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::files;
+use crate::follow::Follower;
 use crate::ledger::Ledger;
 use crate::read::{Entries, Entry};
 use crate::writer::{Disk, Line, Queue};
@@ -49,6 +50,10 @@ pub struct Journal(Arc<Inner>);
 struct Inner {
     queue: Arc<Queue>,
     strict: bool,
+    dir: PathBuf,
+    origin: String,
+    /// The number of the last durable record; its sender is the thread's.
+    committed: watch::Receiver<u64>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -63,14 +68,29 @@ impl Journal {
         end.file.sync_all().map_err(files::at(dir))?;
         ledger.recover()?;
         let queue = Arc::new(Queue::new(&end, &options));
-        let disk =
-            Disk { dir: dir.into(), file: end.file, ledger, fsync: options.fsync, _lock: lock };
+        let origin = ledger.origin().to_owned();
+        let (committed, following) = watch::channel(end.next - 1);
+        let disk = Disk {
+            dir: dir.into(),
+            file: end.file,
+            ledger,
+            fsync: options.fsync,
+            committed,
+            _lock: lock,
+        };
         let shared = queue.clone();
         let thread = std::thread::Builder::new()
             .name("audit".into())
             .spawn(move || disk.run(&shared))
             .map_err(files::at(dir))?;
-        let inner = Inner { queue, strict: options.strict, thread: Mutex::new(Some(thread)) };
+        let inner = Inner {
+            queue,
+            strict: options.strict,
+            dir: dir.into(),
+            origin,
+            committed: following,
+            thread: Mutex::new(Some(thread)),
+        };
         let journal = Journal(Arc::new(inner));
         if end.cut > 0 {
             let detail = format!("cut {} bytes of an unfinished write", end.cut);
@@ -137,6 +157,21 @@ impl Journal {
             None | Some(AuditFault::Closed) => Ok(()),
             Some(fault) => Err(fault),
         }
+    }
+
+    /// The log's name, which is its key's: with a sequence number it names a record for good.
+    pub fn origin(&self) -> &str {
+        &self.0.origin
+    }
+
+    /// The number of the last durable record.
+    pub fn committed(&self) -> u64 {
+        *self.0.committed.borrow()
+    }
+
+    /// Follows the journal from the record with this number on.
+    pub fn follow(&self, from: u64) -> Follower {
+        Follower::new(self.0.dir.clone(), self.0.committed.clone(), from)
     }
 
     /// The records of the journal in `dir`, oldest first; it may be open elsewhere.

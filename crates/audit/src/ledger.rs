@@ -55,6 +55,11 @@ impl Ledger {
         })
     }
 
+    /// The log's name.
+    pub(crate) fn origin(&self) -> &str {
+        self.signer.key().name()
+    }
+
     /// How many records are under a signature.
     pub(crate) fn signed(&self) -> u64 {
         self.signed.map_or(0, |signed| signed.size)

@@ -7,13 +7,16 @@
 //! sequence number less one), in the formats of C2SP beside the journal: `tile/…` (tlog-tiles),
 //! `checkpoint` (tlog-checkpoint, a signed note, Ed25519), `checkpoints.log` (all of them, each
 //! followed by an empty line), `audit.pub` (what an auditor needs), `audit.key` (the owner's).
-//! A receipt is a tlog-proof whose `extra` is the record.
+//! Whoever needs the records as they come (exports, alerts) has a [`Follower`], and a [`Cursor`]
+//! on the disk. A receipt is a tlog-proof whose `extra` is the record.
 #![forbid(unsafe_code)]
 
 mod checkpoint;
+mod cursor;
 mod diagnose;
 mod fault;
 mod files;
+mod follow;
 mod journal;
 mod ledger;
 mod lines;
@@ -28,7 +31,9 @@ mod verify;
 mod writer;
 
 pub use checkpoint::Checkpoint;
+pub use cursor::{Cursor, Start};
 pub use fault::AuditFault;
+pub use follow::{Followed, Follower};
 pub use journal::{Append, Intended, Journal, Options, Recorded};
 pub use lines::Place;
 pub use note::{KeyFault, VerifierKey};

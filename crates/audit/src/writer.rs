@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::files::{self, End};
 use crate::journal::{Options, Recorded};
@@ -64,6 +64,8 @@ struct Batch {
     /// Where new files begin: offset and first sequence number.
     cuts: Vec<(usize, u64)>,
     waiters: Vec<(u64, Waiter)>,
+    /// The number of the last record; 0 when there is none.
+    last: u64,
 }
 
 /// A record on its way, without its sequence number.
@@ -241,6 +243,7 @@ impl State {
     fn append(&mut self, members: &str) -> u64 {
         let seq = self.next;
         self.next += 1;
+        self.batch.last = seq;
         let bytes = &mut self.batch.bytes;
         let before = bytes.len();
         // Writing to a Vec can't fail.
@@ -260,6 +263,8 @@ pub(crate) struct Disk {
     pub(crate) file: File,
     pub(crate) ledger: Ledger,
     pub(crate) fsync: bool,
+    /// Tells those who follow the number of the last durable record.
+    pub(crate) committed: watch::Sender<u64>,
     /// Held as long as this writes.
     pub(crate) _lock: File,
 }
@@ -276,6 +281,9 @@ impl Disk {
                 return queue.fail(fault);
             }
             settle(std::mem::take(&mut batch.waiters), None);
+            if batch.last > 0 {
+                self.committed.send_replace(batch.last);
+            }
             // Replies don't wait for this: the journal is what the tree is made of.
             if let Err(error) = self.extend_tree(&batch, last) {
                 return queue.fail(&files::at(&self.dir)(error));
@@ -286,6 +294,7 @@ impl Disk {
             batch.bytes.clear();
             batch.bytes.shrink_to(1 << 20);
             batch.cuts.clear();
+            batch.last = 0;
             spare = batch;
         }
     }
