@@ -1,6 +1,7 @@
 //! The command line as it is typed.
 
 pub mod flow;
+pub mod report;
 pub mod trust;
 
 use std::path::PathBuf;
@@ -217,6 +218,12 @@ Examples:
 Each caller has a process of its own, unless the entry says shared = true. An idle one is ended, and
 one that crashes is started again after a pause that grows.")]
     Ps,
+    /// Print what the running gateway counts, in the OpenMetrics text format
+    #[command(after_help = "\
+Example: bartizan metrics | grep refusals
+
+A scraper gets the same from [telemetry] listen, at /metrics: docs/telemetry.md.")]
+    Metrics,
     /// Print what a server wrote to its standard error last
     #[command(after_help = "\
 Example: bartizan logs files
@@ -260,6 +267,19 @@ and nothing is changed. Exit code 1 when something does not work.")]
     /// The record of calls
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Write what happened in a period as one page, for somebody who was not there
+    #[command(after_help = "\
+Examples:
+  bartizan report --from 2026-10-01 --to 2026-11-01 --title 'Example Ltd' > october.html
+  bartizan report --from 7d > week.html
+  bartizan report --from 7d --output json
+  bartizan report --controls
+
+Who used what, what was refused and why, approvals, changed definitions, findings, what is not
+protected, whether the log is as it was signed, and which requirements of OWASP, CoSAI, NIST, SOC 2,
+ISO 27001, HIPAA and the GDPR are met by which control. The page is one file without scripts; it
+prints. Servers and protections are those of now, not of the period.")]
+    Report(report::ReportArgs),
     /// Look at texts as the detectors do
     #[command(subcommand)]
     Inspect(crate::command::inspect::InspectCommand),

@@ -50,6 +50,8 @@ pub struct Config {
     pub inspection: Inspection,
     /// The log.
     pub audit: Audit,
+    /// What is told to monitoring systems.
+    pub telemetry: crate::telemetry::Telemetry,
     /// What is let through without a person.
     pub trust: Trust,
     /// Where data may flow.
@@ -84,6 +86,7 @@ impl Config {
             approvals: crate::approval::Approvals::default(),
             inspection: Inspection::default(),
             audit: Audit { strict: false, sync: true },
+            telemetry: crate::telemetry::Telemetry::default(),
             trust: Trust::default(),
             flow: Flow::default(),
             call_stack: None,

@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 
 use crate::{Gateway, Served, config::Reach};
 
-/// A request, as it stands in the socket's first line: `ps`, `logs NAME` or `restart NAME`.
+/// A request, as it stands in the socket's first line: `ps`, `metrics`, `logs NAME` or `restart NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Control {
     /// What a server's processes wrote to standard error last.
     Logs(String),
+    /// All metrics.
+    Metrics,
     /// The local servers and their processes.
     Ps,
     /// Ends a server's processes; the next call starts it anew.
@@ -21,6 +23,7 @@ impl Control {
     pub fn words(&self) -> String {
         match self {
             Control::Logs(name) => format!("logs {name}"),
+            Control::Metrics => "metrics".to_owned(),
             Control::Ps => "ps".to_owned(),
             Control::Restart(name) => format!("restart {name}"),
         }
@@ -29,6 +32,7 @@ impl Control {
     pub(crate) fn parse(words: &str) -> Option<Control> {
         match words.split(' ').collect::<Vec<_>>().as_slice() {
             ["logs", name] => Some(Control::Logs((*name).to_owned())),
+            ["metrics"] => Some(Control::Metrics),
             ["ps"] => Some(Control::Ps),
             ["restart", name] => Some(Control::Restart((*name).to_owned())),
             _ => None,
@@ -50,6 +54,7 @@ pub(crate) async fn answer(gateway: &Gateway, request: &Control) -> String {
             Some(served) => json!({"server": name, "stderr": scrubbed(&served)}),
             None => Value::Null,
         },
+        Control::Metrics => Value::String(gateway.exposition()),
         Control::Restart(name) => match local(name) {
             Some(served) => {
                 let ended = served.link().processes().len();
@@ -129,8 +134,12 @@ mod tests {
 
     #[test]
     fn a_request_is_its_words() {
-        let requests =
-            [Control::Ps, Control::Logs("files".to_owned()), Control::Restart("files".to_owned())];
+        let requests = [
+            Control::Ps,
+            Control::Metrics,
+            Control::Logs("files".to_owned()),
+            Control::Restart("files".to_owned()),
+        ];
         for request in requests {
             assert_eq!(Control::parse(&request.words()), Some(request));
         }

@@ -18,12 +18,14 @@ use upstream::{ConnectFault, HttpClient};
 use zeroize::Zeroizing;
 
 use crate::config::{Egress, EgressSecret};
+use crate::telemetry::{Meters, Metrics};
 
 /// What gates tell their decisions to, and whom they trust.
 #[derive(Clone)]
 pub(crate) struct Witness {
     journal: Journal,
     store: Store,
+    metrics: Arc<Metrics>,
     /// Read on first need: it takes a while.
     trust: Arc<OnceLock<Result<Arc<rustls::ClientConfig>, String>>>,
     /// Where checked copies of packages are while they run.
@@ -37,8 +39,14 @@ pub(crate) struct Equipped {
 }
 
 impl Witness {
-    pub fn new(journal: &Journal, store: &Store, runs: PathBuf) -> Witness {
-        Witness { journal: journal.clone(), store: store.clone(), trust: Arc::default(), runs }
+    pub fn new(journal: &Journal, store: &Store, metrics: &Arc<Metrics>, runs: PathBuf) -> Witness {
+        let (journal, store, metrics) = (journal.clone(), store.clone(), metrics.clone());
+        Witness { journal, store, metrics, trust: Arc::default(), runs }
+    }
+
+    /// The handles of a server's metrics.
+    pub fn meters(&self, server: &ServerName) -> Arc<Meters> {
+        self.metrics.server(server.as_str())
     }
 
     /// What no server may be given.
@@ -133,6 +141,8 @@ impl Witness {
                 record.detail = told.trim_end();
             }
         }
+        let outcome = record.outcome.unwrap_or(Outcome::Ok);
+        self.metrics.egress(server.as_str(), outcome, *count);
         let recorded = self.journal.append(&record).await;
         recorded.inspect_err(|fault| tracing::error!(%fault, "egress can't be recorded")).is_ok()
     }

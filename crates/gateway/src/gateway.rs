@@ -35,6 +35,7 @@ use crate::{
     seal::Sealer,
     served::Served,
     stack::Stacks,
+    telemetry::Metrics,
 };
 
 /// What is configured now. Replaced as a whole when the configuration changes.
@@ -58,6 +59,7 @@ pub struct Gateway {
     current: ArcSwap<Current>,
     me: Weak<Gateway>,
     pub(crate) journal: Journal,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) store: Store,
     pub(crate) decisions: Decisions,
     pub(crate) flows: Flows,
@@ -170,7 +172,8 @@ impl Gateway {
         let runs = path.join("runs");
         // Left over from a gateway that was killed: the journal's lock says that no other one is using them.
         let _ = std::fs::remove_dir_all(&runs);
-        let witness = Witness::new(&journal, &store, runs);
+        let metrics = Arc::new(Metrics::new());
+        let witness = Witness::new(&journal, &store, &metrics, runs);
         let grants = Sealer::persistent(&path.join("seal.key")).map_err(state)?;
         let grants = Arc::new(grants::Shared::new(store.clone(), grants, client.clone()));
         let current = assemble(config, None, &client, &witness, &grants)?;
@@ -179,6 +182,7 @@ impl Gateway {
             current: ArcSwap::from_pointee(current),
             me: me.clone(),
             journal,
+            metrics,
             store,
             decisions: Decisions::default(),
             flows: Flows::default(),
@@ -326,6 +330,7 @@ impl Gateway {
     /// Records a refusal that no call's record holds, and gives it back; the reply may leave then.
     /// A flood of requests that never got in is counted, not written line by line.
     pub async fn refuse(&self, caller: Option<&Verified>, refusal: Refusal) -> Refusal {
+        self.metrics.refused("", refusal.label());
         let Some(unwritten) = self.noise.admit(caller.is_some(), crate::now()) else {
             return refusal;
         };

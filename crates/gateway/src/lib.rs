@@ -35,6 +35,7 @@ mod served;
 mod stack;
 mod standing;
 mod task;
+pub mod telemetry;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -21,6 +21,7 @@ use crate::{
     resolve::Target,
     rewrite,
     send::{Cleared, send},
+    telemetry::{Ended, Entered},
 };
 
 impl Gateway {
@@ -88,6 +89,7 @@ impl Gateway {
         let (target, cleared, intent) = match cleared {
             Ok(cleared) => cleared,
             Err(refusal) => {
+                self.count(&facts, Outcome::Refused, began, Some(&refusal), 0);
                 return self.record_refusal(&facts.record(), refusal).await.into_question();
             }
         };
@@ -113,7 +115,7 @@ impl Gateway {
         facts: &mut Facts<'a>,
     ) -> Result<(Arc<Target>, Cleared<'a>, Intended), Refusal> {
         let target = Arc::new(self.resolve(caller, call).await?);
-        facts.target = Some(target.clone());
+        facts.reach(target.clone());
         let approved = target.require_approved()?;
         let arguments = self.inspect_arguments(call, &target, &mut facts.findings)?;
         let opened = mrtr::open(&self.sealer, caller, call, &target)?;
@@ -224,18 +226,43 @@ impl Gateway {
         reply: &Result<Reply, Refusal>,
     ) -> Result<(), Refusal> {
         let detail = reply.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        let bytes_out = reply.as_ref().ok().map(|reply| {
+            let (Ok(body) | Err(body)) = &reply.outcome;
+            body.bytes().len() as u64
+        });
+        let refusal = reply.as_ref().err();
+        self.count(facts, outcome(reply), began, refusal, bytes_out.unwrap_or_default());
         let record = Record {
             outcome: Some(outcome(reply)),
-            bytes_out: reply.as_ref().ok().map(|reply| {
-                let (Ok(body) | Err(body)) = &reply.outcome;
-                body.bytes().len() as u64
-            }),
+            bytes_out,
             duration: Some(began.elapsed()),
-            refusal: reply.as_ref().err().map(Refusal::label).unwrap_or_default(),
+            refusal: refusal.map(Refusal::label).unwrap_or_default(),
             detail: &detail,
             ..facts.record()
         };
-        self.journal.outcome(intent, &record).await.map(drop).map_err(unavailable)
+        let waiting = Instant::now();
+        let written = self.journal.outcome(intent, &record).await;
+        self.metrics.waited(waiting.elapsed());
+        written.map(drop).map_err(unavailable)
+    }
+
+    fn count(
+        &self,
+        facts: &Facts<'_>,
+        outcome: Outcome,
+        began: Instant,
+        refusal: Option<&Refusal>,
+        bytes_out: u64,
+    ) {
+        let ended = Ended {
+            outcome,
+            refusal: refusal.map(Refusal::label),
+            findings: &facts.findings,
+            bytes_in: facts.call.params.bytes().len() as u64,
+            bytes_out,
+            duration: began.elapsed(),
+        };
+        self.metrics.ended(facts.call, facts.entered.as_ref(), &ended);
     }
 
     /// Records what a session was changed to, which no server hears of.
@@ -274,6 +301,8 @@ pub(crate) struct Facts<'a> {
     call: &'a Call,
     client: std::borrow::Cow<'a, str>,
     target: Option<Arc<Target>>,
+    /// Counted as under way, from when it is known where.
+    entered: Option<Entered>,
     permit: Option<Permit>,
     /// Held until the call has ended.
     occupied: Occupied,
@@ -290,11 +319,19 @@ impl<'a> Facts<'a> {
             call,
             client: call.client_name(),
             target: None,
+            entered: None,
             permit: None,
             occupied: Occupied::default(),
             arguments: Payload::of(call.gist.arguments.as_ref().unwrap_or(&call.params).bytes()),
             findings: String::new(),
         }
+    }
+
+    /// It is known what the call is about.
+    fn reach(&mut self, target: Arc<Target>) {
+        let tool = target.item().map(|_| target.name.as_str());
+        self.entered = Some(target.served.meters.enter(self.call, tool));
+        self.target = Some(target);
     }
 
     pub(crate) fn record(&self) -> Record<'_> {

@@ -18,6 +18,7 @@ use crate::{
     grants::{Grants, Shared},
     launch::launch,
     refusal::Refusal,
+    telemetry::Meters,
 };
 
 /// A server that is being served.
@@ -33,6 +34,8 @@ pub struct Served {
     pub(crate) grants: Option<Grants>,
     link: Link,
     everyone: Partition,
+    /// The handles of its metrics.
+    pub(crate) meters: Arc<Meters>,
 }
 
 impl Served {
@@ -51,6 +54,7 @@ impl Served {
         };
         let credentials = vault::Credentials::new(entry.credentials.clone())?;
         let name = entry.name.clone();
+        let meters = witness.meters(&name);
         let link = match &entry.reach {
             Reach::Http { url, allow_private } => {
                 let target =
@@ -70,6 +74,7 @@ impl Served {
             grants,
             link,
             everyone,
+            meters,
         })
     }
 

@@ -10,10 +10,12 @@ mod grants;
 pub mod inspect;
 mod lock;
 mod login;
+mod metrics;
 mod outdated;
 mod policy;
 mod posture;
 mod processes;
+mod report;
 mod sandbox;
 mod servers;
 mod sessions;
@@ -71,11 +73,13 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::List { offline } => servers::list(global, offline),
         Command::Lock(args) => lock::run(global, &args),
         Command::Logs { server } => processes::logs(global, &server),
+        Command::Metrics => metrics::run(global),
         Command::Outdated(args) => outdated::run(global, &args),
         Command::Policy(command) => policy::run(global, command),
         Command::Posture => posture::run(global),
         Command::Ps => processes::ps(global),
         Command::Remove { name } => servers::remove(global, &name),
+        Command::Report(args) => report::run(global, &args),
         Command::Restart { server } => processes::restart(global, &server),
         Command::Sandbox(command) => sandbox::run(global, &command),
         Command::Sessions(command) => sessions::run(global, command),

@@ -14,12 +14,18 @@ use crate::{
 };
 
 pub fn run(global: &Global) -> anyhow::Result<()> {
-    let mut all = protections(&load(global)?);
+    let all = wait(all(&load(global)?))?;
+    print::rows(global.output, &all, "")
+}
+
+/// What the configuration says, and what this machine was seen to do.
+pub async fn all(loaded: &Loaded) -> anyhow::Result<Vec<Protection>> {
+    let mut all = protections(loaded);
     // What was tried belongs behind what was written about it.
     let at =
         all.iter().position(|row| row.name == "sandbox: levels").map_or(all.len(), |at| at + 1);
-    all.splice(at..at, wait(tried())?);
-    print::rows(global.output, &all, "")
+    all.splice(at..at, tried().await?);
+    Ok(all)
 }
 
 /// How far a protection goes.

@@ -90,7 +90,7 @@ fn of(global: &Global, server: &str, request: Control) -> anyhow::Result<Value> 
 }
 
 #[cfg(unix)]
-fn ask(global: &Global, request: Control) -> anyhow::Result<Value> {
+pub(super) fn ask(global: &Global, request: Control) -> anyhow::Result<Value> {
     let folder = state::folder(global.state_dir.clone())?;
     let answer = wait(async { Ok(gateway::door::control(&folder, &request).await) })?;
     let none = || Mistake::new("no gateway is running here", "start one with: bartizan up");
@@ -98,6 +98,6 @@ fn ask(global: &Global, request: Control) -> anyhow::Result<Value> {
 }
 
 #[cfg(not(unix))]
-fn ask(_: &Global, _: Control) -> anyhow::Result<Value> {
+pub(super) fn ask(_: &Global, _: Control) -> anyhow::Result<Value> {
     anyhow::bail!("the running gateway can't be reached on this system")
 }

@@ -22,6 +22,7 @@ pub fn check(file: &File, folder: &Path) -> Vec<Finding> {
     super::provider::check(&file.identity, folder, &mut findings);
     super::sign_in::check(file, &mut findings);
     file.inspect.check(file, folder, &mut findings);
+    file.telemetry.check(&mut findings);
     for (key, server) in &file.servers {
         check_server(key.0.as_str(), server.get_ref(), server.span(), folder, &mut findings);
     }

@@ -19,6 +19,7 @@ use super::inspect::Inspect;
 pub use super::provider::{Kind as ProviderKind, Provider};
 pub use super::roles::{Approvals, LimitOn, Network, Policy, Role};
 use super::sign_in::SignIn;
+use super::telemetry::Telemetry;
 use super::trust::{OnFirstUse, Trust};
 use super::value::{
     Bounded, ByteSize, HeaderText, HostText, Joint, Listen, OriginText, Period, ProviderKey,
@@ -85,6 +86,8 @@ pub struct File {
     pub inspect: Inspect,
     /// The record of every call.
     pub audit: Audit,
+    /// What is told to monitoring systems: docs/telemetry.md. The metrics can always be had with `bartizan metrics`.
+    pub telemetry: Telemetry,
 }
 
 impl Default for File {
@@ -109,6 +112,7 @@ impl Default for File {
             approvals: Approvals::default(),
             inspect: Inspect::default(),
             audit: Audit::default(),
+            telemetry: Telemetry::default(),
         }
     }
 }

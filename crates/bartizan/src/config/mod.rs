@@ -15,6 +15,7 @@ pub mod resolve;
 pub mod roles;
 mod secrets;
 mod sign_in;
+pub mod telemetry;
 pub mod trust;
 pub mod value;
 

@@ -68,6 +68,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         approvals,
         inspect,
         audit,
+        telemetry,
     } = &loaded.file;
     let mut entries = Vec::new();
     for (key, server) in servers {
@@ -106,6 +107,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         approvals: approvals.resolve(),
         inspection: inspect.resolve(&folder).map_err(ResolveFault::Rules)?,
         audit: resolved::Audit { strict: audit.strict, sync: audit.sync },
+        telemetry: telemetry.resolve(),
         trust: resolved::Trust {
             pass: trust.pass.iter().map(|class| class.0).collect(),
             recheck: trust.recheck.0,

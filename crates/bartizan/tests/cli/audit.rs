@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use crate::home::{Home, Ran, repository};
 
 /// The gateway's journal, from the home folder.
-const JOURNAL: &str = ".local/state/bartizan/audit";
+pub const JOURNAL: &str = ".local/state/bartizan/audit";
 
 /// A user whose gateway has answered calls, refused some, and ended.
-fn used() -> Home {
+pub fn used() -> Home {
     let server = env!("CARGO_BIN_EXE_bartizan");
     let home = Home::with(&format!(
         "[servers.demo]\ncommand = {server:?}\nargs = [\"demo-server\"]\non-first-use = \"approve\"\n\
@@ -49,7 +49,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Changes the copy's only journal file.
-fn rewrite(copy: &Path, change: impl FnOnce(Vec<&str>) -> Vec<String>) {
+pub fn rewrite(copy: &Path, change: impl FnOnce(Vec<&str>) -> Vec<String>) {
     let mut files = fs::read_dir(copy).unwrap().map(|entry| entry.unwrap().path());
     let file = files.find(|path| path.extension().is_some_and(|end| end == "jsonl")).unwrap();
     let text = fs::read_to_string(&file).unwrap();

@@ -22,7 +22,12 @@ fn the_configuration_reference_is_fresh() {
     fresh("docs/configuration.md", &Home::new().run(&["config", "reference"]).ok().out);
 }
 
-const COMMANDS: [&[&str]; 69] = [
+#[test]
+fn the_control_matrix_is_fresh() {
+    fresh("docs/controls.md", &Home::new().run(&["report", "--controls"]).ok().out);
+}
+
+const COMMANDS: [&[&str]; 71] = [
     &["up"],
     &["add"],
     &["remove"],
@@ -61,6 +66,7 @@ const COMMANDS: [&[&str]; 69] = [
     &["ps"],
     &["logs"],
     &["restart"],
+    &["metrics"],
     &["lock"],
     &["outdated"],
     &["sandbox", "suggest"],
@@ -79,6 +85,7 @@ const COMMANDS: [&[&str]; 69] = [
     &["approvals", "approve"],
     &["approvals", "deny"],
     &["approvals", "watch"],
+    &["report"],
     &["audit", "tail"],
     &["audit", "search"],
     &["audit", "verify"],

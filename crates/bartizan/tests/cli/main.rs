@@ -9,6 +9,7 @@ mod docs;
 mod entra;
 mod home;
 mod policy;
+mod report;
 mod running;
 mod servers;
 mod tokens;

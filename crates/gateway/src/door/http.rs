@@ -24,6 +24,7 @@ use crate::{
     call::{Door, Scope},
     grants,
     refusal::Refusal,
+    telemetry,
 };
 
 /// A body that takes longer than this to arrive is given up.
@@ -61,7 +62,8 @@ pub async fn handle(
     let path = head.uri.path();
     let response = match route(path) {
         None if grants::is_ours(path) => grants::handle(&gateway, peer, &head, body).await,
-        Some(Route::Health) => health(&gateway),
+        Some(Route::Live) => telemetry::is_alive(),
+        Some(Route::Ready) => telemetry::is_ready(&gateway),
         Some(Route::Approval(id)) if is_browser(&head) => {
             match network::client(&current.config, peer, &head.headers) {
                 Ok(_) => approvals::page(&gateway, &id).await,
@@ -85,7 +87,10 @@ pub async fn handle(
 }
 
 pub(super) enum Route {
-    Health,
+    /// `/livez`
+    Live,
+    /// `/readyz`, `/healthz`
+    Ready,
     /// `/approvals/{id}`
     Approval(String),
     /// `/mcp`, `/mcp/{server}`
@@ -98,7 +103,8 @@ pub(super) enum Route {
 
 pub(super) fn route(path: &str) -> Option<Route> {
     match path {
-        "/healthz" => return Some(Route::Health),
+        "/livez" => return Some(Route::Live),
+        "/healthz" | "/readyz" => return Some(Route::Ready),
         "/messages" => return Some(Route::Messages),
         _ => {}
     }
@@ -200,7 +206,7 @@ async fn served(
         },
         (Route::Approval(_), _) => not_allowed("GET, POST"),
         (Route::Mcp(_), _) => not_allowed("GET, POST, DELETE"),
-        (Route::Sse(_) | Route::Health, _) => not_allowed("GET"),
+        (Route::Sse(_) | Route::Live | Route::Ready, _) => not_allowed("GET"),
         (Route::Messages, _) => not_allowed("POST"),
     }
 }
@@ -254,16 +260,6 @@ pub(crate) async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, R
         }
     }
     Ok(first.unwrap_or_else(|| rest.freeze()))
-}
-
-fn health(gateway: &Gateway) -> Response<Body> {
-    let fault = gateway.journal.fault();
-    let text = if fault.is_some() { "the audit log can't be written\n" } else { "ok\n" };
-    let mut response = Response::new(Body::text(text));
-    if fault.is_some() {
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    }
-    response
 }
 
 /// For pages of origins that the configuration names.

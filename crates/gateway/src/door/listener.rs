@@ -17,7 +17,7 @@ use super::{
     stall::Unstalled,
     tls::{Certificates, client},
 };
-use crate::{Gateway, StartFault};
+use crate::{Gateway, StartFault, telemetry};
 
 /// A client that dawdles over its headers or its handshake is let go.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -53,6 +53,13 @@ impl Gateway {
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(self.clone(), listener, certificates.clone(), stopping.clone()));
         tasks.spawn(keep_house(self.clone(), certificates, stopping.clone()));
+        if let Some(address) = config.telemetry.listen {
+            let failed = |fault| StartFault::Listen { address, fault };
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            let address = listener.local_addr().map_err(failed)?;
+            tracing::info!(%address, "metrics are served");
+            tasks.spawn(telemetry::accept(self.clone(), listener, stopping.clone()));
+        }
         #[cfg(unix)]
         if let Some(socket) = super::unix::bind(&config.state_dir) {
             tasks.spawn(super::unix::accept(self.clone(), socket, stopping));

@@ -24,6 +24,7 @@ mod tls;
 mod unix;
 
 use ::http::HeaderName;
+pub(crate) use exchange::Body;
 pub use listener::Running;
 pub use session::Sessions;
 pub(crate) use sse_pair::Pairs;

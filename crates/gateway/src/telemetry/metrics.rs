@@ -1,0 +1,216 @@
+//! Everything that is counted, under the names that dashboards know.
+//!
+//! Labels come from the configuration or from fixed lists, never from what a caller may choose; a server's
+//! tools have series of their own up to a bound.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use super::meters::{Ended, Entered, Meters};
+use crate::{Gateway, call::Call, config::Reach};
+
+/// Everything that is counted.
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(super) calls: Family<CallLabels, Counter>,
+    pub(super) durations: Family<ServerLabel, Histogram, fn() -> Histogram>,
+    pub(super) bytes: Family<BytesLabels, Counter>,
+    pub(super) in_flight: Family<ServerLabel, Gauge>,
+    refusals: Family<RefusalLabels, Counter>,
+    findings: Family<RuleLabel, Counter>,
+    egress: Family<EgressLabels, Counter>,
+    journal_wait: Histogram,
+    journal_failed: Gauge,
+    sessions: Gauge,
+    processes: Family<ServerLabel, Gauge>,
+    crashes: Family<ServerLabel, Gauge>,
+    uptime: Gauge,
+    /// What is said of calls that are about no server.
+    pub(crate) nobody: Arc<Meters>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct CallLabels {
+    pub server: Arc<str>,
+    pub method: Arc<str>,
+    pub tool: Arc<str>,
+    pub outcome: &'static str,
+    pub era: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ServerLabel {
+    pub server: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct BytesLabels {
+    pub server: Arc<str>,
+    pub direction: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    server: Arc<str>,
+    refusal: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RuleLabel {
+    rule: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EgressLabels {
+    server: Arc<str>,
+    outcome: &'static str,
+}
+
+/// From 200 µs, what the gateway itself takes, to the longest deadline.
+fn durations() -> Histogram {
+    Histogram::new([
+        0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+        10.0, 30.0, 60.0,
+    ])
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    pub fn new() -> Metrics {
+        let calls = Family::default();
+        let durations = Family::new_with_constructor(durations as fn() -> Histogram);
+        let (bytes, in_flight) = (Family::default(), Family::default());
+        let nobody = Arc::new(Meters::new("", &calls, &durations, &bytes, &in_flight));
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("bartizan"),
+            calls,
+            durations,
+            bytes,
+            in_flight,
+            refusals: Family::default(),
+            findings: Family::default(),
+            egress: Family::default(),
+            journal_wait: self::durations(),
+            journal_failed: Gauge::default(),
+            sessions: Gauge::default(),
+            processes: Family::default(),
+            crashes: Family::default(),
+            uptime: Gauge::default(),
+            nobody,
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let Metrics { registry, .. } = self;
+        registry.register("calls", "Requests by what came of them", self.calls.clone());
+        let help = "From a request's arrival in the pipeline until its record is written";
+        registry.register_with_unit("call_duration", help, Unit::Seconds, self.durations.clone());
+        registry.register_with_unit(
+            "call",
+            "Of params and results",
+            Unit::Bytes,
+            self.bytes.clone(),
+        );
+        registry.register("calls_in_flight", "Calls under way", self.in_flight.clone());
+        registry.register("refusals", "Refusals by their label", self.refusals.clone());
+        registry.register("findings", "Findings of the detectors", self.findings.clone());
+        registry.register("egress", "Decisions of the egress gates", self.egress.clone());
+        let help = "How long replies waited for their record to be on the disk";
+        registry.register_with_unit("journal_wait", help, Unit::Seconds, self.journal_wait.clone());
+        let help = "1 when nothing can be recorded any more, and every call is refused";
+        registry.register("journal_failed", help, self.journal_failed.clone());
+        registry.register("sessions", "Open sessions of the handshake era", self.sessions.clone());
+        registry.register("processes", "Processes of local servers", self.processes.clone());
+        let help = "Processes of local servers that ended by themselves, since the start";
+        registry.register("process_crashes", help, self.crashes.clone());
+        registry.register_with_unit(
+            "uptime",
+            "Since the start",
+            Unit::Seconds,
+            self.uptime.clone(),
+        );
+    }
+
+    /// The handles of one server.
+    pub fn server(&self, name: &str) -> Arc<Meters> {
+        let Metrics { calls, durations, bytes, in_flight, .. } = self;
+        Arc::new(Meters::new(name, calls, durations, bytes, in_flight))
+    }
+
+    /// Counts what came of a call, once.
+    pub fn ended(&self, call: &Call, entered: Option<&Entered>, ended: &Ended<'_>) {
+        let own;
+        let entered = match entered {
+            Some(entered) => entered,
+            None => {
+                own = self.nobody.enter(call, None);
+                &own
+            }
+        };
+        entered.end(ended);
+        if let Some(refusal) = ended.refusal {
+            self.refused(entered.server(), refusal);
+        }
+        if !ended.findings.is_empty() {
+            self.found(ended.findings);
+        }
+    }
+
+    /// One refusal. `server` is a configured one, or empty.
+    pub fn refused(&self, server: &str, refusal: &'static str) {
+        self.refusals.get_or_create(&RefusalLabels { server: server.into(), refusal }).inc();
+    }
+
+    /// What the detectors found in one call, as its record has it.
+    fn found(&self, noted: &str) {
+        for rule in crate::inspection::rules(noted) {
+            self.findings.get_or_create(&RuleLabel { rule: rule.to_owned() }).inc();
+        }
+    }
+
+    /// A decision of a server's egress gate, made `count` times.
+    pub fn egress(&self, server: &str, outcome: audit::Outcome, count: u64) {
+        let labels = EgressLabels { server: server.into(), outcome: outcome.as_str() };
+        self.egress.get_or_create(&labels).inc_by(count);
+    }
+
+    /// How long a reply waited for the disk.
+    pub fn waited(&self, time: Duration) {
+        self.journal_wait.observe(time.as_secs_f64());
+    }
+}
+
+impl Gateway {
+    /// All metrics, in the OpenMetrics text format.
+    pub fn exposition(&self) -> String {
+        let metrics = &self.metrics;
+        metrics.journal_failed.set(i64::from(self.journal.fault().is_some()));
+        metrics.sessions.set(count(self.sessions.len()));
+        metrics.uptime.set(i64::try_from(self.started.elapsed().as_secs()).unwrap_or(i64::MAX));
+        for served in self.current().servers.values() {
+            if let Reach::Stdio { .. } = served.entry.reach {
+                let label = ServerLabel { server: served.name().as_str().into() };
+                let running = served.link().processes().len();
+                metrics.processes.get_or_create(&label).set(count(running));
+                let crashes = i64::try_from(served.link().status().restarts).unwrap_or(i64::MAX);
+                metrics.crashes.get_or_create(&label).set(crashes);
+            }
+        }
+        let mut text = String::with_capacity(16 << 10);
+        // Writing to a String can't fail.
+        let _ = encode(&mut text, &metrics.registry);
+        text
+    }
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,82 @@
+//! The listener for monitoring systems: `/metrics`, `/livez`, `/readyz`. A door of its own, so that what is
+//! open to callers never shows how much others do.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+};
+
+use super::health::{is_alive, is_ready};
+use crate::{Gateway, door::Body};
+
+/// Connections at once.
+const ROOM: usize = 16;
+/// How long one connection may last.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Serves until told to stop.
+pub(crate) async fn accept(
+    gateway: Arc<Gateway>,
+    listener: TcpListener,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let room = Arc::new(Semaphore::new(ROOM));
+    loop {
+        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(fault) => {
+                    tracing::warn!(%fault, "a connection for metrics could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            _ = stopping.changed() => return,
+        };
+        let gateway = gateway.clone();
+        tokio::spawn(async move {
+            let _permit = permit;
+            let _ = tokio::time::timeout(PATIENCE, connection(gateway, stream)).await;
+        });
+    }
+}
+
+async fn connection(gateway: Arc<Gateway>, stream: TcpStream) {
+    let service = service_fn(move |request| {
+        let gateway = gateway.clone();
+        async move { Ok::<_, Infallible>(answer(&gateway, &request)) }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(15));
+    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+}
+
+fn answer(gateway: &Gateway, request: &Request<Incoming>) -> Response<Body> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        return response;
+    }
+    match request.uri().path() {
+        "/metrics" => {
+            let mut response = Response::new(Body::text(gateway.exposition()));
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            let kind = HeaderValue::from_static(kind);
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            response
+        }
+        "/livez" => is_alive(),
+        "/readyz" => is_ready(gateway),
+        _ => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            response
+        }
+    }
+}
