@@ -49,6 +49,10 @@ pub(crate) struct Asking<'a> {
     pub rule: &'a str,
     /// For the approver; may be empty.
     pub reason: &'a str,
+    /// What of it the caller may hear; may be empty.
+    pub told: &'a str,
+    /// What came back, where its release is asked for and not the call.
+    pub result: Option<Json<'a>>,
 }
 
 /// Wakes calls that wait when something was decided.
@@ -76,7 +80,7 @@ impl Gateway {
         answered: bool,
         events: &Events,
     ) -> Result<(), Refusal> {
-        let digest = digest(caller, call, target);
+        let digest = digest(caller, call, target, asking);
         let mut decided = self.decided.subscribe();
         let now = crate::now();
         let found = self.store.approval_of(&digest, now).await.map_err(unavailable)?;
@@ -86,9 +90,10 @@ impl Gateway {
         };
         if approval.state == "pending"
             && !answered
+            && asking.result.is_none()
             && let Some(question) = self.question(caller, call, target, &approval)
         {
-            return Err(Refusal::ApprovalWaits { id: approval.id, question: Some(question) });
+            return Err(waits(approval.id, asking, Some(question)));
         }
         let approvals = self.current().config.approvals.clone();
         let deadline = Instant::now() + approvals.wait;
@@ -110,7 +115,7 @@ impl Gateway {
                 _ => return Err(self.denied(&found, asking)),
             }
             if Instant::now() >= deadline {
-                return Err(Refusal::ApprovalWaits { id: approval.id, question: None });
+                return Err(waits(approval.id, asking, None));
             }
             let pause = deadline.min(Instant::now() + PROGRESS);
             tokio::select! {
@@ -133,7 +138,8 @@ impl Gateway {
         asking: Asking<'_>,
         digest: [u8; 32],
     ) -> Result<Approval, Refusal> {
-        if call.arguments().text().len() > READABLE {
+        let result = asking.result.map_or(0, |result| result.text().len());
+        if call.arguments().text().len() + result > READABLE {
             return Err(Refusal::Denied { rule: format!("{}: too long to be read", asking.rule) });
         }
         let (now, principal) = (crate::now(), caller.principal().id());
@@ -303,8 +309,13 @@ fn rule_of(approval: &Approval) -> String {
     rule.unwrap_or_default()
 }
 
-/// What is approved: who, what, on what, with what, exactly.
-fn digest(caller: &Verified, call: &Call, target: &Target) -> [u8; 32] {
+fn waits(id: String, asking: Asking<'_>, question: Option<JsonBuf>) -> Refusal {
+    let (rule, told) = (asking.rule.to_owned(), asking.told.to_owned());
+    Refusal::ApprovalWaits { id, rule, told, question }
+}
+
+/// What is approved: who, what, on what, with what, why, exactly.
+fn digest(caller: &Verified, call: &Call, target: &Target, asking: Asking<'_>) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
     let definition = target.item().map(|item| item.approved.digest().to_string());
     for part in [
@@ -314,6 +325,8 @@ fn digest(caller: &Verified, call: &Call, target: &Target) -> [u8; 32] {
         &target.name,
         call.arguments().text(),
         definition.as_deref().unwrap_or_default(),
+        asking.rule,
+        asking.result.map(Json::text).unwrap_or_default(),
     ] {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part.as_bytes());
@@ -326,8 +339,9 @@ fn digest(caller: &Verified, call: &Call, target: &Target) -> [u8; 32] {
 /// What the approver sees.
 fn shown(caller: &Verified, call: &Call, target: &Target, asking: Asking<'_>) -> String {
     let definition = target.item().map(|item| item.approved.digest().to_string());
+    let result = asking.result.map(|result| format!(",\"result\":{}", result.text()));
     format!(
-        "{{\"principal\":{},\"client\":{},\"server\":{},\"method\":{},\"name\":{},\"definition\":{},\"rule\":{},\"reason\":{},\"arguments\":{}}}",
+        "{{\"principal\":{},\"client\":{},\"server\":{},\"method\":{},\"name\":{},\"definition\":{},\"rule\":{},\"reason\":{},\"arguments\":{}{}}}",
         quote(caller.principal().id()),
         quote(&call.client_name()),
         quote(target.served.name().as_str()),
@@ -336,7 +350,8 @@ fn shown(caller: &Verified, call: &Call, target: &Target, asking: Asking<'_>) ->
         quote(definition.as_deref().unwrap_or_default()),
         quote(asking.rule),
         quote(asking.reason),
-        call.arguments().text()
+        call.arguments().text(),
+        result.unwrap_or_default()
     )
 }
 

@@ -208,6 +208,16 @@ impl Reply {
         Reply { kind: ResultKind::of(kind), failed, outcome, era }
     }
 
+    /// The same with another body, if there is one.
+    pub fn with(self, body: Option<JsonBuf>) -> Reply {
+        let outcome = match (body, self.outcome) {
+            (Some(body), Ok(_)) => Ok(body),
+            (Some(body), Err(_)) => Err(body),
+            (None, outcome) => outcome,
+        };
+        Reply { outcome, ..self }
+    }
+
     /// A complete result in the stateless form, made by the gateway.
     pub fn result(body: JsonBuf) -> Reply {
         Reply { outcome: Ok(body), era: Era::Stateless, kind: ResultKind::Complete, failed: false }

@@ -70,8 +70,10 @@ impl Gateway {
             Decision::Denied(denied) => return Err(self.forbidden(denied)),
             Decision::Ask(ask) => ask,
         };
-        if !opened.approved {
-            let asking = Asking { rule: ask.rule(), reason: ask.reason() };
+        // What was approved in an earlier round of this call need not be approved again.
+        if opened.approved.as_deref() != Some(ask.rule()) {
+            let (rule, reason, told) = (ask.rule(), ask.reason(), ask.told());
+            let asking = Asking { rule, reason, told, result: None };
             self.require_approval(caller, call, target, asking, opened.is_own(), events).await?;
         }
         Ok(ask.approved())

@@ -9,7 +9,7 @@ use std::{
 
 use identity::Verified;
 use mcp::{Json, quote};
-use policy::{FlowAction, Labels};
+use policy::{FlowAction, Labels, Question};
 
 use crate::{Gateway, call::Call, config::Conversations, refusal::Refusal, resolve::Target};
 
@@ -66,41 +66,61 @@ pub(crate) fn conversation(call: &Call, of: Conversations) -> &str {
 }
 
 impl Gateway {
-    /// Decides by what the conversation has read, and puts on what this call will read.
+    /// Whether what the conversation has read lets this call write: freely, once a person says so, or not at
+    /// all.
     pub(crate) async fn flow(
         &self,
         caller: &Verified,
         call: &Call,
         target: &Target,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Question>, Refusal> {
         let labels = target.served.entry.labels.of(&target.name);
         if labels.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         let current = self.current();
         let flow = &current.config.flow;
         let principal = caller.principal().partition();
         let conversation = conversation(call, flow.conversations);
-        let (held, count) = self.held(principal, conversation).await?;
-        let name = format!("{}/{}", target.served.name(), target.name);
-        if let Some(rule) = policy::flow(&flow.rules, held.labels, labels) {
-            return Err(Refusal::Flow(Box::new(FlowRefusal {
-                rule: rule.to_string(),
-                ask: rule.action == FlowAction::Ask,
-                call: name,
-                sources: said(&held, rule.when, labels),
+        let (held, _) = self.held(principal, conversation).await?;
+        let Some(rule) = policy::flow(&flow.rules, held.labels, labels) else { return Ok(None) };
+        let (sources, name) = (said(&held, rule.when, labels), full_name(target));
+        let reason = format!("in this conversation {sources}, and {name} would write");
+        let (action, rule) = (rule.action, format!("flow rule {rule}"));
+        match action {
+            FlowAction::Ask => Ok(Some(Question { rule, reason, open: true })),
+            FlowAction::Block => Err(Refusal::Flow(Box::new(FlowRefusal {
+                rule,
+                reason,
                 principal: principal.to_owned(),
                 conversation: conversation.to_owned(),
-            })));
+            }))),
         }
-        let fresh = labels.reads().without(held.labels);
+    }
+
+    /// Puts on the conversation what a call will read.
+    pub(crate) async fn read_on(
+        &self,
+        caller: &Verified,
+        call: &Call,
+        target: &Target,
+    ) -> Result<(), Refusal> {
+        let reads = target.served.entry.labels.of(&target.name).reads();
+        if reads.is_none() {
+            return Ok(());
+        }
+        let principal = caller.principal().partition();
+        let current = self.current();
+        let conversation = conversation(call, current.config.flow.conversations);
+        let (held, count) = self.held(principal, conversation).await?;
+        let fresh = reads.without(held.labels);
         if fresh.is_none() {
             return Ok(());
         }
         if held.labels.is_none() && count >= PER_PRINCIPAL {
             return Err(Refusal::TooMany("conversations"));
         }
-        self.put_on(principal, conversation, held, fresh, name).await
+        self.put_on(principal, conversation, held, fresh, full_name(target)).await
     }
 
     /// What the conversation of a call has read, by name; where no server has labels, nothing.
@@ -169,17 +189,13 @@ impl Gateway {
     }
 }
 
-/// A call that a flow rule is about.
+/// A call that a flow rule stops.
 #[derive(Clone, Debug)]
 pub struct FlowRefusal {
-    /// The rule: `private + untrusted → external`.
+    /// The rule: `flow rule private + untrusted → external`.
     pub rule: String,
-    /// Whether a person may let it through.
-    pub ask: bool,
-    /// What was called.
-    pub call: String,
-    /// What was read before, and by which calls.
-    pub sources: String,
+    /// What was read before, by which calls, and what would write.
+    pub reason: String,
     /// Whose conversation.
     pub principal: String,
     /// Which of theirs.
@@ -188,13 +204,14 @@ pub struct FlowRefusal {
 
 impl std::fmt::Display for FlowRefusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { rule, call, sources, principal, conversation, .. } = self;
-        write!(
-            f,
-            "flow rule {rule}: {sources}, and {call} would write; bartizan flow reset '{principal}'"
-        )?;
+        let Self { rule, reason, principal, conversation } = self;
+        write!(f, "{rule}: {reason}; bartizan flow reset '{principal}'")?;
         if conversation.is_empty() { Ok(()) } else { write!(f, " '{conversation}'") }
     }
+}
+
+fn full_name(target: &Target) -> String {
+    format!("{}/{}", target.served.name(), target.name)
 }
 
 /// For people: what was read, and by which calls.

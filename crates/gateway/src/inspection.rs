@@ -7,10 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use identity::Verified;
 use inspect::{Class, Finding, Rule, Scanner, ScannerFault, Severity, Surface};
 use mcp::{Json, JsonBuf, Kind, Patch, quote};
+use policy::Question;
+use upstream::Events;
 
-use crate::{Gateway, call::Reply, refusal::Refusal, resolve::Target};
+use crate::{
+    Gateway,
+    approval::Asking,
+    call::{Call, Reply},
+    refusal::Refusal,
+    resolve::Target,
+};
 
 /// What a finding leads to. Findings of low severity are only recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +32,8 @@ pub enum Mode {
     Label,
     /// What was found is replaced before the client sees it.
     Mask,
+    /// Of high severity: an approver decides. Of medium: the client is told.
+    Ask,
     /// Of high severity: refused. Of medium: the client is told.
     Block,
 }
@@ -109,6 +120,8 @@ pub(crate) struct Examined {
     pub body: Option<JsonBuf>,
     /// For the record.
     pub noted: String,
+    /// What an approver has to say before it may pass.
+    pub question: Option<Question>,
 }
 
 impl Inspector {
@@ -127,18 +140,20 @@ impl Inspector {
         target: &Target,
         arguments: Json<'_>,
         noted: &mut String,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Question>, Refusal> {
         let modes = self.modes(target.served.name().as_str());
         if modes.all_off() || arguments.text().len() <= 2 {
-            return Ok(());
+            return Ok(None);
         }
         let schema = target.item().and_then(|item| item.raw.json().get("inputSchema"));
         let found = self.scanner.arguments(arguments, schema);
         note(&found, modes, noted);
-        let refused = found.iter().find(|finding| is_refused(finding, modes, Mode::Block));
-        refused.map_or(Ok(()), |finding| {
-            Err(Refusal::ArgumentsUnsafe { rule: known(finding), detail: sentence(finding) })
-        })
+        match found.iter().find(|finding| leads_to(finding, modes, Mode::Block)) {
+            Some(finding) => {
+                Err(Refusal::ArgumentsUnsafe { rule: known(finding), detail: sentence(finding) })
+            }
+            None => Ok(question(&found, modes)),
+        }
     }
 
     /// Looks at what a server answered, asked or told.
@@ -159,13 +174,14 @@ impl Inspector {
         if !found.is_empty() {
             note(&found, modes, &mut examined.noted);
             if let Some(finding) =
-                found.iter().find(|finding| is_refused(finding, modes, Mode::Block))
+                found.iter().find(|finding| leads_to(finding, modes, Mode::Block))
             {
                 return Err(Refusal::ResultUnsafe {
                     rule: known(finding),
                     detail: sentence(finding),
                 });
             }
+            examined.question = question(&found, modes);
             examined.body = self.masked(body.text(), &found, modes)?;
             let labelled = found
                 .iter()
@@ -229,25 +245,55 @@ impl Inspector {
 }
 
 impl Gateway {
-    /// A server's reply after the detectors: as it was, masked, labelled, or refused.
+    /// A server's reply after the detectors: to pass as it was, masked or labelled, to be asked for, or refused.
     pub(crate) fn examine(
         &self,
         target: &Target,
-        reply: Reply,
+        reply: &Reply,
         noted: &mut String,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<Examined, Refusal> {
         let (Ok(body) | Err(body)) = &reply.outcome;
         let examined = self.current().inspector.result(target, body.json())?;
         noted.push_str(&examined.noted);
-        Ok(match (examined.body, reply.outcome) {
-            (Some(body), Ok(_)) => Reply { outcome: Ok(body), ..reply },
-            (Some(body), Err(_)) => Reply { outcome: Err(body), ..reply },
-            (None, outcome) => Reply { outcome, ..reply },
-        })
+        Ok(examined)
+    }
+
+    /// Holds a result back until an approver has seen it. What nobody releases in time is refused: the call
+    /// was made already, and making it again is not the way to get at what came of it.
+    pub(crate) async fn require_release(
+        &self,
+        caller: &Verified,
+        call: &Call,
+        target: &Target,
+        question: &Question,
+        body: Json<'_>,
+        events: &Events,
+    ) -> Result<(), Refusal> {
+        let (rule, reason) = (&question.rule, &question.reason);
+        let asking = Asking { rule, reason, told: "", result: Some(body) };
+        match self.require_approval(caller, call, target, asking, true, events).await {
+            Err(Refusal::ApprovalWaits { id, .. }) => Err(Refusal::ResultUnsafe {
+                rule: "inspect.ask",
+                detail: format!("{rule}: nobody released it in time (approval {id})"),
+            }),
+            other => other,
+        }
     }
 }
 
-fn is_refused(finding: &Finding, modes: &Modes, mode: Mode) -> bool {
+/// What an approver is asked for: all findings whose class says so.
+fn question(found: &[Finding], modes: &Modes) -> Option<Question> {
+    let asked: Vec<_> =
+        found.iter().filter(|finding| leads_to(finding, modes, Mode::Ask)).collect();
+    let mut rules: Vec<&str> = asked.iter().map(|finding| &*finding.rule).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    let reasons: Vec<String> = asked.iter().map(|finding| sentence(finding)).take(5).collect();
+    let rule = format!("finding {}", rules.join(", "));
+    (!asked.is_empty()).then(|| Question { rule, reason: reasons.join("; "), open: false })
+}
+
+fn leads_to(finding: &Finding, modes: &Modes, mode: Mode) -> bool {
     finding.severity == Severity::High && modes.of(finding.class) == mode
 }
 

@@ -33,8 +33,8 @@ pub(crate) enum State {
 pub(crate) struct Opened {
     /// The state that goes to the server.
     pub state: State,
-    /// Whether a person approved this very call in an earlier round.
-    pub approved: bool,
+    /// The rule whose question a person answered in an earlier round of this very call.
+    pub approved: Option<String>,
 }
 
 impl Opened {
@@ -46,7 +46,7 @@ impl Opened {
 
 impl From<State> for Opened {
     fn from(state: State) -> Opened {
-        Opened { state, approved: false }
+        Opened { state, approved: None }
     }
 }
 
@@ -85,7 +85,8 @@ pub(crate) fn open(
         None if own.is_some() => State::Own,
         None => State::Dropped,
     };
-    Ok(Opened { state, approved: approved.is_some() })
+    let approved = approved.and_then(Json::string).map(|rule| rule.into_owned());
+    Ok(Opened { state, approved })
 }
 
 /// Whether a request with this method may be answered with questions.
@@ -165,7 +166,7 @@ pub(crate) fn seal(
     caller: &Verified,
     call: &Call,
     target: &Target,
-    approved: bool,
+    approved: Option<&str>,
     result: JsonBuf,
 ) -> Result<JsonBuf, Refusal> {
     let json = result.json();
@@ -175,8 +176,8 @@ pub(crate) fn seal(
     }
     check(call, target, questions)?;
     let mut plain = bound(call, target);
-    if approved {
-        plain.push_str(",\"approved\":true");
+    if let Some(rule) = approved {
+        plain.push_str(&format!(",\"approved\":{}", quote(rule)));
     }
     if let Some(state) = json.get("requestState") {
         plain.push_str(",\"state\":");

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Instant};
 use audit::{Intended, Outcome, Payload, Record};
 use identity::Verified;
 use mcp::{HeaderFault, Method};
-use policy::Permit;
+use policy::{Permit, Question};
 use upstream::Events;
 
 use crate::{
@@ -98,10 +98,10 @@ impl Gateway {
             Err(refusal) => Err(refusal),
         };
         let answer = self.require_approved_page(&target, answer).await;
-        let approved = facts.permit.as_ref().is_some_and(Permit::is_approved);
-        let reply = answer.and_then(|reply| {
-            self.inspect_reply(caller, call, &target, approved, reply, &mut facts.findings)
-        });
+        let reply = match answer {
+            Ok(reply) => self.inspect_reply(&target, events, reply, &mut facts).await,
+            Err(refusal) => Err(refusal),
+        };
         self.record_outcome(intent, &facts, began, &reply).await?;
         reply
     }
@@ -117,16 +117,17 @@ impl Gateway {
         let target = Arc::new(self.resolve(caller, call).await?);
         facts.reach(target.clone());
         let approved = target.require_approved()?;
-        let arguments = self.inspect_arguments(call, &target, &mut facts.findings)?;
+        let (arguments, found) = self.inspect_arguments(call, &target, &mut facts.findings)?;
         let opened = mrtr::open(&self.sealer, caller, call, &target)?;
         let findings = crate::inspection::rules(&facts.findings);
         let labels = self.labels_of(caller, call).await?;
         let noticed = Noticed { findings: &findings, labels: &labels };
         let decision = self.decide(caller, call, &target, noticed)?;
+        let decision = decision.with(found).with(self.flow(caller, call, &target).await?);
         let permit = self.permit(caller, call, &target, decision, &opened, events).await?;
         facts.permit = Some(permit.clone());
         let place = self.stack(caller, call, &target)?;
-        self.flow(caller, call, &target).await?;
+        self.read_on(caller, call, &target).await?;
         facts.occupied = self.occupy(caller, &target).await?;
         let intent = self.record_intent(facts).await?;
         Ok((target, Cleared::new(caller, approved, arguments, permit, place, opened.state), intent))
@@ -137,7 +138,7 @@ impl Gateway {
         call: &'a Call,
         target: &Target,
         noted: &mut String,
-    ) -> Result<inspect::Inspected<'a>, Refusal> {
+    ) -> Result<(inspect::Inspected<'a>, Option<Question>), Refusal> {
         let (params, arguments) = (call.params.json(), call.arguments());
         if let (Some(headers), Some(item)) = (&call.param_headers, target.item()) {
             for param in &item.header_params {
@@ -157,21 +158,20 @@ impl Gateway {
         let inspected = inspect::inspect_arguments(params, &limits).map_err(|exceeded| {
             Refusal::ArgumentsUnsafe { rule: exceeded.rule, detail: exceeded.message.into_owned() }
         })?;
-        self.current().inspector.arguments(target, arguments, noted)?;
-        Ok(inspected)
+        let found = self.current().inspector.arguments(target, arguments, noted)?;
+        Ok((inspected, found))
     }
 
     /// What a server answered, made fit for this client: inspected, opaque tokens sealed, names and
     /// URIs of the aggregate put in.
-    fn inspect_reply(
+    async fn inspect_reply(
         &self,
-        caller: &Verified,
-        call: &Call,
         target: &Target,
-        approved: bool,
+        events: &Events,
         reply: Reply,
-        noted: &mut String,
+        facts: &mut Facts<'_>,
     ) -> Result<Reply, Refusal> {
+        let (caller, call) = (facts.caller, facts.call);
         let limits = inspect::Limits {
             bytes: self.current().config.limits.message_bytes,
             ..inspect::Limits::RESULT
@@ -182,11 +182,18 @@ impl Gateway {
         };
         let (Ok(body) | Err(body)) = &reply.outcome;
         inspect::inspect_result(body.json(), &limits).map_err(unsafe_result)?;
-        let reply = self.examine(target, reply, noted)?;
+        let examined = self.examine(target, &reply, &mut facts.findings)?;
+        if let Some(question) = &examined.question {
+            let body = examined.body.as_ref().unwrap_or(body).json();
+            self.require_release(caller, call, target, question, body, events).await?;
+        }
+        let reply = reply.with(examined.body);
         let Reply { outcome: Ok(result), .. } = reply else { return Ok(reply) };
         let result = match reply.kind {
             ResultKind::InputRequired => {
-                mrtr::seal(&self.sealer, caller, call, target, approved, result)?
+                let approved = facts.permit.as_ref().filter(|permit| permit.is_approved());
+                let rule = approved.map(Permit::rule);
+                mrtr::seal(&self.sealer, caller, call, target, rule, result)?
             }
             ResultKind::Task => self.seal_task(caller, call, target, result)?,
             _ if target.task.is_some() => {

@@ -13,8 +13,8 @@ use crate::call::Reply;
 pub enum Refusal {
     #[error("{rule}: denied{}", named(by))]
     ApprovalDenied { id: String, rule: String, by: String },
-    #[error("waits for the approval {id}")]
-    ApprovalWaits { id: String, question: Option<mcp::JsonBuf> },
+    #[error("{rule}: waits for the approval {id}")]
+    ApprovalWaits { id: String, rule: String, told: String, question: Option<mcp::JsonBuf> },
     #[error("{0}")]
     Approver(String),
     #[error("arguments refused by rule {rule}: {detail}")]
@@ -225,7 +225,10 @@ impl Refusal {
     /// The rule that made it, where one did.
     pub fn rule(&self) -> Option<&str> {
         match self {
-            Self::Denied { rule } | Self::ApprovalDenied { rule, .. } => Some(rule),
+            Self::Denied { rule }
+            | Self::ApprovalDenied { rule, .. }
+            | Self::ApprovalWaits { rule, .. } => Some(rule),
+            Self::Flow(flow) => Some(&flow.rule),
             Self::UnknownPrompt { rule, .. }
             | Self::UnknownResource { rule, .. }
             | Self::UnknownTool { rule, .. } => rule.as_deref(),
@@ -267,9 +270,12 @@ impl Refusal {
                 RpcError::new(Code::Refused, "An approver did not allow this.")
                     .with_data(format!("{{\"approval\":{}}}", quote(id)))
             }
-            Self::ApprovalWaits { id, .. } => RpcError::new(
+            Self::ApprovalWaits { id, told, .. } => RpcError::new(
                 Code::Refused,
-                "This waits for an approval; the same call may be made again when it is there.",
+                format!(
+                    "This waits for an approval{}; the same call may be made again when it is there.",
+                    if told.is_empty() { String::new() } else { format!(" ({told})") }
+                ),
             )
             .with_data(format!("{{\"approval\":{}}}", quote(id))),
             Self::Approver(why) => RpcError::new(Code::InvalidParams, why.as_str()),
@@ -332,8 +338,8 @@ impl Refusal {
             Self::Flow(flow) => RpcError::new(
                 Code::Refused,
                 format!(
-                    "Refused by flow rule {}: in this conversation {}, and {} would write. Only a person can let it go on, by beginning the conversation anew.",
-                    flow.rule, flow.sources, flow.call
+                    "Refused by {}: {}. Only a person can let it go on, by beginning the conversation anew.",
+                    flow.rule, flow.reason
                 ),
             ),
             Self::HeaderMismatch(fault) => {

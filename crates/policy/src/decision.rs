@@ -28,6 +28,29 @@ impl Decision {
         }
     }
 
+    /// The same, once a person has also said yes to this.
+    pub fn with(self, question: Option<Question>) -> Decision {
+        let Some(Question { rule, reason, open }) = question else { return self };
+        let join = |one: &str, other: &str| match one {
+            "" => Arc::from(other),
+            one => Arc::from(format!("{one}; {other}")),
+        };
+        let told = if open { format!("{rule}: {reason}") } else { String::new() };
+        match self {
+            Decision::Permit(permit) => Decision::Ask(Ask {
+                rule: join(&permit.rule, &rule),
+                reason: reason.as_str().into(),
+                told: told.as_str().into(),
+            }),
+            Decision::Ask(ask) => Decision::Ask(Ask {
+                rule: join(&ask.rule, &rule),
+                reason: join(&ask.reason, &reason),
+                told: if told.is_empty() { ask.told } else { join(&ask.told, &told) },
+            }),
+            denied => denied,
+        }
+    }
+
     /// One word for tables: `permit`, `ask`, `deny`.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -57,11 +80,23 @@ impl Permit {
     }
 }
 
+/// What another step would have a person decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The rule, as records name it.
+    pub rule: String,
+    /// For the approver.
+    pub reason: String,
+    /// Whether the caller may hear it too.
+    pub open: bool,
+}
+
 /// A rule asks for a person's approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
     pub(crate) rule: Arc<str>,
     pub(crate) reason: Arc<str>,
+    pub(crate) told: Arc<str>,
 }
 
 impl Ask {
@@ -73,6 +108,11 @@ impl Ask {
     /// For the approver; may be empty.
     pub fn reason(&self) -> &str {
         &self.reason
+    }
+
+    /// What of it the caller may hear; may be empty.
+    pub fn told(&self) -> &str {
+        &self.told
     }
 
     /// The leave that an approval gives.

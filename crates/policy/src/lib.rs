@@ -26,7 +26,7 @@ mod uri;
 
 pub use action::{Action, Annotations, Operation};
 pub use context::Context;
-pub use decision::{Ask, Decision, Denied, Permit};
+pub use decision::{Ask, Decision, Denied, Permit, Question};
 pub use explain::{Considered, Explanation, State};
 pub use flow::{FlowAction, FlowRule, Labelled, Labels, flow};
 pub use limit::{Exhausted, Rate, Rates, Running, Slot, quota_period};

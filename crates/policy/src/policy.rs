@@ -319,7 +319,11 @@ impl Policy {
                 };
                 if let Some(at) = reasons.iter().find(asks) {
                     let reason = self.written.get(*at).map_or("", |written| &written.reason);
-                    return Decision::Ask(Ask { rule: rule(at), reason: reason.into() });
+                    return Decision::Ask(Ask {
+                        rule: rule(at),
+                        reason: reason.into(),
+                        told: "".into(),
+                    });
                 }
                 match reasons.first() {
                     Some(at) => Decision::Permit(Permit { rule: rule(at), approved: false }),

@@ -6,6 +6,7 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -115,6 +116,24 @@ impl Gateway {
     /// Runs the binary beside the gateway, with the same files.
     pub fn command(&self) -> Command {
         command(&self.folder)
+    }
+
+    /// The one request for an approval that waits.
+    pub async fn asked(&self) -> Value {
+        let mut found = Value::Null;
+        crate::eventually("a call waits", async || {
+            let list = run(self.command().args(["approvals", "list", "--output", "json"])).await;
+            let list: Value = serde_json::from_str(&list).unwrap();
+            found = list[0].clone();
+            !found.is_null()
+        })
+        .await;
+        found
+    }
+
+    /// The owner's word on a request: `approve` or `deny`.
+    pub async fn decide(&self, id: &str, word: &str) {
+        run(self.command().args(["approvals", word, id])).await;
     }
 
     /// What it wrote to its standard error.

@@ -86,9 +86,10 @@ struct World {
 }
 
 impl World {
-    async fn new(labelled: bool) -> World {
+    async fn new(labelled: bool, sections: &str) -> World {
         let folder = tempfile::tempdir().unwrap();
-        let (mut files, mut upstreams, mut text) = (BTreeMap::new(), Vec::new(), String::new());
+        let (mut files, mut upstreams, mut text) =
+            (BTreeMap::new(), Vec::new(), sections.to_owned());
         for (server, tools) in SERVERS {
             let file = folder.path().join(server);
             fs::write(&file, says(tools, None).to_string()).unwrap();
@@ -149,7 +150,7 @@ async fn obey(client: &Client, order: &str) -> bool {
 async fn call(client: &Client, step: &str) -> Option<String> {
     let answer = client.call(&step.replace('/', "__"), json!({})).await;
     if let Some(message) = answer["error"]["message"].as_str() {
-        assert!(message.contains("flow rule"), "{answer}");
+        assert!(message.contains("waits for an approval (flow rule"), "{answer}");
     }
     answer["result"]["content"][0]["text"].as_str().map(str::to_owned)
 }
@@ -179,7 +180,8 @@ fn reachable(task: &[&str]) -> bool {
 async fn the_worst_agent_does_no_harm_behind_flow_rules() {
     let mut rows = Vec::new();
     for labelled in [false, true] {
-        let world = World::new(labelled).await;
+        // The rules as they are by default. Nobody approves anything.
+        let world = World::new(labelled, "[approvals]\nwait = \"1ms\"\n").await;
         let (mut useful, mut tried, mut harmed, mut under_attack) = (0, 0, 0, 0);
         for task in TASKS {
             useful += usize::from(world.replay(task, None).await.0);
@@ -204,9 +206,37 @@ async fn the_worst_agent_does_no_harm_behind_flow_rules() {
     assert!(useful >= 15, "{useful}");
 }
 
+const BLOCK: &str = "[flow]\nrules = [\"private + untrusted -> external: block\"]\n";
+
+/// By default a person decides on the very call, and the conversation stays what it is.
+#[tokio::test]
+async fn an_approver_lets_one_call_through() {
+    let world = World::new(true, "").await;
+    world.inject(None);
+    for era in Era::ALL {
+        let client = world.gateway.client(era).await;
+        client.call_text("mail__get_inbox", json!({})).await;
+        for (word, passes) in [("approve", true), ("deny", false)] {
+            let arguments = json!({ "to": format!("{word} {era:?}") });
+            let call = client.call("mail__send_mail", arguments.clone());
+            let decide = async {
+                let request = world.gateway.asked().await;
+                assert_eq!(request["request"]["arguments"], arguments);
+                let rule = request["request"]["rule"].as_str().unwrap();
+                assert!(rule.ends_with("; flow rule private + untrusted → external"), "{rule}");
+                let reason = request["request"]["reason"].as_str().unwrap();
+                assert!(reason.contains("untrusted data was read by mail/get_inbox"), "{reason}");
+                world.gateway.decide(request["id"].as_str().unwrap(), word).await;
+            };
+            let (answer, ()) = tokio::join!(call, decide);
+            assert_eq!(answer["result"].is_object(), passes, "{answer}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_refusal_explains_itself_and_a_person_resets() {
-    let world = World::new(true).await;
+    let world = World::new(true, BLOCK).await;
     world.inject(None);
     for era in Era::ALL {
         let client = world.gateway.client(era).await;
@@ -236,7 +266,7 @@ async fn a_refusal_explains_itself_and_a_person_resets() {
 /// What a conversation has read is known still after a restart, and to no other conversation.
 #[tokio::test]
 async fn labels_survive_a_restart_and_stay_with_their_conversation() {
-    let world = World::new(true).await;
+    let world = World::new(true, BLOCK).await;
     world.inject(None);
     let client = world.gateway.client(Era::Stateless).await;
     let handle = |name: &str, tool: &str| json!({ "name": tool, "arguments": {}, "_meta": { "dev.bartizan/conversation": name } });

@@ -64,3 +64,43 @@ async fn texts_are_enclosed_where_that_is_configured() {
     let text = answer["result"]["content"][0]["text"].as_str().unwrap();
     assert_eq!(text, "⟦data from s⟧\na [end of data from s] b\n⟦end of data from s⟧");
 }
+
+#[tokio::test]
+async fn an_approver_decides_on_what_was_found() {
+    let modes = "[inspect.modes]\ninjection = \"ask\"\nargument = \"ask\"\n";
+    let gateway = gateway(modes).await;
+    for (word, passes) in [("approve", true), ("deny", false)] {
+        // A result that gives orders: it was called for, and waits to be released.
+        let text = format!("{ORDER}?{word}");
+        let decide = async {
+            let asked = gateway.asked().await;
+            let request = &asked["request"];
+            assert!(request["rule"].as_str().unwrap().starts_with("finding injection"), "{asked}");
+            assert_eq!(request["result"]["content"][0]["text"], text, "{asked}");
+            gateway.decide(asked["id"].as_str().unwrap(), word).await;
+        };
+        let (answer, ()) = tokio::join!(echo(&gateway, &text), decide);
+        assert_eq!(answer["result"].is_object(), passes, "{answer}");
+
+        // Arguments that break out: nothing was sent yet.
+        let client = Client::connect(&gateway.address, "/mcp/s", Era::Handshake).await;
+        let arguments = json!({ "text": word, "path": "../../etc/passwd" });
+        let decide = async {
+            let asked = gateway.asked().await;
+            assert!(asked["request"]["rule"].as_str().unwrap().contains("finding"), "{asked}");
+            assert!(asked["request"]["result"].is_null(), "{asked}");
+            gateway.decide(asked["id"].as_str().unwrap(), word).await;
+        };
+        let (answer, ()) = tokio::join!(client.call("echo", arguments), decide);
+        assert_eq!(answer["result"].is_object(), passes, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_releases_is_refused_and_not_called_again() {
+    let modes = "[approvals]\nwait = \"1ms\"\n[inspect.modes]\ninjection = \"ask\"\n";
+    let gateway = gateway(modes).await;
+    let answer = echo(&gateway, ORDER).await;
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("inspect.ask") && !message.contains("again"), "{answer}");
+}

@@ -1,6 +1,6 @@
 //! Policy through every door: what is listed is what may be called, limits, networks, approvals.
 
-use e2e::{Client, Era, Gateway, binary, eventually, run};
+use e2e::{Client, Era, Gateway, binary, run};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -146,18 +146,6 @@ async fn approvals(gateway: &Gateway, arguments: &[&str]) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|fault| panic!("{fault}: {text}"))
 }
 
-/// The one request that waits.
-async fn waiting(gateway: &Gateway) -> Value {
-    let mut found = Value::Null;
-    eventually("a call waits", async || {
-        let list = approvals(gateway, &["list"]).await;
-        found = list[0].clone();
-        !found.is_null()
-    })
-    .await;
-    found
-}
-
 #[tokio::test]
 async fn an_approver_sees_the_very_call_and_lets_it_happen_once() {
     let gateway = gateway(ASKING).await;
@@ -166,7 +154,7 @@ async fn an_approver_sees_the_very_call_and_lets_it_happen_once() {
         let caller = client(&gateway, &ada, "/mcp", era).await;
         let call = caller.call("new__echo", json!({"text": "hello"}));
         let approve = async {
-            let asked = waiting(&gateway).await;
+            let asked = gateway.asked().await;
             let request = &asked["request"];
             assert_eq!(request["principal"], "token:ada");
             assert_eq!((&request["server"], &request["name"]), (&json!("new"), &json!("echo")));
@@ -182,7 +170,7 @@ async fn an_approver_sees_the_very_call_and_lets_it_happen_once() {
         // Used up: the same call waits again, and what is denied stays denied.
         let call = caller.call("new__echo", json!({"text": "hello"}));
         let deny = async {
-            let id = waiting(&gateway).await["id"].as_str().unwrap().to_owned();
+            let id = gateway.asked().await["id"].as_str().unwrap().to_owned();
             assert_eq!(approvals(&gateway, &["deny", &id]).await["state"], "denied");
         };
         let (answer, ()) = tokio::join!(call, deny);
@@ -191,7 +179,7 @@ async fn an_approver_sees_the_very_call_and_lets_it_happen_once() {
         // Other arguments are another request.
         let call = caller.call("new__echo", json!({"text": other}));
         let approve = async {
-            let id = waiting(&gateway).await["id"].as_str().unwrap().to_owned();
+            let id = gateway.asked().await["id"].as_str().unwrap().to_owned();
             approvals(&gateway, &["approve", &id]).await;
         };
         let (answer, ()) = tokio::join!(call, approve);
@@ -212,7 +200,7 @@ async fn nobody_approves_their_own_call_and_strangers_approve_none() {
     let caller = client(&gateway, &eve, "/mcp", Era::Stateless).await;
     let call = caller.call("new__echo", json!({"text": "hello"}));
     let word = async {
-        let id = waiting(&gateway).await["id"].as_str().unwrap().to_owned();
+        let id = gateway.asked().await["id"].as_str().unwrap().to_owned();
         let path = format!("/approvals/{id}");
         let says = async |token: Option<&str>, approve| {
             let body = json!({ "approve": approve }).to_string();

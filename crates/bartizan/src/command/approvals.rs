@@ -149,10 +149,14 @@ impl Row {
         let time = |seconds| {
             jiff::Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default()
         };
-        let arguments =
-            serde_json::to_string_pretty(&self.request["arguments"]).unwrap_or_default();
+        let pretty = |name| serde_json::to_string_pretty(&self.request[name]).unwrap_or_default();
+        let arguments = pretty("arguments");
+        let result = match self.request["result"] {
+            Value::Null => String::new(),
+            _ => format!("\nresult     {}", tame(&pretty("result"))),
+        };
         format!(
-            "request    {}\nstate      {} {}\ncaller     {} (client {})\nserver     {}\n{:<10} {}\ndefinition {}\nrule       {}\nreason     {}\nasked      {}\nexpires    {}\narguments  {}",
+            "request    {}\nstate      {} {}\ncaller     {} (client {})\nserver     {}\n{:<10} {}\ndefinition {}\nrule       {}\nreason     {}\nasked      {}\nexpires    {}\narguments  {}{result}",
             self.id,
             self.state,
             self.by.join(", "),

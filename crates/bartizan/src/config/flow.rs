@@ -14,7 +14,7 @@ use super::value::{Bounded, Period, ValueFault};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Flow {
-    /// `WHEN -> TO: ask` or `block`: a conversation that has read all of WHEN may not write any of TO. `ask` leaves it to a person (`bartizan flow reset`).
+    /// `WHEN -> TO: ask` or `block`: a conversation that has read all of WHEN may not write any of TO. `ask`: the call waits for an approver (`[approvals]`). `block`: it is refused until somebody lets the conversation begin anew (`bartizan flow reset`).
     #[schemars(with = "Vec<String>", extend("examples" = [json!(["private + untrusted -> external: block"])]))]
     pub rules: Vec<RuleText>,
     /// What is one conversation.

@@ -96,6 +96,8 @@ pub enum Mode {
     Label,
     /// What was found is replaced by a token, the same for the same value.
     Mask,
+    /// A finding of high severity waits for an approver (`[approvals]`): before the call is sent, or before its result is released. One of medium severity is labelled.
+    Ask,
     /// A finding of high severity is refused, one of medium severity labelled.
     Block,
 }
@@ -185,6 +187,7 @@ impl Mode {
             Mode::Monitor => resolved::Mode::Monitor,
             Mode::Label => resolved::Mode::Label,
             Mode::Mask => resolved::Mode::Mask,
+            Mode::Ask => resolved::Mode::Ask,
             Mode::Block => resolved::Mode::Block,
         }
     }
