@@ -1,5 +1,6 @@
 //! The command line as it is typed.
 
+pub mod clients;
 pub mod flow;
 pub mod report;
 pub mod trust;
@@ -88,6 +89,34 @@ it, so that no secret is written to the file.
 A command runs in a sandbox. It may read the paths among its arguments; --read names more of them,
 and --write those that it may change. Everything else is not there for it.")]
     Add(AddArgs),
+    /// Put one keyless entry in place of the servers of an AI client
+    #[command(after_help = "\
+Examples:
+  bartizan connect cursor claude-code
+  bartizan connect vscode --dry-run          only show what would change
+  bartizan connect --file .vscode/mcp.json   any configuration file, by its path
+
+The client then starts `bartizan stdio` and reaches all servers of the configuration here by it.
+The change is shown first, keys masked, and made when you confirm it. What was there is kept, sealed,
+in the state folder: `bartizan disconnect` brings it back, byte for byte.")]
+    Connect(clients::ConnectArgs),
+    /// Put back what an AI client had before it was connected
+    #[command(after_help = "\
+Examples:
+  bartizan disconnect cursor
+  bartizan disconnect --all --yes")]
+    Disconnect(clients::DisconnectArgs),
+    /// Look for keys in AI clients' files, and for MCP servers outside of Bartizan
+    #[command(after_help = "\
+Examples:
+  bartizan scan                  all clients of this user, their workspaces, and what listens on this machine
+  bartizan scan .                the clients' files in this folder
+  bartizan scan . --sarif > bartizan.sarif
+
+Keys are known by their form, by the name beside them, or by their randomness; they are never
+printed. Whatever listens on a port of this machine is asked over HTTP whether it speaks MCP. Nothing
+that is found is started. The exit code is 1 when something is found.")]
+    Scan(clients::ScanArgs),
     /// Take a server out of the configuration
     Remove {
         /// The server's name

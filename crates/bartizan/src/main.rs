@@ -3,6 +3,7 @@
 
 mod cli;
 mod client;
+mod clients;
 mod command;
 mod config;
 mod demo_server;

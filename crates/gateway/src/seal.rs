@@ -42,6 +42,8 @@ pub enum Purpose {
     Connect,
     /// What a person let Bartizan have at a server, kept in the store.
     Grant,
+    /// What stood in a client's configuration before Bartizan changed it, in a file.
+    Backup,
 }
 
 /// The token is not ours, not this principal's, not for this purpose, or too old. Which one is never said.

@@ -4,6 +4,7 @@ mod approvals;
 mod audit;
 mod call;
 mod check;
+mod connect;
 mod doctor;
 mod flow;
 mod grants;
@@ -17,6 +18,7 @@ mod posture;
 mod processes;
 mod report;
 mod sandbox;
+mod scan;
 mod servers;
 mod sessions;
 mod stdio;
@@ -55,6 +57,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Check => check::run(global),
         Command::Clients(command) => sessions::clients(global, command),
+        Command::Connect(args) => connect::connect(global, &args),
+        Command::Disconnect(args) => connect::disconnect(global, &args),
+        Command::Scan(args) => scan::run(global, &args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "bartizan", &mut script);

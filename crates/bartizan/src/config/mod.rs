@@ -13,7 +13,7 @@ mod provider;
 pub mod reference;
 pub mod resolve;
 pub mod roles;
-mod secrets;
+pub mod secrets;
 mod sign_in;
 pub mod telemetry;
 pub mod trust;

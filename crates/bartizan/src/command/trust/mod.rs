@@ -9,7 +9,7 @@ mod lock;
 mod sign;
 mod status;
 
-pub use ask::{approve_offer, ask};
+pub use ask::{approve_offer, ask, confirm, present};
 pub use decide::decider;
 
 use std::path::PathBuf;

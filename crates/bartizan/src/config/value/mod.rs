@@ -15,7 +15,7 @@ pub use access::{HeaderText, Member, PatternText, Template};
 pub use address::{HostText, Listen, OriginText, ServerUrl};
 pub use condition::{ArgumentText, HintText, HoursText, NetText, PerPeriod, PointerText};
 pub use egress::{EgressName, MethodText, PathText};
-pub use name::{Joint, RoleKey, ServerKey};
+pub use name::{Joint, RoleKey, ServerKey, plausible_name};
 pub use oauth::{ClientKey, RedirectText, ScopeText};
 pub use provider::{AlgorithmText, Guid, ProviderKey, TrustDomain, WebUrl};
 pub use quantity::{Bounded, ByteSize, Period};

@@ -26,7 +26,7 @@ impl std::str::FromStr for ServerKey {
 }
 
 /// The nearest name that would be allowed.
-fn plausible_name(text: &str) -> Option<String> {
+pub fn plausible_name(text: &str) -> Option<String> {
     let mapped: String = text
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
