@@ -134,7 +134,7 @@ fn endpoint(authority: &str, path: &str, era: Era) -> Endpoint {
     }
 }
 
-fn extra(what: &str, figure: f64, unit: &'static str, budget: &'static str) -> Extra {
+pub fn extra(what: &str, figure: f64, unit: &'static str, budget: &'static str) -> Extra {
     Extra { what: what.into(), figure, unit, budget }
 }
 

@@ -86,8 +86,8 @@ struct Scenario {
     stdio: bool,
 }
 
-const OPEN: Setting = Setting { token: false, unsynced: false };
-const TOKEN: Setting = Setting { token: true, unsynced: false };
+const OPEN: Setting = Setting { token: false, unsynced: false, collector: None };
+const TOKEN: Setting = Setting { token: true, unsynced: false, collector: None };
 
 const SCENARIOS: [Scenario; 6] = [
     scenario("stateless, one server", Era::Stateless, "/mcp/echo", "", OPEN, false),

@@ -3,6 +3,7 @@
 //! `bench sandbox`: what confining a local server costs;
 //! `bench egress`: what the way of a local server through its gate costs.
 //! `bench policy`: what a decision costs;
+//! `bench telemetry`: what telling everything costs a call;
 //! `bench sandbox`: what confining a local server costs.
 #![forbid(unsafe_code)]
 
@@ -18,6 +19,7 @@ mod matrix;
 mod policy;
 mod sandbox;
 mod table;
+mod telemetry;
 
 #[derive(Parser)]
 #[command(name = "bench", version)]
@@ -36,6 +38,8 @@ enum Verb {
     Instructions(instructions::Options),
     /// Measures what a decision costs with many policies and tools.
     Policy(policy::Options),
+    /// Measures what traces, metrics and alerts cost a call.
+    Telemetry(telemetry::Options),
     /// Measures what starting a server in its sandbox costs, and a message to it.
     Sandbox(sandbox::Options),
 }
@@ -90,6 +94,7 @@ fn main() -> anyhow::Result<()> {
         Some(Verb::Egress(options)) => egress::run(&options),
         Some(Verb::Instructions(options)) => instructions::run(&options),
         Some(Verb::Policy(options)) => policy::run(&options),
+        Some(Verb::Telemetry(options)) => telemetry::run(&options),
         Some(Verb::Sandbox(options)) => sandbox::run(&options),
         None => {
             // One thread: the load must leave the other core to what is measured.

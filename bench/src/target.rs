@@ -31,6 +31,8 @@ pub struct Setting {
     pub token: bool,
     /// `[audit] sync = false`: replies do not wait for the disk.
     pub unsynced: bool,
+    /// Traces and metrics go there, and alerts are watched.
+    pub collector: Option<std::net::SocketAddr>,
 }
 
 /// The programs and how they are started.
@@ -118,8 +120,15 @@ impl Programs {
         };
         let identity = if setting.token { "" } else { "[identity]\nloopback = \"open\"\n" };
         let audit = if setting.unsynced { "[audit]\nsync = false\n" } else { "" };
+        let telemetry = setting.collector.map(|address| {
+            format!(
+                "[telemetry]\nlisten = \"127.0.0.1:0\"\n[telemetry.otlp]\nendpoint = \"http://{address}\"\nevery = \"1s\"\n\
+                 [alerts.command]\nprogram = \"true\"\n"
+            )
+        });
+        let telemetry = telemetry.unwrap_or_default();
         format!(
-            "listen = \"127.0.0.1:0\"\n{identity}{audit}{LIMITS}[servers.echo]\n{server}\non-first-use = \"approve\"\n"
+            "listen = \"127.0.0.1:0\"\n{identity}{audit}{telemetry}{LIMITS}[servers.echo]\n{server}\non-first-use = \"approve\"\n"
         )
     }
 }

@@ -46,6 +46,17 @@ pub struct Global {
     /// What is logged to standard error: off, error, warn, info, debug, trace, or a filter such as gateway=debug
     #[arg(long, global = true, value_name = "LEVEL", env = "BARTIZAN_LOG", hide_env = true)]
     pub log: Option<String>,
+    /// How it is logged
+    #[arg(long, global = true, value_enum, default_value_t = LogForm::Text, value_name = "FORM", env = "BARTIZAN_LOG_FORM", hide_env = true)]
+    pub log_form: LogForm,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogForm {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -253,6 +264,21 @@ Example: bartizan metrics | grep refusals
 
 A scraper gets the same from [telemetry] listen, at /metrics: docs/telemetry.md.")]
     Metrics,
+    /// Watch the running gateway: calls, times, servers, the last refusals
+    #[command(after_help = "\
+Examples:
+  bartizan top
+  bartizan top --once --output json
+
+Rates and times are those of the last ten rounds. Ctrl-C ends it.")]
+    Top {
+        /// One look, and no screen of its own; so it is too where standard output is no terminal
+        #[arg(long)]
+        once: bool,
+        /// How often it is drawn, such as 500ms or 2s
+        #[arg(long, value_name = "PERIOD", default_value = "1s", value_parser = typed::<Period>)]
+        every: Period,
+    },
     /// Print what a server wrote to its standard error last
     #[command(after_help = "\
 Example: bartizan logs files

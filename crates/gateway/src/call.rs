@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use mcp::{Era, Json, JsonBuf, Method, ServerName, Version, meta};
 use upstream::ClientFacts;
 
-use crate::refusal::Refusal;
+use crate::{refusal::Refusal, telemetry::Context};
 
 /// Which servers a door opens onto.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,8 +72,8 @@ pub struct Gist {
     pub arguments: Option<JsonBuf>,
     /// Whether it carries `inputResponses` or `requestState`.
     pub retry: bool,
-    /// The trace id of a W3C `traceparent` in `_meta`.
-    pub trace: Option<Box<str>>,
+    /// The trace that it belongs to.
+    pub(crate) trace: Option<Context>,
     /// The conversation it belongs to, among its principal's: a session, or a handle that the client chose.
     pub conversation: Option<Box<str>>,
 }
@@ -126,18 +126,23 @@ impl<'a> Shown<'a> {
 
     /// What the later steps need of it; `message` is where it was read from.
     pub fn gist(&self, message: &JsonBuf) -> Gist {
-        let trace = self.trace.and_then(Json::string);
         Gist {
             name: self.name.as_deref().map(Into::into),
             arguments: self.arguments.map(|json| message.share(json)),
             retry: self.retry,
-            trace: trace.and_then(|text| Some(text.get(3..35)?.into())),
+            trace: Context::of_meta(self.trace),
             conversation: self.conversation.and_then(Json::string).map(|name| (&*name).into()),
         }
     }
 }
 
 impl Gist {
+    /// With the trace that the request's headers name, where `_meta` names none.
+    pub fn in_trace_of(mut self, headers: Option<&HeaderMap>) -> Gist {
+        self.trace = self.trace.or_else(|| Context::of_headers(headers?));
+        self
+    }
+
     /// Reads it, where nothing else of the params is needed.
     pub fn of(method: Method, params: &JsonBuf) -> Gist {
         Shown::of(method, params.json()).gist(params)

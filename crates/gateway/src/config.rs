@@ -50,6 +50,8 @@ pub struct Config {
     pub inspection: Inspection,
     /// The log.
     pub audit: Audit,
+    /// Who is told when something happens.
+    pub alerts: crate::alerts::Alerts,
     /// What is told to monitoring systems.
     pub telemetry: crate::telemetry::Telemetry,
     /// What is let through without a person.
@@ -86,6 +88,7 @@ impl Config {
             approvals: crate::approval::Approvals::default(),
             inspection: Inspection::default(),
             audit: Audit { strict: false, sync: true },
+            alerts: crate::alerts::Alerts::default(),
             telemetry: crate::telemetry::Telemetry::default(),
             trust: Trust::default(),
             flow: Flow::default(),

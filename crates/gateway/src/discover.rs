@@ -63,14 +63,14 @@ impl Gateway {
     ) -> Result<Introduction, Refusal> {
         let began = Instant::now();
         let id = self.next_call_id();
-        let facts = Facts::of(caller, call, &id);
+        let mut facts = Facts::of(caller, call, &id);
         let intent = self.record_intent(&facts).await?;
         let said = self.introduce(caller, call).await;
         let reply = match &said {
             Ok(_) => Ok(Reply::result(Json::EMPTY.into())),
             Err(refusal) => Err(refusal.clone()),
         };
-        self.record_outcome(intent, &facts, began, &reply).await?;
+        self.record_outcome(intent, &mut facts, began, &reply).await?;
         said
     }
 

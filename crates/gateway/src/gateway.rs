@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc, Weak,
+        Arc, Mutex, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -15,7 +15,7 @@ use audit::Journal;
 use identity::{Authenticator, Credentials, Step, TokenHash, TokenRecord, Verified};
 use policy::Policy;
 use store::Store;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use upstream::HttpClient;
 
 use crate::{
@@ -35,7 +35,7 @@ use crate::{
     seal::Sealer,
     served::Served,
     stack::Stacks,
-    telemetry::Metrics,
+    telemetry::{Metrics, Span, Tracer},
 };
 
 /// What is configured now. Replaced as a whole when the configuration changes.
@@ -60,6 +60,9 @@ pub struct Gateway {
     me: Weak<Gateway>,
     pub(crate) journal: Journal,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tracer: Option<Tracer>,
+    /// Until somebody sends them.
+    pub(crate) spans: Mutex<Option<mpsc::Receiver<Span>>>,
     pub(crate) store: Store,
     pub(crate) decisions: Decisions,
     pub(crate) flows: Flows,
@@ -173,6 +176,8 @@ impl Gateway {
         // Left over from a gateway that was killed: the journal's lock says that no other one is using them.
         let _ = std::fs::remove_dir_all(&runs);
         let metrics = Arc::new(Metrics::new());
+        let traces = config.telemetry.otlp.as_ref().filter(|otlp| otlp.traces);
+        let (tracer, spans) = traces.map(|otlp| Tracer::new(otlp.kept)).unzip();
         let witness = Witness::new(&journal, &store, &metrics, runs);
         let grants = Sealer::persistent(&path.join("seal.key")).map_err(state)?;
         let grants = Arc::new(grants::Shared::new(store.clone(), grants, client.clone()));
@@ -183,6 +188,8 @@ impl Gateway {
             me: me.clone(),
             journal,
             metrics,
+            tracer,
+            spans: Mutex::new(spans),
             store,
             decisions: Decisions::default(),
             flows: Flows::default(),

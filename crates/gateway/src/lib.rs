@@ -3,6 +3,7 @@
 //! Read [`pipeline`] first: it is the sentence that every call goes through.
 #![forbid(unsafe_code)]
 
+pub mod alerts;
 pub mod approval;
 mod approvals;
 mod approved;

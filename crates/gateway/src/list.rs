@@ -45,10 +45,10 @@ impl Gateway {
     pub(crate) async fn list(&self, caller: &Verified, call: &Call) -> Result<Reply, Refusal> {
         let began = Instant::now();
         let id = self.next_call_id();
-        let facts = Facts::of(caller, call, &id);
+        let mut facts = Facts::of(caller, call, &id);
         let intent = self.record_intent(&facts).await?;
         let reply = self.joined(caller, call).await.map(Reply::result);
-        self.record_outcome(intent, &facts, began, &reply).await?;
+        self.record_outcome(intent, &mut facts, began, &reply).await?;
         reply
     }
 

@@ -45,7 +45,7 @@ impl Gateway {
     ) -> Result<Reply, Refusal> {
         let wanted = wanted(call.params.json());
         let id = self.next_call_id();
-        let facts = Facts::of(caller, call, &id);
+        let mut facts = Facts::of(caller, call, &id);
         let began = Instant::now();
         let intent = self.record_intent(&facts).await?;
         let mut changes = self.changes.subscribe();
@@ -84,7 +84,7 @@ impl Gateway {
             }
         }
         let ended = Ok(Reply::result(crate::made("{\"resultType\":\"complete\"}".to_owned())));
-        self.record_outcome(intent, &facts, began, &ended).await?;
+        self.record_outcome(intent, &mut facts, began, &ended).await?;
         ended
     }
 

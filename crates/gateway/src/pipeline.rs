@@ -21,7 +21,7 @@ use crate::{
     resolve::Target,
     rewrite,
     send::{Cleared, send},
-    telemetry::{Ended, Entered},
+    telemetry::{Ended, Entered, Step, Told, Trace},
 };
 
 impl Gateway {
@@ -84,25 +84,32 @@ impl Gateway {
         let began = Instant::now();
         let id = self.next_call_id();
         let mut facts = Facts::of(caller, call, &id);
+        facts.trace = self.tracer.as_ref().map(|tracer| tracer.begin(call));
 
         let cleared = self.clear(caller, call, events, &mut facts).await;
         let (target, cleared, intent) = match cleared {
             Ok(cleared) => cleared,
             Err(refusal) => {
-                self.count(&facts, Outcome::Refused, began, Some(&refusal), 0);
+                self.count(&mut facts, Outcome::Refused, began, Some(&refusal), 0);
                 return self.record_refusal(&facts.record(), refusal).await.into_question();
             }
         };
+        facts.step(Step::Cleared);
         let answer = match target.served.credential(caller).await {
-            Ok(credential) => send(cleared, credential, call, &target, events).await,
+            Ok(credential) => {
+                facts.step(Step::Credential);
+                send(cleared, credential, call, &target, facts.trace.as_ref(), events).await
+            }
             Err(refusal) => Err(refusal),
         };
+        facts.step(Step::Answered);
         let answer = self.require_approved_page(&target, answer).await;
         let reply = match answer {
             Ok(reply) => self.inspect_reply(&target, events, reply, &mut facts).await,
             Err(refusal) => Err(refusal),
         };
-        self.record_outcome(intent, &facts, began, &reply).await?;
+        facts.step(Step::Inspected);
+        self.record_outcome(intent, &mut facts, began, &reply).await?;
         reply
     }
 
@@ -228,7 +235,7 @@ impl Gateway {
     pub(crate) async fn record_outcome(
         &self,
         intent: Intended,
-        facts: &Facts<'_>,
+        facts: &mut Facts<'_>,
         began: Instant,
         reply: &Result<Reply, Refusal>,
     ) -> Result<(), Refusal> {
@@ -255,7 +262,7 @@ impl Gateway {
 
     fn count(
         &self,
-        facts: &Facts<'_>,
+        facts: &mut Facts<'_>,
         outcome: Outcome,
         began: Instant,
         refusal: Option<&Refusal>,
@@ -270,15 +277,36 @@ impl Gateway {
             duration: began.elapsed(),
         };
         self.metrics.ended(facts.call, facts.entered.as_ref(), &ended);
+        let told = Told {
+            id: facts.id,
+            principal: facts.caller.principal().id(),
+            outcome,
+            refusal: ended.refusal,
+        };
+        tracing::debug!(
+            id = facts.id,
+            trace = facts.trace_id(),
+            method = %facts.call.method_name,
+            server = facts.entered.as_ref().map_or("", Entered::server),
+            outcome = outcome.as_str(),
+            refusal = ended.refusal,
+            us = ended.duration.as_micros(),
+            "call"
+        );
+        if let Some(trace) = &mut facts.trace
+            && trace.end(facts.call, facts.target.as_deref(), &told)
+        {
+            self.metrics.span_dropped();
+        }
     }
 
     /// Records what a session was changed to, which no server hears of.
     pub(crate) async fn note(&self, caller: &Verified, call: &Call) -> Result<(), Refusal> {
         let id = self.next_call_id();
-        let facts = Facts::of(caller, call, &id);
+        let mut facts = Facts::of(caller, call, &id);
         let intent = self.record_intent(&facts).await?;
         let done = Ok(Reply::result(mcp::Json::EMPTY.into()));
-        self.record_outcome(intent, &facts, Instant::now(), &done).await
+        self.record_outcome(intent, &mut facts, Instant::now(), &done).await
     }
 
     /// Records something that is not a call; resolves when it is durable.
@@ -310,6 +338,8 @@ pub(crate) struct Facts<'a> {
     target: Option<Arc<Target>>,
     /// Counted as under way, from when it is known where.
     entered: Option<Entered>,
+    /// Where traces are sent anywhere.
+    trace: Option<Trace>,
     permit: Option<Permit>,
     /// Held until the call has ended.
     occupied: Occupied,
@@ -327,10 +357,25 @@ impl<'a> Facts<'a> {
             client: call.client_name(),
             target: None,
             entered: None,
+            trace: None,
             permit: None,
             occupied: Occupied::default(),
             arguments: Payload::of(call.gist.arguments.as_ref().unwrap_or(&call.params).bytes()),
             findings: String::new(),
+        }
+    }
+
+    fn trace_id(&self) -> &str {
+        match (&self.trace, &self.call.gist.trace) {
+            (Some(trace), _) => trace.id(),
+            (None, Some(context)) => context.trace(),
+            (None, None) => "",
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        if let Some(trace) = &mut self.trace {
+            trace.step(step);
         }
     }
 
@@ -366,7 +411,7 @@ impl<'a> Facts<'a> {
                 .map(|item| *item.approved.digest().as_bytes()),
             bytes_in: Some(self.call.params.bytes().len() as u64),
             findings: &self.findings,
-            trace: self.call.gist.trace.as_deref().unwrap_or_default(),
+            trace: self.trace_id(),
             ..Record::default()
         }
     }

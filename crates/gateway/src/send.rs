@@ -15,6 +15,7 @@ use crate::{
     refusal::Refusal,
     resolve::{ApprovedTarget, Target},
     stack::Place,
+    telemetry::{TRACEPARENT, TRACESTATE, Trace},
 };
 
 /// The values that only the steps before can make; together they are what [`send`] asks for.
@@ -46,10 +47,15 @@ pub(crate) async fn send(
     fetched: vault::Fetched,
     call: &Call,
     target: &Target,
+    trace: Option<&Trace>,
     events: &Events,
 ) -> Result<Reply, Refusal> {
     let params = cleared.arguments.json();
-    let patch = own_names(params, target, &cleared.state);
+    let meta = trace.map(|trace| trace.meta(params));
+    let mut patch = own_names(params, target, &cleared.state);
+    if let Some(meta) = &meta {
+        patch = patch.set(mcp::meta::META, meta.as_str());
+    }
     let patched = (!patch.is_empty()).then(|| patch.build());
     let served = &target.served;
     let outgoing = Outgoing {
@@ -58,7 +64,7 @@ pub(crate) async fn send(
         method: &call.method_name,
         params: patched.as_ref().map_or(params, |patched| patched.json()),
         client: &call.client,
-        param_headers: param_headers(call, target),
+        param_headers: param_headers(call, target, trace),
         credential: HeaderMap::new(),
         deadline: Instant::now() + served.entry.timeout,
     };
@@ -84,12 +90,24 @@ fn own_names<'a>(params: Json<'a>, target: &'a Target, state: &'a State) -> Patc
     }
 }
 
-fn param_headers(call: &Call, target: &Target) -> Vec<(http::HeaderName, HeaderValue)> {
-    let Some(item) = target.item() else { return Vec::new() };
+fn param_headers(
+    call: &Call,
+    target: &Target,
+    trace: Option<&Trace>,
+) -> Vec<(http::HeaderName, HeaderValue)> {
+    let mut headers = Vec::new();
+    if let Some(sent) = trace.map(Trace::sent) {
+        let state = sent.state.as_deref().map(|state| (TRACESTATE, state));
+        for (name, text) in [(TRACEPARENT, sent.text())].into_iter().chain(state) {
+            headers.extend(HeaderValue::from_str(text).ok().map(|value| (name, value)));
+        }
+    }
+    let Some(item) = target.item() else { return headers };
     let arguments = call.arguments();
     let header = |param: &mcp::HeaderParam| {
         let value = param.value(arguments)?;
         Some((param.header.clone(), HeaderValue::from_str(&encode_header(&value)).ok()?))
     };
-    item.header_params.iter().filter_map(header).collect()
+    headers.extend(item.header_params.iter().filter_map(header));
+    headers
 }

@@ -4,8 +4,8 @@
     shifting.py http FILE       prints `listening URL`
 
 FILE holds an object of `info`, `instructions`, `tools`, `prompts`, `resources`, `resourceTemplates`,
-`contents` (by URI) and `results` (by the tool's name, else its name comes back). Both eras, no
-dependencies.
+`contents` (by URI) and `results` (by the tool's name, else its name comes back; `$request` gives the
+request's `_meta` and its HTTP headers). Both eras, no dependencies.
 """
 
 import json
@@ -22,14 +22,14 @@ LISTS = {
 }
 
 
-def answer(message, path):
+def answer(message, path, headers=None):
     """The response to a request; nothing for a notification."""
     if "id" not in message or "method" not in message:
         return None
     with open(path, encoding="utf-8") as file:
         says = json.load(file)
     params = message.get("params") or {}
-    result = respond(says, message["method"], params)
+    result = respond(says, message["method"], params, headers)
     body = {"jsonrpc": "2.0", "id": message["id"]}
     if result is None:
         return body | {"error": {"code": -32601, "message": "Method not found"}}
@@ -39,7 +39,7 @@ def answer(message, path):
     return body | {"result": result}
 
 
-def respond(says, method, params):
+def respond(says, method, params, headers):
     info = says.get("info", {"name": "shifting", "version": "1"})
     said = {"instructions": says["instructions"]} if "instructions" in says else {}
     if method in LISTS:
@@ -52,6 +52,8 @@ def respond(says, method, params):
         return {"supportedVersions": [STATELESS], "capabilities": {}, "_meta": meta} | said
     if method == "tools/call":
         text = says.get("results", {}).get(params["name"], params["name"])
+        if text == "$request":
+            text = json.dumps({"meta": params.get("_meta"), "headers": headers})
         return {"content": [{"type": "text", "text": text}]}
     if method == "prompts/get":
         text = {"type": "text", "text": params["name"]}
@@ -68,13 +70,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        reply = answer(json.loads(body), self.path_to_file)
+        reply = answer(json.loads(body), self.path_to_file, self.lowered())
         text = b"" if reply is None else json.dumps(reply).encode()
         self.send_response(202 if reply is None else 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
+
+    def lowered(self):
+        return {name.lower(): value for name, value in self.headers.items()}
 
     def do_GET(self):
         self.send_response(405)

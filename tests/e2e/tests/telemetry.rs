@@ -2,10 +2,15 @@
 
 use std::{collections::BTreeMap, process::Stdio};
 
-use e2e::{Client, Era, Gateway, Request, binary, free_url, python, run, source};
+use e2e::{
+    Client, Era, Gateway, Request, Upstream, binary, eventually, free_url, python, run, source,
+};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt, process::Command};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::{Child, Command},
+};
 
 /// A gateway with a server that says everything, and the address of its metrics.
 async fn gateway(more: &str) -> (Gateway, String) {
@@ -100,4 +105,181 @@ async fn metrics_are_not_at_the_door_and_health_is() {
     assert_eq!(get(&address, "/mcp").await.0, StatusCode::NOT_FOUND);
     let posted = Request::post(&address, "/metrics", "{}").send().await;
     assert_eq!(posted.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// A collector that is a program of its own; killed with the test.
+struct Collector {
+    address: String,
+    _child: Child,
+}
+
+impl Collector {
+    async fn start() -> Self {
+        let address = free_url().replace("http://localhost", "127.0.0.1");
+        let port = address.rsplit(':').next().unwrap();
+        let mut child = Command::new(python("python"))
+            .arg(source("servers/collector.py"))
+            .arg(port)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("ready"));
+        Collector { address, _child: child }
+    }
+
+    async fn get(&self, path: &str) -> Vec<Value> {
+        serde_json::from_str(&get(&self.address, path).await.1).unwrap()
+    }
+
+    /// The spans of a trace, once there are so many.
+    async fn spans(&self, trace: &str, count: usize) -> Vec<Value> {
+        let mut found = Vec::new();
+        eventually("the spans", async || {
+            found = self.get("/spans").await;
+            found.retain(|span| span["trace"] == trace);
+            found.len() >= count
+        })
+        .await;
+        found
+    }
+}
+
+fn of_kind(spans: &[Value], kind: u8) -> Vec<&Value> {
+    spans.iter().filter(|span| span["kind"] == kind).collect()
+}
+
+#[tokio::test]
+async fn a_trace_goes_on_through_the_gateway_to_the_server() {
+    let collector = Collector::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let definitions = folder.path().join("definitions.json");
+    let tool = json!({ "name": "echo", "inputSchema": { "type": "object" } });
+    let says = json!({ "tools": [tool], "results": { "echo": "$request" } });
+    std::fs::write(&definitions, says.to_string()).unwrap();
+    let upstream = Upstream::shifting(&definitions).await;
+    let gateway = Gateway::start(&format!(
+        "[servers.s]\nurl = {:?}\n[telemetry.otlp]\nendpoint = \"http://{}\"\nevery = \"1s\"\n\
+         [telemetry.otlp.credential]\nheader = \"x-key\"\nvalue = \"k-1\"\n",
+        upstream.url, collector.address
+    ))
+    .await;
+    let mut told = Vec::new();
+    for era in Era::ALL {
+        let client = Client::connect(&gateway.address, "/mcp/s", era).await;
+        let mut params = json!({ "name": "echo", "arguments": {}, "_meta": { "mine": 1 } });
+        // Where `_meta` names none, the headers do.
+        let request = client.prepare("tools/call", params.clone());
+        let request = request.header("traceparent", PARENT).header("tracestate", "vendor=1");
+        told.push(request.send().await.next().await.unwrap());
+        params["_meta"]["traceparent"] = json!(PARENT);
+        told.push(client.request("tools/call", params).await);
+    }
+    let spans = collector.spans("4bf92f3577b34da6a3ce929d0e0e4736", 8).await;
+    let (calls, sent) = (of_kind(&spans, 2), of_kind(&spans, 3));
+    assert_eq!((calls.len(), sent.len()), (4, 4), "{spans:#?}");
+    for call in &calls {
+        assert_eq!(call["parent"], "00f067aa0ba902b7");
+        assert_eq!(call["name"], "tools/call echo");
+        assert_eq!(call["attributes"]["gen_ai.tool.name"], "echo");
+        assert_eq!(call["attributes"]["mcp.method.name"], "tools/call");
+        assert_eq!(call["attributes"]["gen_ai.operation.name"], "execute_tool");
+        assert_eq!(call["attributes"]["network.transport"], "tcp");
+        assert_eq!(call["events"], json!(["cleared", "credential", "answered", "inspected"]));
+        assert_eq!(call["resource"]["service.name"], "bartizan");
+        assert_eq!(call["status"], 0);
+        assert_eq!(sent.iter().filter(|sent| sent["parent"] == call["span"]).count(), 1);
+    }
+    assert_eq!(calls.iter().filter(|call| call["state"] == "vendor=1").count(), 2);
+    assert_eq!(collector.get("/keys").await, ["k-1"]);
+
+    // The server was told, in both places, and the record has the trace's id.
+    for answer in &told {
+        let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+        let request: Value = serde_json::from_str(text).unwrap();
+        let parent = request["meta"]["traceparent"].as_str().unwrap();
+        assert!(sent.iter().any(|sent| sent["span"] == parent[36..52]), "{parent} {sent:#?}");
+        assert_eq!(request["headers"]["traceparent"], parent);
+        assert_eq!(request["meta"]["mine"], 1);
+    }
+    assert_eq!(told.iter().filter(|answer| answer.to_string().contains("vendor=1")).count(), 2);
+    let found = run(gateway.command().args(["audit", "tail", "--output", "json"])).await;
+    assert!(found.contains("\"trace\": \"4bf92f3577b34da6a3ce929d0e0e4736\""), "{found}");
+    eventually("metrics", async || {
+        collector.get("/metrics").await.iter().any(|message| {
+            let text = message.to_string();
+            text.contains("bartizan_call_duration_seconds") && text.contains("explicitBounds")
+        })
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_a_span_that_failed_and_what_is_not_sampled_is_none() {
+    let collector = Collector::start().await;
+    let command = binary("everything");
+    let gateway = Gateway::start(&format!(
+        "[servers.s]\ncommand = {command:?}\nargs = [\"stdio\"]\n[telemetry.otlp]\nendpoint = \"http://{}\"\nmetrics = false\n",
+        collector.address
+    ))
+    .await;
+    let client = Client::connect(&gateway.address, "/mcp/s", Era::Stateless).await;
+    let call = |trace: &str, flags: &str, arguments: Value| {
+        let parent = format!("00-{}-00f067aa0ba902b7-{flags}", trace.repeat(16));
+        client.request(
+            "tools/call",
+            json!({ "name": "echo", "arguments": arguments, "_meta": { "traceparent": parent } }),
+        )
+    };
+    call("ab", "00", json!({ "text": "x" })).await;
+    call("cd", "01", json!({ "text": "x", "path": "../../etc/passwd" })).await;
+    let spans = collector.spans(&"cd".repeat(16), 1).await;
+    assert_eq!(spans.len(), 1, "{spans:#?}");
+    assert_eq!(spans[0]["attributes"]["error.type"], "arguments-unsafe");
+    assert_eq!(spans[0]["status"], 2);
+    assert!(collector.get("/spans").await.iter().all(|span| span["trace"] != "ab".repeat(16)));
+}
+
+#[tokio::test]
+async fn the_log_is_json_where_that_is_asked_for_and_names_the_trace() {
+    let command = binary("everything");
+    let configuration = format!(
+        "[trust]\non-first-use = \"approve\"\n[identity]\nloopback = \"open\"\n[servers.s]\ncommand = {command:?}\nargs = [\"stdio\"]\n"
+    );
+    let environment = [("BARTIZAN_LOG", "gateway=debug"), ("BARTIZAN_LOG_FORM", "json")];
+    let gateway = Gateway::start_with(&configuration, &environment).await;
+    let client = Client::connect(&gateway.address, "/mcp/s", Era::Stateless).await;
+    let params =
+        json!({ "name": "echo", "arguments": { "text": "x" }, "_meta": { "traceparent": PARENT } });
+    client.request("tools/call", params).await;
+    let log = gateway.log();
+    // A line may be half written.
+    let log = &log[..log.rfind('\n').unwrap()];
+    let lines: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let call =
+        lines.iter().find(|line| line["message"] == "call" && line["method"] == "tools/call");
+    let call = call.unwrap_or_else(|| panic!("{log}"));
+    assert_eq!(call["trace"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!((&call["server"], &call["outcome"]), (&json!("s"), &json!("ok")));
+}
+
+#[tokio::test]
+async fn top_shows_what_happens() {
+    let (gateway, _) = gateway("").await;
+    let client = Client::connect(&gateway.address, "/mcp/s", Era::Stateless).await;
+    client.call_text("echo", json!({ "text": "a" })).await;
+    client.call("echo", json!({ "text": "x", "path": "../../etc/passwd" })).await;
+    let once = ["top", "--once", "--every", "200ms"];
+    let shown = run(gateway.command().args(once).args(["--output", "json"])).await;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["servers"][0]["server"], "s", "{shown}");
+    assert_eq!(shown["servers"][0]["refused"], 1.0);
+    assert!(shown["servers"][0]["p50_ms"].as_f64().unwrap() > 0.0);
+    assert_eq!(shown["refusals"][0]["what"], "s/echo");
+    let drawn = run(gateway.command().args(once)).await;
+    assert!(drawn.contains("LAST REFUSALS") && drawn.contains("arguments-unsafe"), "{drawn}");
 }

@@ -23,6 +23,7 @@ mod servers;
 mod sessions;
 mod stdio;
 mod token;
+mod top;
 mod trust;
 mod up;
 mod watch;
@@ -34,7 +35,7 @@ use servers::known_server;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    cli::{Cli, Command, ConfigCommand, Global},
+    cli::{Cli, Command, ConfigCommand, Global, LogForm},
     config::{self, Loaded, Search},
     demo_server,
     outcome::Mistake,
@@ -45,6 +46,7 @@ use crate::{
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     let global = &cli.global;
     log(
+        global.log_form,
         global.log.as_deref(),
         if matches!(cli.command, Command::Up { .. }) { "info" } else { "warn" },
     )?;
@@ -90,6 +92,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Sessions(command) => sessions::run(global, command),
         Command::Stdio { remote, server } => stdio::run(global, remote, server),
         Command::Token(command) => token::run(global, command),
+        Command::Top { once, every } => top::run(global, once, every.0),
         Command::Trust(command) => trust::run(global, command),
         Command::Up { listen } => up::run(global, listen),
         Command::Whoami => login::whoami(global),
@@ -127,7 +130,7 @@ async fn ended() {
 }
 
 /// Logs to standard error, which is free for that even where standard output speaks MCP.
-fn log(filter: Option<&str>, default: &str) -> Result<(), Mistake> {
+fn log(form: LogForm, filter: Option<&str>, default: &str) -> Result<(), Mistake> {
     let filter = EnvFilter::try_new(filter.unwrap_or(default)).map_err(|fault| {
         Mistake::new(
             format!("--log: {fault}"),
@@ -139,7 +142,10 @@ fn log(filter: Option<&str>, default: &str) -> Result<(), Mistake> {
         .with_writer(std::io::stderr)
         .with_ansi(config::fault::coloured())
         .with_target(false);
-    builder.init();
+    match form {
+        LogForm::Text => builder.init(),
+        LogForm::Json => builder.json().flatten_event(true).init(),
+    }
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use toml::Spanned;
 
+use super::alerts::Alerts;
 use super::egress::{Egress, EnvValue};
 use super::flow::{CallStack, Flow, Reads, ToolLabels, Writes};
 use super::inspect::Inspect;
@@ -86,6 +87,8 @@ pub struct File {
     pub inspect: Inspect,
     /// The record of every call.
     pub audit: Audit,
+    /// Who is told when something happens that somebody should look at: docs/alerts.md. Nothing is watched while nobody is named here. Takes effect at the next start.
+    pub alerts: Alerts,
     /// What is told to monitoring systems: docs/telemetry.md. The metrics can always be had with `bartizan metrics`.
     pub telemetry: Telemetry,
 }
@@ -112,6 +115,7 @@ impl Default for File {
             approvals: Approvals::default(),
             inspect: Inspect::default(),
             audit: Audit::default(),
+            alerts: Alerts::default(),
             telemetry: Telemetry::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! The configuration: found, read, checked, described, edited.
 
+pub mod alerts;
 mod check;
 pub mod confinement;
 pub mod edit;

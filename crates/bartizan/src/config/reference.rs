@@ -34,6 +34,7 @@ fn samples(section: &str) -> &'static [Sample] {
         "clients" => &[("build", None)],
         "on" => &[("github", None)],
         "roles" => &[("ci", None)],
+        "rules" => &[("strangers", None)],
         "keys" => &[("acme-2026", None)],
         "servers" => {
             &[("github", Some("url")), ("tracker", Some("signed-in")), ("files", Some("command"))]

@@ -68,6 +68,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         approvals,
         inspect,
         audit,
+        alerts,
         telemetry,
     } = &loaded.file;
     let mut entries = Vec::new();
@@ -107,6 +108,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         approvals: approvals.resolve(),
         inspection: inspect.resolve(&folder).map_err(ResolveFault::Rules)?,
         audit: resolved::Audit { strict: audit.strict, sync: audit.sync },
+        alerts: alerts.resolve(&folder),
         telemetry: telemetry.resolve(),
         trust: resolved::Trust {
             pass: trust.pass.iter().map(|class| class.0).collect(),
@@ -318,7 +320,7 @@ fn resolve_oauth(oauth: &file::OAuth) -> gateway::grants::OAuth {
 }
 
 /// A path begins at the file's folder; a bare name is looked for in PATH.
-fn program(command: &str, folder: &Path) -> String {
+pub(super) fn program(command: &str, folder: &Path) -> String {
     let path = PathBuf::from(command);
     if command.contains('/') && path.is_relative() {
         folder.join(path).to_string_lossy().into_owned()

@@ -70,6 +70,7 @@ const COMMANDS: &[&[&str]] = &[
     &["logs"],
     &["restart"],
     &["metrics"],
+    &["top"],
     &["lock"],
     &["outdated"],
     &["sandbox", "suggest"],
@@ -116,7 +117,8 @@ const HEAD: &str = "\
 | 2 | the user's mistake: in the command line, in the configuration, a name that does not exist |
 
 Results go to standard output, everything else to standard error. Every command that prints a table prints JSON with `--output json`.
-`BARTIZAN_CONFIG`, `BARTIZAN_STATE_DIR` and `BARTIZAN_LOG` stand for `--config`, `--state-dir` and `--log`; `NO_COLOR` is respected.
+`BARTIZAN_CONFIG`, `BARTIZAN_STATE_DIR`, `BARTIZAN_LOG` and `BARTIZAN_LOG_FORM` stand for `--config`, `--state-dir`, `--log` and `--log-form`; `NO_COLOR`
+is respected.
 ";
 
 #[test]
@@ -140,7 +142,8 @@ fn the_command_reference_is_fresh() {
 
 /// Drops the options of every command, each with its lines.
 fn without_global<'a>(lines: &[&'a str]) -> Vec<&'a str> {
-    let global = ["--config <", "--state-dir <", "--output <", "--log <", "-h, --help"];
+    let global =
+        ["--config <", "--state-dir <", "--output <", "--log <", "--log-form <", "-h, --help"];
     let mut dropping = false;
     let kept = lines.iter().filter(|line| {
         let option = line.trim_start();

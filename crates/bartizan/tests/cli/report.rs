@@ -92,11 +92,27 @@ fn the_matrix_says_only_what_is_there() {
             let (by, value) = selector.split_once(' ').unwrap();
             let there = match by {
                 "refusal" => refusals.contains(&format!("=> \"{value}\"")),
-                "kind" => kinds.contains(&format!("=> \"{value}\"")),
+                "kind" | "outcome" => kinds.contains(&format!("=> \"{value}\"")),
                 _ => kinds.contains(&format!("\"{value}\"")),
             };
             assert!(there, "{selector}");
         }
+    }
+}
+
+#[test]
+fn the_queries_for_log_analytics_name_what_records_have() {
+    let queries = std::fs::read_to_string(repository("docs/dashboards/log-analytics.kql")).unwrap();
+    let records = std::fs::read_to_string(repository("crates/audit/src/record.rs")).unwrap();
+    let refusals = std::fs::read_to_string(repository("crates/gateway/src/refusal.rs")).unwrap();
+    for (member, source) in [("kind", &records), ("outcome", &records), ("refusal", &refusals)] {
+        for value in queries.split(&format!("{member} == \"")).skip(1) {
+            let value = value.split('"').next().unwrap();
+            assert!(source.contains(&format!("=> \"{value}\"")), "{member} {value}");
+        }
+    }
+    for member in ["duration_us", "findings", "name", "principal", "rule", "server", "trace"] {
+        assert!(queries.contains(member) && records.contains(&format!("\"{member}\"")), "{member}");
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use identity::Verified;
 use mcp::{
     Era, Id, Json, JsonBuf, Kind, Method, Notification, Patch, Request, Version, meta, quote,
@@ -139,6 +139,7 @@ pub fn start(
     door: Door,
     message: &JsonBuf,
     request: &Request<'_>,
+    headers: Option<&HeaderMap>,
 ) -> Exchange {
     let (events, received) = mpsc::channel(EVENTS);
     let (questions, asked) = mpsc::channel(EVENTS);
@@ -149,7 +150,7 @@ pub fn start(
         scope: session.scope.clone(),
         method,
         method_name: request.method.as_ref().into(),
-        gist: Gist { conversation, ..Gist::of(method, &params) },
+        gist: Gist { conversation, ..Gist::of(method, &params) }.in_trace_of(headers),
         params,
         client: session.client(),
         version: session.version,

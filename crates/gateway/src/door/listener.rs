@@ -1,6 +1,11 @@
 //! Listening: connections within bounds, TLS, sockets without delay, a graceful end.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use hyper::{server::conn::http1, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -17,7 +22,7 @@ use super::{
     stall::Unstalled,
     tls::{Certificates, client},
 };
-use crate::{Gateway, StartFault, telemetry};
+use crate::{Gateway, StartFault, alerts, telemetry};
 
 /// A client that dawdles over its headers or its handshake is let go.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -59,6 +64,11 @@ impl Gateway {
             let address = listener.local_addr().map_err(failed)?;
             tracing::info!(%address, "metrics are served");
             tasks.spawn(telemetry::accept(self.clone(), listener, stopping.clone()));
+        }
+        tasks.spawn(alerts::run(self.clone(), stopping.clone()));
+        if let Some(otlp) = config.telemetry.otlp.clone() {
+            let spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner).take();
+            tasks.spawn(telemetry::export(self.clone(), otlp, spans, stopping.clone()));
         }
         #[cfg(unix)]
         if let Some(socket) = super::unix::bind(&config.state_dir) {

@@ -165,7 +165,8 @@ impl Peer {
             return;
         };
         let (gateway, caller) = (self.gateway.clone(), self.caller.clone());
-        let exchange = handshake::start(gateway, caller, session, self.door, message, request);
+        let exchange =
+            handshake::start(gateway, caller, session, self.door, message, request, None);
         self.run(id, exchange, false);
     }
 

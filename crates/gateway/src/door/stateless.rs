@@ -218,7 +218,7 @@ pub fn read(
         scope,
         method,
         method_name: request.method.as_ref().into(),
-        gist: shown.gist(message),
+        gist: shown.gist(message).in_trace_of(headers),
         params,
         client,
         version,

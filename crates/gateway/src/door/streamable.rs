@@ -67,7 +67,9 @@ pub async fn post(
             initialize(gateway, caller, scope, door, &message, request).await
         }
         (Era::Handshake, _) => match find(&gateway, &caller, &scope, headers) {
-            Ok(session) => in_session(gateway, caller, session, door, &message, parsed).await,
+            Ok(session) => {
+                in_session(gateway, caller, session, door, headers, &message, parsed).await
+            }
             Err(refusal) => refused(id, &gateway.refuse(Some(&caller), refusal).await),
         },
     }
@@ -123,6 +125,7 @@ async fn in_session(
     caller: Verified,
     session: Arc<Session>,
     door: Door,
+    headers: &HeaderMap,
     message: &JsonBuf,
     parsed: Message<'_>,
 ) -> Response<Body> {
@@ -140,8 +143,10 @@ async fn in_session(
         }
         Message::Request(request) => {
             let id: Box<str> = request.id.raw().into();
+            let headers = Some(headers);
+            let kept = session.clone();
             let exchange =
-                handshake::start(gateway, caller, session.clone(), door, message, &request);
+                handshake::start(gateway, caller, kept, door, message, &request, headers);
             reply(session, exchange, &id).await
         }
     }

@@ -31,6 +31,9 @@ pub(crate) struct Metrics {
     processes: Family<ServerLabel, Gauge>,
     crashes: Family<ServerLabel, Gauge>,
     uptime: Gauge,
+    exports: Family<ExportLabels, Counter>,
+    spans_dropped: Counter,
+    alerts: Family<AlertLabel, Counter>,
     /// What is said of calls that are about no server.
     pub(crate) nobody: Arc<Meters>,
 }
@@ -64,6 +67,17 @@ struct RefusalLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RuleLabel {
     rule: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExportLabels {
+    signal: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AlertLabel {
+    alert: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -102,6 +116,9 @@ impl Metrics {
             processes: Family::default(),
             crashes: Family::default(),
             uptime: Gauge::default(),
+            exports: Family::default(),
+            spans_dropped: Counter::default(),
+            alerts: Family::default(),
             nobody,
         };
         metrics.register();
@@ -131,12 +148,32 @@ impl Metrics {
         registry.register("processes", "Processes of local servers", self.processes.clone());
         let help = "Processes of local servers that ended by themselves, since the start";
         registry.register("process_crashes", help, self.crashes.clone());
+        registry.register("alerts", "Alerts that were told", self.alerts.clone());
+        registry.register("otlp_exports", "Messages to a collector", self.exports.clone());
+        let help = "Spans for which there was no room";
+        registry.register("spans_dropped", help, self.spans_dropped.clone());
         registry.register_with_unit(
             "uptime",
             "Since the start",
             Unit::Seconds,
             self.uptime.clone(),
         );
+    }
+
+    /// One message to a collector.
+    pub fn exported(&self, signal: &'static str, taken: bool) {
+        let outcome = if taken { "ok" } else { "error" };
+        self.exports.get_or_create(&ExportLabels { signal, outcome }).inc();
+    }
+
+    /// A span for which there was no room.
+    pub fn span_dropped(&self) {
+        self.spans_dropped.inc();
+    }
+
+    /// Somebody was told.
+    pub fn alerted(&self, alert: &str) {
+        self.alerts.get_or_create(&AlertLabel { alert: alert.to_owned() }).inc();
     }
 
     /// The handles of one server.
@@ -213,4 +250,76 @@ impl Gateway {
 
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::exposition::{Kind, parse};
+    use super::*;
+
+    /// Everything counted once, so that every metric is there.
+    fn exposition() -> String {
+        let metrics = Metrics::new();
+        metrics.server("s");
+        metrics.refused("s", "denied");
+        metrics.found("injection.order high");
+        metrics.egress("s", audit::Outcome::Ok, 1);
+        metrics.waited(Duration::from_millis(1));
+        metrics.exported("traces", true);
+        metrics.alerted("drift");
+        let server = ServerLabel { server: "s".into() };
+        metrics.processes.get_or_create(&server).set(1);
+        metrics.crashes.get_or_create(&server).set(1);
+        let labels = CallLabels {
+            server: "s".into(),
+            method: "tools/call".into(),
+            tool: "t".into(),
+            outcome: "ok",
+            era: "stateless",
+        };
+        metrics.calls.get_or_create(&labels).inc();
+        let mut text = String::new();
+        encode(&mut text, &metrics.registry).unwrap();
+        text
+    }
+
+    #[test]
+    fn the_dashboard_and_the_documentation_name_what_is_there() {
+        let mut there = BTreeSet::new();
+        let mut bases = BTreeSet::new();
+        for metric in parse(&exposition()) {
+            bases.insert(metric.name.clone());
+            let suffixes: &[&str] = match metric.kind {
+                Kind::Counter => &["_total"],
+                Kind::Gauge => &[""],
+                Kind::Histogram => &["_bucket", "_count", "_sum"],
+            };
+            there.extend(suffixes.iter().map(|suffix| format!("{}{suffix}", metric.name)));
+        }
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/");
+        let read = |name: &str| std::fs::read_to_string(format!("{folder}{name}")).unwrap();
+        let named = |text: &str| -> BTreeSet<String> {
+            let word = |c: char| !(c.is_ascii_lowercase() || c == '_');
+            let words = text.split(word).filter(|word| word.starts_with("bartizan_"));
+            words.map(str::to_owned).collect()
+        };
+        let dashboard = named(&read("dashboards/grafana.json"));
+        assert!(dashboard.is_subset(&there), "{:?}", dashboard.difference(&there));
+        // Each metric is drawn, and explained.
+        for base in &bases {
+            assert!(dashboard.iter().any(|name| name.starts_with(base)), "{base} is not drawn");
+        }
+        let documented = named(&read("telemetry.md"));
+        for name in &documented {
+            assert!(there.contains(name) || bases.contains(name), "{name} is not there");
+        }
+        for base in &bases {
+            assert!(
+                documented.iter().any(|name| name.starts_with(base)),
+                "{base} is not explained"
+            );
+        }
+    }
 }

@@ -1,10 +1,9 @@
 //! The control matrix: `docs/controls.toml`, which is part of the program.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 
-use audit::Entry;
+use gateway::alerts::Selector;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 const TEXT: &str = include_str!("../../../../../docs/controls.toml");
 
@@ -82,63 +81,6 @@ impl State {
             State::Partly => "partial",
             State::Not => "off",
             State::Yours => "yours",
-        }
-    }
-}
-
-/// Which records: `kind K`, `refusal LABEL`, `with MEMBER`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Selector {
-    by: By,
-    value: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
-    Kind,
-    Refusal,
-    With,
-}
-
-impl TryFrom<String> for Selector {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Selector, String> {
-        let (by, value) = match text.split_once(' ') {
-            Some(("kind", value)) => (By::Kind, value),
-            Some(("refusal", value)) => (By::Refusal, value),
-            Some(("with", value)) => (By::With, value),
-            _ => return Err(format!("`{text}` selects no records")),
-        };
-        Ok(Selector { by, value: value.to_owned() })
-    }
-}
-
-impl fmt::Display for Selector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let by = match self.by {
-            By::Kind => "kind",
-            By::Refusal => "refusal",
-            By::With => "with",
-        };
-        write!(f, "{by} {}", self.value)
-    }
-}
-
-impl From<Selector> for String {
-    fn from(selector: Selector) -> String {
-        selector.to_string()
-    }
-}
-
-impl Selector {
-    pub fn matches(&self, entry: &Entry) -> bool {
-        let text = |member: &str| entry.rest.get(member).and_then(Value::as_str);
-        match self.by {
-            By::Kind => entry.kind.as_str() == self.value,
-            By::Refusal => text("refusal") == Some(&self.value),
-            By::With => text(&self.value).is_some_and(|text| !text.is_empty()),
         }
     }
 }

@@ -1,0 +1,129 @@
+//! `bench telemetry`: what telling everything costs a call: traces and metrics to a collector, alerts watched,
+//! against the same gateway that tells nobody.
+
+use std::{convert::Infallible, net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use bench::{
+    client::first_answer,
+    echo::Era,
+    load::{Figures, Plan, run as load},
+    target::{Programs, Setting, Upstream},
+    wire::{Endpoint, Payload},
+};
+use bytes::Bytes;
+use clap::Args;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+use crate::{
+    Output,
+    extras::{Extra, extra},
+    table,
+};
+
+/// What telling everything costs.
+#[derive(Args)]
+pub struct Options {
+    /// The gateway.
+    #[arg(long, default_value = "target/release/bartizan")]
+    bartizan: PathBuf,
+    /// Rounds of each, in turn.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Seconds of a round.
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+    /// Callers at once.
+    #[arg(long, default_value_t = 16)]
+    concurrency: usize,
+    /// A table or JSON.
+    #[arg(long, default_value = "table")]
+    output: Output,
+}
+
+/// Measures and prints.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let rows = runtime.block_on(measure(options))?;
+    match options.output {
+        Output::Json => println!("{}", serde_json::json!({ "rows": rows })),
+        Output::Table => table::print(&[], &rows),
+    }
+    Ok(())
+}
+
+async fn measure(options: &Options) -> anyhow::Result<Vec<Extra>> {
+    let programs = Programs::new(options.bartizan.clone())?;
+    let folder = tempfile::tempdir()?;
+    let upstream = programs.upstream("127.0.0.1:0", folder.path())?;
+    let collector = collector().await?;
+    let mut gateways = Vec::new();
+    for (name, collector) in [("off", None), ("on", Some(collector))] {
+        let setting = Setting { collector, ..Setting::default() };
+        let upstream = Upstream::Http(upstream.url.clone());
+        let gateway = programs.gateway(&folder.path().join(name), &upstream, setting)?;
+        let endpoint = endpoint(&gateway.process()?.authority());
+        first_answer(&endpoint, Duration::from_secs(20)).await?;
+        gateways.push((gateway, endpoint, Vec::new()));
+    }
+    // In turn, so that a noisy moment of the machine hits both.
+    for _ in 0..options.rounds {
+        for (gateway, endpoint, rounds) in &mut gateways {
+            let plan = Plan {
+                endpoint: endpoint.clone(),
+                payload: Payload::Echo,
+                concurrency: options.concurrency,
+                warm_up: 50,
+                duration: Duration::from_secs(options.seconds),
+                calls: u64::MAX,
+                pids: vec![gateway.process()?.pid()],
+            };
+            rounds.push(load(&plan).await?);
+        }
+    }
+    let merged: Vec<Figures> =
+        gateways.iter().map(|(_, _, rounds)| Figures::merge(rounds)).collect();
+    let [off, on] = merged.as_slice() else { anyhow::bail!("two gateways were measured") };
+    let more = |on: f64, off: f64| (on / off - 1.0) * 100.0;
+    Ok(vec![
+        extra("CPU of a call, telemetry off", off.cpu_us, "µs", ""),
+        extra("CPU of a call, telemetry on", on.cpu_us, "µs", ""),
+        extra("more CPU", more(on.cpu_us, off.cpu_us), "%", "≤ 5"),
+        extra("p50, off", off.p50_us, "µs", ""),
+        extra("p50, on", on.p50_us, "µs", ""),
+        extra("p99, off", off.p99_us, "µs", ""),
+        extra("p99, on", on.p99_us, "µs", ""),
+        extra("calls/s, off", off.rps, "", ""),
+        extra("calls/s, on", on.rps, "", ""),
+    ])
+}
+
+fn endpoint(authority: &str) -> Endpoint {
+    Endpoint {
+        authority: authority.into(),
+        path: "/mcp/echo".into(),
+        prefix: String::new(),
+        token: None,
+        era: Era::Stateless,
+    }
+}
+
+/// Takes whatever comes.
+async fn collector() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.context("a port for the collector")?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = service_fn(|request: Request<Incoming>| async {
+                let _ = request.into_body().collect().await;
+                Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+            });
+            let server = hyper::server::conn::http1::Builder::new();
+            tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    Ok(address)
+}
