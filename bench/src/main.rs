@@ -2,6 +2,7 @@
 //! `bench instructions`: counts instructions and allocations of a call, on any machine;
 //! `bench sandbox`: what confining a local server costs;
 //! `bench egress`: what the way of a local server through its gate costs.
+//! `bench journal`: how quick the journal is;
 //! `bench policy`: what a decision costs;
 //! `bench telemetry`: what telling everything costs a call;
 //! `bench sandbox`: what confining a local server costs.
@@ -15,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 mod egress;
 mod extras;
 mod instructions;
+mod journal;
 mod matrix;
 mod policy;
 mod sandbox;
@@ -36,6 +38,8 @@ enum Verb {
     Egress(egress::Options),
     /// Counts instructions and allocations of a call under callgrind and shows where they go.
     Instructions(instructions::Options),
+    /// Measures how quick the journal is written, verified and searched.
+    Journal(journal::Options),
     /// Measures what a decision costs with many policies and tools.
     Policy(policy::Options),
     /// Measures what traces, metrics and alerts cost a call.
@@ -93,6 +97,7 @@ fn main() -> anyhow::Result<()> {
     match arguments.command {
         Some(Verb::Egress(options)) => egress::run(&options),
         Some(Verb::Instructions(options)) => instructions::run(&options),
+        Some(Verb::Journal(options)) => journal::run(&options),
         Some(Verb::Policy(options)) => policy::run(&options),
         Some(Verb::Telemetry(options)) => telemetry::run(&options),
         Some(Verb::Sandbox(options)) => sandbox::run(&options),

@@ -34,15 +34,23 @@ impl Cursor {
             Err(error) => return Err(files::at(path)(error)),
         };
         let done = text.as_deref().and_then(|text| parse(text, &origin));
+        // What was removed before can't be dealt with any more.
+        let removed = files::first(journal.dir())? - 1;
         let done = match (done, start) {
             // A journal that is not synced may have lost its end.
-            (Some(done), _) => done.min(journal.committed()),
-            (None, Start::Beginning) => 0,
+            (Some(done), _) => done.min(journal.committed()).max(removed),
+            (None, Start::Beginning) => removed,
             (None, Start::Now) => journal.committed(),
         };
         let mut cursor = Cursor { path: path.into(), origin, done };
         cursor.advance(done)?;
         Ok(cursor)
+    }
+
+    /// The number that stands in such a file, whatever its journal.
+    pub fn peek(path: &Path) -> Option<u64> {
+        let text = std::fs::read_to_string(path).ok()?;
+        parse(&text, text.lines().next()?)
     }
 
     /// The number of the record that comes next.

@@ -9,7 +9,7 @@ use crate::lines::{self, Lines, Place};
 use crate::merkle::{self, Hash, Tree};
 use crate::tile::Tiles;
 use crate::verify::Signed;
-use crate::{AuditFault, Tampered};
+use crate::{AuditFault, Tampered, files};
 
 /// How far a record that is out of place is looked for.
 const WINDOW: usize = 1024;
@@ -85,8 +85,9 @@ fn found(lines: &mut Lines) -> Result<Option<Found>, AuditFault> {
 
 fn compare(dir: &Path, tiles: &Tiles, signed: Checkpoint) -> Result<Option<Tampered>, AuditFault> {
     let mut lines = Lines::from(dir, 0)?;
-    let mut leaves = tiles.leaves(signed.size);
-    for seq in 1..=signed.size {
+    let first = files::first(dir)?;
+    let mut leaves = tiles.leaves(signed.size).skip(first as usize - 1);
+    for seq in first..=signed.size {
         let Some(leaf) = leaves.next() else { return Ok(None) };
         let Some(line) = found(&mut lines)? else {
             return Ok(Some(Tampered::Truncated { seq, signed: signed.size }));

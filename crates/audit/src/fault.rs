@@ -29,6 +29,9 @@ pub enum AuditFault {
     /// Another process writes this journal.
     #[error("{}: another process writes this journal", .0.display())]
     Locked(PathBuf),
+    /// A line that can't be read as a record.
+    #[error("record {0} can't be read")]
+    NoRecord(u64),
     /// The disk is slower than the calls: too much waits to be written. A retry makes sense.
     #[error("too many records wait to be written")]
     Overloaded,

@@ -28,6 +28,11 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>, AuditFault> {
     Ok(files)
 }
 
+/// The number of the first record that is there; 1 in an empty journal.
+pub(crate) fn first(dir: &Path) -> Result<u64, AuditFault> {
+    Ok(list(dir)?.first().map_or(1, |(first, _)| (*first).max(1)))
+}
+
 /// Makes the next file. It and its name are durable before anything is written to it.
 pub(crate) fn create(dir: &Path, first: u64) -> io::Result<File> {
     let file = private().create_new(true).open(dir.join(name(first)))?;

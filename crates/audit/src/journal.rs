@@ -54,6 +54,8 @@ struct Inner {
     origin: String,
     /// The number of the last durable record; its sender is the thread's.
     committed: watch::Receiver<u64>,
+    /// The number of the last signed record; likewise.
+    signed: watch::Receiver<u64>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -70,12 +72,14 @@ impl Journal {
         let queue = Arc::new(Queue::new(&end, &options));
         let origin = ledger.origin().to_owned();
         let (committed, following) = watch::channel(end.next - 1);
+        let (signing, signed) = watch::channel(ledger.signed());
         let disk = Disk {
             dir: dir.into(),
             file: end.file,
             ledger,
             fsync: options.fsync,
             committed,
+            signed: signing,
             _lock: lock,
         };
         let shared = queue.clone();
@@ -89,6 +93,7 @@ impl Journal {
             dir: dir.into(),
             origin,
             committed: following,
+            signed,
             thread: Mutex::new(Some(thread)),
         };
         let journal = Journal(Arc::new(inner));
@@ -167,6 +172,17 @@ impl Journal {
     /// The number of the last durable record.
     pub fn committed(&self) -> u64 {
         *self.0.committed.borrow()
+    }
+
+    /// Its folder.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
+    /// Waits until a record is under a signed checkpoint.
+    pub async fn signed(&self, seq: u64) -> Result<(), AuditFault> {
+        let mut signed = self.0.signed.clone();
+        signed.wait_for(|size| *size >= seq).await.map(drop).map_err(|_| AuditFault::Closed)
     }
 
     /// Follows the journal from the record with this number on.

@@ -68,7 +68,9 @@ impl Ledger {
     /// Takes up the tree where the tiles end, or makes it again where they don't lead to what
     /// was signed. Everything in the journal is durable when this is called.
     pub(crate) fn recover(&mut self) -> Result<(), AuditFault> {
-        self.tree = self.resumed().unwrap_or_default();
+        let recent = self.recent()?;
+        let from = if self.has_tiles(recent) { self.signed() } else { recent };
+        self.tree = self.resumed(from).unwrap_or_default();
         if !self.catch_up()? {
             self.tree = Tree::default();
             if !self.catch_up()? {
@@ -78,11 +80,30 @@ impl Ledger {
         self.checkpoint().map_err(files::at(&self.dir))
     }
 
-    /// The tree of whole tiles below the newest checkpoint. What the tiles say is believed
-    /// only once it leads to the signed root.
-    fn resumed(&self) -> Option<Tree> {
-        let signed = self.signed?.size;
-        let size = signed - signed % merkle::TILE as u64;
+    /// Tiles are not synced, so a loss of power may take those of the last seconds. They are looked for
+    /// from the records of the last two files on; what is older was written long ago.
+    fn recent(&self) -> Result<u64, AuditFault> {
+        let files = files::list(&self.dir)?;
+        let first = files.iter().rev().nth(1).or(files.first()).map_or(1, |(first, _)| *first);
+        Ok(first.saturating_sub(1).min(self.signed()))
+    }
+
+    /// Whether all tiles of the signed tree are there whose hashes are of records behind this one.
+    fn has_tiles(&self, recent: u64) -> bool {
+        let size = self.signed();
+        (0..merkle::levels(size)).all(|level| {
+            let (first, end) = (recent >> (8 * (level + 1)), size >> (8 * (level + 1)));
+            let full = (first..end).all(|index| self.tiles.is_whole(level, index));
+            let width = merkle::width(size, level);
+            full && (width == 0 || self.tiles.read(level, end, width).is_some())
+        })
+    }
+
+    /// The tree of whole tiles below this size. What the tiles say is believed only once it leads
+    /// to the signed root.
+    fn resumed(&self, size: u64) -> Option<Tree> {
+        self.signed?;
+        let size = size - size % merkle::TILE as u64;
         let upper = (1..merkle::levels(size)).map(|level| match merkle::width(size, level) {
             0 => Some(Vec::new()),
             width => self.tiles.read(level, size >> (8 * (level + 1)), width),
@@ -92,6 +113,12 @@ impl Ledger {
 
     /// Adds what the journal has more. Whether the signed root was met on the way.
     fn catch_up(&mut self) -> Result<bool, AuditFault> {
+        // Of records that were removed the tiles have the hashes.
+        let removed = files::first(&self.dir)? - 1;
+        let leaves = self.tiles.leaves(self.signed());
+        for leaf in leaves.take(removed as usize).skip(self.tree.size() as usize) {
+            self.tree.push(leaf, |_| Ok(())).map_err(files::at(&self.dir))?;
+        }
         let mut lines = Lines::from(&self.dir, self.tree.size() + 1)?;
         let mut met = self.signed.is_none_or(|signed| signed.size == 0);
         while let Some(line) = lines.next()? {
@@ -129,11 +156,11 @@ impl Ledger {
     /// Signs what is new; all of it is durable when this is called.
     pub(crate) fn checkpoint(&mut self) -> io::Result<()> {
         self.last = Instant::now();
-        if self.signed.is_some_and(|signed| signed.size == self.tree.size()) {
-            return Ok(());
-        }
         for tile in self.tree.partial() {
             self.tiles.write(&tile)?;
+        }
+        if self.signed.is_some_and(|signed| signed.size == self.tree.size()) {
+            return Ok(());
         }
         let checkpoint = Checkpoint { size: self.tree.size(), root: self.tree.root() };
         let note = self.signer.sign(&checkpoint.text(self.signer.key().name()));

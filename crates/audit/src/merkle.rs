@@ -157,6 +157,31 @@ pub(crate) fn path(index: u64, size: u64) -> Vec<Range<u64>> {
     path
 }
 
+/// The subtrees whose roots prove that a tree of `new` leaves continues the one of `old` (RFC 9162, 2.1.4.1).
+pub(crate) fn consistency(old: u64, new: u64) -> Vec<Range<u64>> {
+    let mut path = Vec::new();
+    if old == 0 || old >= new {
+        return path;
+    }
+    let (mut low, mut high) = (0, new);
+    while old != high {
+        let middle = low + split(high - low);
+        if old <= middle {
+            path.push(middle..high);
+            high = middle;
+        } else {
+            path.push(low..middle);
+            low = middle;
+        }
+    }
+    // The old tree itself its verifier knows.
+    if low > 0 {
+        path.push(low..high);
+    }
+    path.reverse();
+    path
+}
+
 /// The largest power of two below `count`, which is at least 2.
 pub(crate) fn split(count: u64) -> u64 {
     1 << (u64::BITS - 1 - (count - 1).leading_zeros())

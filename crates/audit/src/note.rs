@@ -34,10 +34,7 @@ pub struct KeyFault;
 
 impl VerifierKey {
     fn new(name: &str, public: [u8; 32]) -> VerifierKey {
-        let named = [name.as_bytes(), &[b'\n', ED25519_TYPE], &public].concat();
-        let mut id = [0; 4];
-        id.copy_from_slice(&digest(&SHA256, &named).as_ref()[..4]);
-        VerifierKey { name: name.into(), id, public }
+        VerifierKey { name: name.into(), id: key_id(name, ED25519_TYPE, &public), public }
     }
 
     /// The key's name, which is also the log's origin.
@@ -47,11 +44,7 @@ impl VerifierKey {
 
     /// The text of a note that this key signed.
     pub(crate) fn open<'a>(&self, note: &'a str) -> Option<&'a str> {
-        let end = note.rfind("\n\n")? + 1;
-        let (text, signatures) = (&note[..end], note[end + 1..].strip_suffix('\n')?);
-        if note.chars().any(|character| character < ' ' && character != '\n') {
-            return None;
-        }
+        let (text, signatures) = split(note)?;
         let mut signed = false;
         for (count, line) in signatures.split('\n').enumerate() {
             let (name, signature) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
@@ -72,9 +65,7 @@ impl VerifierKey {
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let typed = [&[ED25519_TYPE], &self.public[..]].concat();
-        let id = u32::from_be_bytes(self.id);
-        write!(f, "{}+{id:08x}+{}", self.name, STANDARD.encode(typed))
+        f.write_str(&key_text(&self.name, self.id, ED25519_TYPE, &self.public))
     }
 }
 
@@ -82,17 +73,44 @@ impl FromStr for VerifierKey {
     type Err = KeyFault;
 
     fn from_str(text: &str) -> Result<VerifierKey, KeyFault> {
-        let (name, id, typed) = split(text.trim()).ok_or(KeyFault)?;
-        let [ED25519_TYPE, public @ ..] = &STANDARD.decode(typed).map_err(|_| KeyFault)?[..] else {
-            return Err(KeyFault);
-        };
-        let key = VerifierKey::new(name, public.try_into().map_err(|_| KeyFault)?);
-        if u32::from_be_bytes(key.id) == id { Ok(key) } else { Err(KeyFault) }
+        let (name, id, public) = parse_key(text, ED25519_TYPE).ok_or(KeyFault)?;
+        Ok(VerifierKey { name, id, public })
     }
 }
 
+/// A note's text and its signatures' lines.
+pub(crate) fn split(note: &str) -> Option<(&str, &str)> {
+    let end = note.rfind("\n\n")? + 1;
+    let plain = note.chars().all(|character| character >= ' ' || character == '\n');
+    Some((&note[..end], note[end + 1..].strip_suffix('\n')?)).filter(|_| plain)
+}
+
+/// What a key's signatures are marked with.
+fn key_id(name: &str, kind: u8, public: &[u8; 32]) -> [u8; 4] {
+    let named = [name.as_bytes(), &[b'\n', kind], public].concat();
+    let mut id = [0; 4];
+    id.copy_from_slice(&digest(&SHA256, &named).as_ref()[..4]);
+    id
+}
+
+/// A public key of this type: its name, its mark and itself.
+pub(crate) fn parse_key(text: &str, kind: u8) -> Option<(String, [u8; 4], [u8; 32])> {
+    let (name, id, typed) = parts(text.trim())?;
+    let typed = STANDARD.decode(typed).ok()?;
+    let (first, public) = typed.split_first()?;
+    let public = public.try_into().ok().filter(|_| *first == kind)?;
+    let own = key_id(name, kind, &public);
+    (u32::from_be_bytes(own) == id).then(|| (name.to_owned(), own, public))
+}
+
+/// The same as text.
+pub(crate) fn key_text(name: &str, id: [u8; 4], kind: u8, public: &[u8; 32]) -> String {
+    let typed = [&[kind], &public[..]].concat();
+    format!("{name}+{:08x}+{}", u32::from_be_bytes(id), STANDARD.encode(typed))
+}
+
 /// Name, id and key. A base64 text may hold a plus, a name may not.
-fn split(text: &str) -> Option<(&str, u32, &str)> {
+fn parts(text: &str) -> Option<(&str, u32, &str)> {
     let (name, rest) = text.split_once('+')?;
     let (id, key) = rest.split_once('+')?;
     let fine = !name.is_empty() && !name.contains(char::is_whitespace) && id.len() == 8;
@@ -127,7 +145,7 @@ impl Signer {
     }
 
     fn parse(text: &str) -> Option<Signer> {
-        let (name, id, typed) = split(text.trim().strip_prefix("PRIVATE+KEY+")?)?;
+        let (name, id, typed) = parts(text.trim().strip_prefix("PRIVATE+KEY+")?)?;
         let typed = Zeroizing::new(STANDARD.decode(typed).ok()?);
         let [ED25519_TYPE, seed @ ..] = &typed[..] else { return None };
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;

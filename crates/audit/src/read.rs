@@ -25,10 +25,22 @@ pub struct Entry {
     /// What came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// All other members, named as in [`crate::Record`], but `arguments_sha256`,
-    /// `arguments_bytes` and `duration_us`.
+    /// All other members, named as in [`crate::Record`], but `v`, `arguments_sha256`,
+    /// `arguments_bytes`, `duration_us`, `before_us` and `upstream_us`.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Entry {
+    /// A member that is text; empty where it is not there.
+    pub fn text(&self, member: &str) -> &str {
+        self.rest.get(member).and_then(serde_json::Value::as_str).unwrap_or_default()
+    }
+
+    /// A member that is a number.
+    pub fn number(&self, member: &str) -> Option<u64> {
+        self.rest.get(member).and_then(serde_json::Value::as_u64)
+    }
 }
 
 /// Iterator over a journal's records, oldest first. A line that is no record gives a fault,

@@ -32,6 +32,9 @@ pub enum ProveFault {
         /// How many are signed.
         size: u64,
     },
+    /// It was removed, as `[audit] keep` says.
+    #[error("record {0} was removed; receipts that were made before stay good")]
+    Pruned(u64),
     /// The records don't lead to the checkpoint.
     #[error("the records are not those that were signed: verify the journal")]
     Tampered,
@@ -76,6 +79,9 @@ pub fn prove(dir: &Path, seq: u64) -> Result<String, ProveFault> {
         return Err(ProveFault::Tampered);
     };
     let index = seq.checked_sub(1).ok_or(ProveFault::Missing(seq))?;
+    if seq < files::first(dir)? {
+        return Err(ProveFault::Pruned(seq));
+    }
     let mut journal = Lines::from(dir, seq)?;
     let record = journal.next()?.ok_or(ProveFault::Missing(seq))?;
     if index >= signed.size {
@@ -92,7 +98,9 @@ pub fn prove(dir: &Path, seq: u64) -> Result<String, ProveFault> {
     let proof = match proof.filter(&fits) {
         Some(proof) => proof,
         // Tiles are derived: the records themselves have the say.
-        None => Some(recomputed(dir, &path)?).filter(&fits).ok_or(ProveFault::Tampered)?,
+        None => Some(recomputed(dir, &path, &tiles, signed.size)?)
+            .filter(&fits)
+            .ok_or(ProveFault::Tampered)?,
     };
     let mut text = format!("{HEAD}\nextra {}\nindex {index}\n", STANDARD.encode(record));
     for hash in &proof {
@@ -104,17 +112,27 @@ pub fn prove(dir: &Path, seq: u64) -> Result<String, ProveFault> {
     Ok(text)
 }
 
-/// The roots of these subtrees, from all records.
-fn recomputed(dir: &Path, path: &[Range<u64>]) -> Result<Vec<Hash>, AuditFault> {
+/// The roots of these subtrees, from all records, and from the tiles for what was removed.
+fn recomputed(
+    dir: &Path,
+    path: &[Range<u64>],
+    tiles: &Tiles,
+    size: u64,
+) -> Result<Vec<Hash>, AuditFault> {
     let mut trees = vec![Tree::default(); path.len()];
-    let mut lines = Lines::from(dir, 0)?;
-    let mut index = 0;
-    while let Some(line) = lines.next()? {
+    let mut add = |index: u64, leaf: Hash| {
         let subtree = path.iter().position(|range| range.contains(&index));
         if let Some(tree) = subtree.and_then(|at| trees.get_mut(at)) {
             // It can't fail.
-            let _ = tree.push(merkle::leaf(line), |_| Ok::<_, Infallible>(()));
+            let _ = tree.push(leaf, |_| Ok::<_, Infallible>(()));
         }
+    };
+    let removed = files::first(dir)? - 1;
+    (0..removed).zip(tiles.leaves(size)).for_each(|(index, leaf)| add(index, leaf));
+    let mut lines = Lines::from(dir, 0)?;
+    let mut index = removed;
+    while let Some(line) = lines.next()? {
+        add(index, merkle::leaf(line));
         index += 1;
     }
     Ok(trees.iter().map(Tree::root).collect())

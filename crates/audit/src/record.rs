@@ -1,9 +1,13 @@
 //! What is recorded.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+
+/// The version of the records' schema, written into each. docs/audit.md says what changed.
+pub const SCHEMA: u32 = 2;
 
 /// What a record is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
@@ -29,6 +33,8 @@ pub enum Kind {
     Outcome,
     /// A call was refused before it was sent.
     Refusal,
+    /// The journal's oldest records were removed.
+    Retention,
     /// A child process was started or ended.
     Spawn,
     /// The gateway started or stopped.
@@ -57,6 +63,29 @@ pub enum Outcome {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 14] = [
+        Kind::Approval,
+        Kind::Auth,
+        Kind::Checkpoint,
+        Kind::Config,
+        Kind::Drift,
+        Kind::Egress,
+        Kind::Grant,
+        Kind::Intent,
+        Kind::Outcome,
+        Kind::Refusal,
+        Kind::Retention,
+        Kind::Spawn,
+        Kind::System,
+        Kind::Trust,
+    ];
+
+    /// By its name.
+    pub fn named(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// As written.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -70,6 +99,7 @@ impl Kind {
             Kind::Intent => "intent",
             Kind::Outcome => "outcome",
             Kind::Refusal => "refusal",
+            Kind::Retention => "retention",
             Kind::Spawn => "spawn",
             Kind::System => "system",
             Kind::Trust => "trust",
@@ -78,6 +108,21 @@ impl Kind {
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Outcome; 6] = [
+        Outcome::Error,
+        Outcome::InputRequired,
+        Outcome::Ok,
+        Outcome::Refused,
+        Outcome::ToolError,
+        Outcome::Unknown,
+    ];
+
+    /// By its name.
+    pub fn named(name: &str) -> Option<Outcome> {
+        Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == name)
+    }
+
     /// As written.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -124,10 +169,22 @@ pub struct Record<'a> {
     pub id: &'a str,
     /// Who called.
     pub principal: &'a str,
+    /// The caller's tenant, where the principal does not say it.
+    pub tenant: &'a str,
+    /// The identity provider that vouches for the caller, by its name in the configuration.
+    pub provider: &'a str,
+    /// The agent or program through which the caller comes, as the provider names it.
+    pub agent: &'a str,
+    /// The authentication context class (`acr`) of the caller's sign-in.
+    pub acr: &'a str,
+    /// How the caller was authenticated (`amr`), with spaces between.
+    pub amr: &'a str,
     /// What the client calls itself.
     pub client: &'a str,
-    /// How the call came in: `http`, `sse`, `stdio`.
+    /// How the call came in: `http`, `local`, `stdio`.
     pub door: &'a str,
+    /// Where the client is, when that is not this machine.
+    pub address: Option<IpAddr>,
     /// The client's protocol version.
     pub era: &'a str,
     /// The server's name.
@@ -140,6 +197,14 @@ pub struct Record<'a> {
     pub arguments: Option<Payload>,
     /// The rule that allowed or denied it.
     pub rule: &'a str,
+    /// The configuration under which that was decided: how its SHA-256 begins.
+    pub policy: &'a str,
+    /// The request for approval that was decided by a person.
+    pub approval: &'a str,
+    /// What the conversation had read before, with spaces between.
+    pub labels: &'a str,
+    /// The credential that went along, by its name.
+    pub credential: &'a str,
     /// The digest of the definition that was called.
     pub definition: Option<[u8; 32]>,
     /// What came of it.
@@ -150,12 +215,18 @@ pub struct Record<'a> {
     pub bytes_out: Option<u64>,
     /// How long it took.
     pub duration: Option<Duration>,
+    /// How much of that went by before the call was sent.
+    pub before: Option<Duration>,
+    /// How much of that the server took.
+    pub upstream: Option<Duration>,
     /// What the detectors found: rules and severities.
     pub findings: &'a str,
     /// The refusal's code.
     pub refusal: &'a str,
     /// The trace id.
     pub trace: &'a str,
+    /// The last of the records that were removed.
+    pub pruned: Option<u64>,
     /// For the operator.
     pub detail: &'a str,
 }
@@ -168,8 +239,18 @@ impl Record<'_> {
     pub(crate) fn write(&self, line: &mut String) {
         text(line, "id", self.id);
         text(line, "principal", self.principal);
+        text(line, "tenant", self.tenant);
+        text(line, "provider", self.provider);
+        text(line, "agent", self.agent);
+        text(line, "acr", self.acr);
+        text(line, "amr", self.amr);
         text(line, "client", self.client);
         text(line, "door", self.door);
+        if let Some(address) = self.address {
+            member(line, "address");
+            // Writing to a String can't fail.
+            let _ = write!(line, "\"{address}\"");
+        }
         text(line, "era", self.era);
         text(line, "server", self.server);
         text(line, "method", self.method);
@@ -179,20 +260,23 @@ impl Record<'_> {
             number(line, "arguments_bytes", bytes);
         }
         text(line, "rule", self.rule);
+        text(line, "policy", self.policy);
+        text(line, "approval", self.approval);
+        text(line, "labels", self.labels);
+        text(line, "credential", self.credential);
         if let Some(digest) = &self.definition {
             hex(line, "definition", digest);
         }
         text(line, "outcome", self.outcome.map_or("", Outcome::as_str));
         optional(line, "bytes_in", self.bytes_in);
         optional(line, "bytes_out", self.bytes_out);
-        optional(
-            line,
-            "duration_us",
-            self.duration.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
-        );
+        micros(line, "duration_us", self.duration);
+        micros(line, "before_us", self.before);
+        micros(line, "upstream_us", self.upstream);
         text(line, "findings", self.findings);
         text(line, "refusal", self.refusal);
         text(line, "trace", self.trace);
+        optional(line, "pruned", self.pruned);
         text(line, "detail", self.detail);
     }
 }
@@ -213,6 +297,10 @@ fn optional(line: &mut String, name: &str, value: Option<u64>) {
     if let Some(value) = value {
         number(line, name, value);
     }
+}
+
+fn micros(line: &mut String, name: &str, time: Option<Duration>) {
+    optional(line, name, time.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)));
 }
 
 fn hex(line: &mut String, name: &str, bytes: &[u8; 32]) {
@@ -284,31 +372,46 @@ mod tests {
             kind: Kind::Outcome,
             id: "c-1",
             principal: "token:ci",
+            tenant: "T",
+            provider: "okta",
+            agent: "a-1",
+            acr: "1",
+            amr: "pwd mfa",
             client: "cli 1",
             door: "http",
+            address: Some(IpAddr::from([203, 0, 113, 7])),
             era: "2026-07-28",
             server: "github",
             method: "tools/call",
             name: "get_issue",
             arguments: Some(Payload::of(b"{}")),
             rule: "role dev allow github/*",
+            policy: "0123456789abcdef",
+            approval: "ap-1",
+            labels: "private",
+            credential: "authorization ${env:X}",
             definition: Some([0xab; 32]),
             outcome: Some(Outcome::ToolError),
             bytes_in: Some(1),
             bytes_out: Some(2),
             duration: Some(Duration::from_millis(3)),
+            before: Some(Duration::from_micros(4)),
+            upstream: Some(Duration::from_micros(5)),
             findings: "f",
             refusal: "r",
             trace: "t",
+            pruned: Some(6),
             detail: "d",
         };
         let expected = serde_json::json!({
-            "seq": 1, "id": "c-1", "principal": "token:ci", "client": "cli 1", "door": "http", "era": "2026-07-28",
+            "seq": 1, "id": "c-1", "principal": "token:ci", "tenant": "T",
+            "provider": "okta", "agent": "a-1", "acr": "1", "amr": "pwd mfa", "client": "cli 1", "door": "http", "address": "203.0.113.7", "era": "2026-07-28",
             "server": "github", "method": "tools/call", "name": "get_issue",
             "arguments_sha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
-            "arguments_bytes": 2, "rule": "role dev allow github/*", "definition": "ab".repeat(32),
-            "outcome": "tool_error", "bytes_in": 1, "bytes_out": 2, "duration_us": 3000, "findings": "f", "refusal": "r", "trace": "t",
-            "detail": "d",
+            "arguments_bytes": 2, "rule": "role dev allow github/*", "policy": "0123456789abcdef", "approval": "ap-1",
+            "labels": "private", "credential": "authorization ${env:X}", "definition": "ab".repeat(32),
+            "outcome": "tool_error", "bytes_in": 1, "bytes_out": 2, "duration_us": 3000, "before_us": 4, "upstream_us": 5, "findings": "f", "refusal": "r", "trace": "t",
+            "pruned": 6, "detail": "d",
         });
         assert_eq!(written(record), expected);
     }

@@ -1,69 +1,211 @@
 //! Records by what people ask for.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use jiff::{SignedDuration, Timestamp};
 use memchr::memmem;
-use serde_json::Value;
 
+use crate::filter::{SLACK, written};
+use crate::index::{Index, MEMBERS};
 use crate::lines::Lines;
-use crate::{AuditFault, Entry, Kind, Outcome, files};
+use crate::{AuditFault, Entry, Filter, Followed, files};
 
-/// Times are nearly in order: clocks are set back, and records wait for their number.
-const SLACK: SignedDuration = SignedDuration::from_mins(1);
+/// When more than one line in so many is wanted, a file is read whole.
+const DENSE: usize = 64;
 
-/// What is looked for; what is not set, everything has.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// A part of the principal or of the client's name, in any case of letters.
-    pub who: Option<String>,
-    /// `server__tool` or the name alone, with `*` and `?`.
-    pub tool: Option<String>,
-    /// The server's name.
-    pub server: Option<String>,
-    /// Only what was refused.
-    pub refused: bool,
-    /// From this time on.
-    pub since: Option<Timestamp>,
-    /// Before this time.
-    pub until: Option<Timestamp>,
+/// Iterator over the records that a filter matches, oldest first. It ends with the first line that
+/// is no record.
+pub struct Search {
+    dir: PathBuf,
+    filter: Filter,
+    files: VecDeque<Piece>,
+    current: Option<Segment>,
 }
 
-impl Filter {
-    /// Whether a record is looked for.
-    pub fn matches(&self, entry: &Entry) -> bool {
-        let text =
-            |member: &str| entry.rest.get(member).and_then(Value::as_str).unwrap_or_default();
-        let who = self.who.as_deref().is_none_or(|who| {
-            let who = who.to_lowercase();
-            ["principal", "client"].iter().any(|member| text(member).to_lowercase().contains(&who))
-        });
-        let tool = self.tool.as_deref().is_none_or(|glob| {
-            let name = text("name");
-            !name.is_empty()
-                && (matches(glob, name) || matches(glob, &format!("{}__{name}", text("server"))))
-        });
-        let refused = matches!(entry.kind, Kind::Auth | Kind::Refusal)
-            || entry.outcome == Some(Outcome::Refused);
-        let after = |time: Timestamp| entry.time >= written(time);
-        who && tool
-            && self.server.as_deref().is_none_or(|server| text("server") == server)
-            && (refused || !self.refused)
-            && self.since.is_none_or(after)
-            && !self.until.is_some_and(after)
+/// Looks for records of the journal in `dir`.
+pub fn search(dir: &Path, filter: Filter) -> Result<Search, AuditFault> {
+    let files = pieces(dir, &filter)?.into();
+    Ok(Search { dir: dir.into(), filter, files, current: None })
+}
+
+impl Search {
+    /// The records themselves, as they stand in the journal.
+    pub fn records(mut self) -> impl Iterator<Item = Result<Followed, AuditFault>> {
+        std::iter::from_fn(move || Some(self.found()?.map(|(record, _)| record)))
     }
 
-    /// What a line has in it when it is of this server, if the name is written as it is.
-    fn server_text(&self) -> Option<String> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        let server = self.server.as_deref().filter(|server| server.bytes().all(plain))?;
-        Some(format!(",\"server\":\"{server}\""))
+    fn found(&mut self) -> Option<Result<(Followed, Entry), AuditFault>> {
+        loop {
+            if let Some(segment) = &mut self.current {
+                match segment.next(&self.filter) {
+                    Ok(Some(found)) => return Some(Ok(found)),
+                    Ok(None) => {}
+                    Err(fault) => {
+                        (self.current, self.files) = (None, VecDeque::new());
+                        return Some(Err(fault));
+                    }
+                }
+            }
+            let piece = self.files.pop_front()?;
+            match Segment::open(&piece, &self.filter) {
+                Ok(segment) => self.current = Some(segment),
+                Err(fault) => {
+                    (self.current, self.files) = (None, VecDeque::new());
+                    return Some(Err(fault));
+                }
+            }
+        }
     }
 }
 
-/// As the journal writes it.
-fn written(time: Timestamp) -> String {
-    format!("{time:.6}")
+impl Iterator for Search {
+    type Item = Result<Entry, AuditFault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.found()?.map(|(_, entry)| entry))
+    }
+}
+
+impl std::fmt::Debug for Search {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Search").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+/// The newest records of the journal in `dir` that a filter matches, oldest first, and whether there are more.
+pub fn newest(dir: &Path, filter: &Filter, count: usize) -> Result<(Vec<Entry>, bool), AuditFault> {
+    let mut found = VecDeque::new();
+    for piece in pieces(dir, filter)?.iter().rev() {
+        let mut segment = Segment::open(piece, filter)?;
+        while let Some((_, entry)) = segment.next_back(filter)? {
+            if found.len() == count {
+                return Ok((found.into(), true));
+            }
+            found.push_front(entry);
+        }
+    }
+    Ok((found.into(), false))
+}
+
+/// One record of the journal in `dir`.
+pub fn record(dir: &Path, seq: u64) -> Result<Option<Entry>, AuditFault> {
+    let mut lines = Lines::from(dir, seq)?;
+    let Some(line) = lines.next()? else { return Ok(None) };
+    let entry: Option<Entry> = serde_json::from_slice(line).ok();
+    let place = lines.place();
+    let entry = entry.ok_or(AuditFault::Corrupt { path: place.file, line: place.line })?;
+    Ok((entry.seq == seq).then_some(entry))
+}
+
+/// How often what was recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// How many records.
+    pub records: u64,
+    /// For each indexed member (`kind`, `outcome`, `principal`, `client`, `server`, `name`, `refusal`) how many
+    /// records have each of its values.
+    pub values: BTreeMap<&'static str, BTreeMap<String, u64>>,
+}
+
+impl Stats {
+    /// Adds those of another journal.
+    pub fn add(&mut self, other: Stats) {
+        self.records += other.records;
+        for (member, counts) in other.values {
+            let own = self.values.entry(member).or_default();
+            counts.into_iter().for_each(|(value, count)| *own.entry(value).or_default() += count);
+        }
+    }
+}
+
+/// Counts the records of the journal in `dir` that a filter matches.
+pub fn stats(dir: &Path, filter: &Filter) -> Result<Stats, AuditFault> {
+    let mut stats = Stats::default();
+    for piece in pieces(dir, filter)? {
+        let mut segment = Segment::open(&piece, filter)?;
+        let exact = piece.inside && !filter.needs_reading() && !filter.events;
+        let wanted = match segment.hits.take() {
+            None if exact => None,
+            hits if exact => hits,
+            hits => {
+                segment.hits = hits;
+                Some(segment.matching(filter)?)
+            }
+        };
+        let index = &segment.index;
+        stats.records += wanted.as_ref().map_or(u64::from(index.count()), |all| all.len() as u64);
+        for (at, member) in MEMBERS.into_iter().enumerate() {
+            let counts = stats.values.entry(member).or_default();
+            for posting in index.values(at) {
+                let count = match &wanted {
+                    None => u64::from(posting.count),
+                    Some(all) => {
+                        let has = |number: &u32| all.binary_search(number).is_ok();
+                        index.records(posting).iter().filter(|number| has(number)).count() as u64
+                    }
+                };
+                if count > 0 {
+                    *counts.entry(posting.value.to_string()).or_default() += count;
+                }
+            }
+        }
+    }
+    Ok(stats)
+}
+
+/// Indexes all files that nothing is added to any more.
+pub fn index(dir: &Path) -> Result<(), AuditFault> {
+    let mut files = files::list(dir)?;
+    files.pop();
+    files.iter().try_for_each(|(_, path)| Index::of(path).map(drop))
+}
+
+/// A file of the journal.
+struct Piece {
+    path: PathBuf,
+    /// Whether something may still be added to it.
+    last: bool,
+    /// Whether all of its records are of the time that is asked for.
+    inside: bool,
+}
+
+/// The files that may have what is looked for, oldest first.
+fn pieces(dir: &Path, filter: &Filter) -> Result<Vec<Piece>, AuditFault> {
+    let files = files::list(dir)?;
+    let mut begins = Vec::with_capacity(files.len());
+    if filter.since.is_some() || filter.until.is_some() {
+        for (seq, path) in &files {
+            begins.push(first_time(dir, *seq, path)?);
+        }
+    }
+    let earliest = filter.since.and_then(|since| since.checked_sub(SLACK).ok()).map(written);
+    let latest = filter.until.and_then(|until| until.checked_add(SLACK).ok()).map(written);
+    let surely = filter.since.and_then(|since| since.checked_add(SLACK).ok()).map(written);
+    let surely_not = filter.until.and_then(|until| until.checked_sub(SLACK).ok()).map(written);
+    let count = files.len();
+    let mut pieces = Vec::new();
+    for (at, (_, path)) in files.into_iter().enumerate() {
+        let begin = begins.get(at).and_then(Option::as_deref).unwrap_or_default();
+        let end = begins.get(at + 1).and_then(Option::as_deref);
+        let before = earliest.as_deref().zip(end).is_some_and(|(since, end)| end < since);
+        let behind = latest.as_deref().is_some_and(|until| begin >= until);
+        if before || behind {
+            continue;
+        }
+        let inside = surely.as_deref().is_none_or(|since| begin >= since)
+            && surely_not.as_deref().is_none_or(|until| end.is_some_and(|end| end < until));
+        pieces.push(Piece { path, last: at + 1 == count, inside });
+    }
+    Ok(pieces)
+}
+
+/// The time of a file's first record.
+pub(crate) fn first_time(dir: &Path, seq: u64, path: &Path) -> Result<Option<String>, AuditFault> {
+    let mut lines = Lines::from(dir, seq)?;
+    let time = lines.next()?.and_then(time).map(|time| String::from_utf8_lossy(time).into_owned());
+    Ok(time.filter(|_| lines.place().file == path))
 }
 
 /// The time that a line says.
@@ -72,124 +214,98 @@ fn time(line: &[u8]) -> Option<&[u8]> {
     line.get(at..at + 27)
 }
 
-/// `*` stands for any text, `?` for one character.
-fn matches(glob: &str, text: &str) -> bool {
-    let (glob, text): (Vec<char>, Vec<char>) = (glob.chars().collect(), text.chars().collect());
-    let (mut at, mut pattern) = (0, 0);
-    // Where the last star was, and what it has swallowed.
-    let mut star = None;
-    while at < text.len() {
-        match glob.get(pattern) {
-            Some('*') => {
-                star = Some((pattern, at));
-                pattern += 1;
-            }
-            Some(one) if *one == '?' || *one == text[at] => {
-                at += 1;
-                pattern += 1;
-            }
-            _ => {
-                let Some((back, swallowed)) = star else { return false };
-                star = Some((back, swallowed + 1));
-                pattern = back + 1;
-                at = swallowed + 1;
-            }
-        }
+/// A file that is being looked through.
+struct Segment {
+    path: PathBuf,
+    index: Index,
+    /// What may match; everything when there is no list.
+    hits: Option<Vec<u32>>,
+    /// What is left of it, by place.
+    front: usize,
+    back: usize,
+    body: Body,
+}
+
+enum Body {
+    Whole(Vec<u8>),
+    Parts(File),
+}
+
+impl Segment {
+    fn open(piece: &Piece, filter: &Filter) -> Result<Segment, AuditFault> {
+        let path = piece.path.clone();
+        let index = if piece.last { Index::made(&path)? } else { Index::of(&path)? };
+        let hits = index.candidates(filter);
+        let back = hits.as_ref().map_or(index.count() as usize, Vec::len);
+        let body = if back * DENSE > index.count() as usize {
+            Body::Whole(std::fs::read(&path).map_err(files::at(&path))?)
+        } else {
+            Body::Parts(File::open(&path).map_err(files::at(&path))?)
+        };
+        Ok(Segment { path, index, hits, front: 0, back, body })
     }
-    glob[pattern..].iter().all(|rest| *rest == '*')
-}
 
-/// Iterator over the records that a filter matches, oldest first. It ends when the time is
-/// over, or with the first line that is no record.
-pub struct Search {
-    lines: Lines,
-    filter: Filter,
-    /// The filter's, as the journal writes them.
-    since: Option<String>,
-    server: Option<String>,
-    /// Behind this time nothing is looked for.
-    end: Option<String>,
-    over: bool,
-}
-
-/// Looks for records of the journal in `dir`; files that are too old are not opened whole.
-pub fn search(dir: &Path, filter: Filter) -> Result<Search, AuditFault> {
-    let mut first = 0;
-    if let Some(since) = filter.since.and_then(|since| since.checked_sub(SLACK).ok()) {
-        let since = written(since);
-        for (seq, path) in files::list(dir)? {
-            if begins(dir, seq, &path)?.is_some_and(|begins| begins >= since) {
-                break;
+    fn next(&mut self, filter: &Filter) -> Result<Option<(Followed, Entry)>, AuditFault> {
+        while self.front < self.back {
+            self.front += 1;
+            if let Some(found) = self.read(self.front - 1, filter)? {
+                return Ok(Some(found));
             }
-            first = seq;
         }
+        Ok(None)
     }
-    let end = filter.until.and_then(|until| until.checked_add(SLACK).ok()).map(written);
-    let (since, server) = (filter.since.map(written), filter.server_text());
-    Ok(Search { lines: Lines::from(dir, first)?, filter, since, server, end, over: false })
-}
 
-/// The time of a file's first record.
-fn begins(dir: &Path, seq: u64, path: &PathBuf) -> Result<Option<String>, AuditFault> {
-    let mut lines = Lines::from(dir, seq)?;
-    let line = lines.next()?.and_then(time).map(|time| String::from_utf8_lossy(time).into_owned());
-    Ok(line.filter(|_| lines.place().file == *path))
-}
-
-impl Iterator for Search {
-    type Item = Result<Entry, AuditFault>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while !self.over {
-            let line = match self.lines.next() {
-                Ok(line) => line?,
-                Err(fault) => {
-                    self.over = true;
-                    return Some(Err(fault));
-                }
-            };
-            let time = time(line).unwrap_or_default();
-            if self.end.as_ref().is_some_and(|end| time >= end.as_bytes()) {
-                self.over = true;
-                break;
-            }
-            let early = self.since.as_ref().is_some_and(|since| time < since.as_bytes());
-            let server = self.server.as_deref().map(str::as_bytes);
-            if early || server.is_some_and(|server| memmem::find(line, server).is_none()) {
-                continue;
-            }
-            match serde_json::from_slice::<Entry>(line) {
-                Ok(entry) if self.filter.matches(&entry) => return Some(Ok(entry)),
-                Ok(_) => {}
-                Err(_) => {
-                    self.over = true;
-                    let place = self.lines.place();
-                    return Some(Err(AuditFault::Corrupt { path: place.file, line: place.line }));
-                }
+    fn next_back(&mut self, filter: &Filter) -> Result<Option<(Followed, Entry)>, AuditFault> {
+        while self.front < self.back {
+            self.back -= 1;
+            if let Some(found) = self.read(self.back, filter)? {
+                return Ok(Some(found));
             }
         }
-        None
+        Ok(None)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// The numbers of all that match.
+    fn matching(&mut self, filter: &Filter) -> Result<Vec<u32>, AuditFault> {
+        let mut all = Vec::new();
+        for place in self.front..self.back {
+            if self.read(place, filter)?.is_some() {
+                all.push(self.number(place));
+            }
+        }
+        Ok(all)
+    }
 
-    #[test]
-    fn globs() {
-        for (glob, text) in [
-            ("github__*", "github__get_issue"),
-            ("*", ""),
-            ("*issue", "get_issue"),
-            ("g?t_*s*e", "get_issue"),
-            ("*a*a*", "banana"),
-            ("é?", "éü"),
-        ] {
-            assert!(matches(glob, text), "{glob} {text}");
+    fn number(&self, place: usize) -> u32 {
+        self.hits.as_ref().map_or(place as u32, |hits| hits[place])
+    }
+
+    fn read(
+        &mut self,
+        place: usize,
+        filter: &Filter,
+    ) -> Result<Option<(Followed, Entry)>, AuditFault> {
+        let number = self.number(place);
+        let line = self.index.line(number);
+        let bytes = match &mut self.body {
+            Body::Whole(bytes) => {
+                bytes.get(line.start as usize..line.end as usize).unwrap_or_default().to_vec()
+            }
+            Body::Parts(file) => {
+                let mut bytes = vec![0; (line.end - line.start) as usize];
+                file.seek(SeekFrom::Start(line.start)).map_err(files::at(&self.path))?;
+                file.read_exact(&mut bytes).map_err(files::at(&self.path))?;
+                bytes
+            }
+        };
+        if filter.id.as_deref().is_some_and(|id| memmem::find(&bytes, id.as_bytes()).is_none()) {
+            return Ok(None);
         }
-        for (glob, text) in [("github__*", "gitlab__x"), ("", "a"), ("?", ""), ("a*b", "abc")] {
-            assert!(!matches(glob, text), "{glob} {text}");
-        }
+        let corrupt =
+            || AuditFault::Corrupt { path: self.path.clone(), line: u64::from(number) + 1 };
+        let line = String::from_utf8(bytes).map_err(|_| corrupt())?;
+        let entry: Entry = serde_json::from_str(&line).map_err(|_| corrupt())?;
+        let found = Followed { seq: entry.seq, line };
+        Ok(filter.matches(&entry).then_some((found, entry)))
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Tiles are derived from the journal and made again from it, so none is ever synced.
 
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -40,10 +41,10 @@ impl Tiles {
     pub(crate) fn write(&self, tile: &Tile<'_>) -> io::Result<()> {
         let width = Some(tile.hashes.len()).filter(|width| *width < TILE);
         let path = self.path(tile.level, tile.index, width);
-        if width.is_some() && path.exists() {
+        let bytes = tile.hashes.as_flattened();
+        if width.is_some() && path.metadata().is_ok_and(|found| found.len() == bytes.len() as u64) {
             return Ok(());
         }
-        let bytes = tile.hashes.as_flattened();
         match files::replace(&path, bytes, false) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 files::make_dir(path.parent().unwrap_or(&self.dir))?;
@@ -56,6 +57,20 @@ impl Tiles {
             let _ = std::fs::remove_dir_all(path.with_extension("p"));
         }
         Ok(())
+    }
+
+    /// Makes the hashes of the first records durable.
+    pub(crate) fn sync(&self, records: u64) -> io::Result<()> {
+        for index in 0..records.div_ceil(TILE as u64) {
+            File::open(self.path(0, index, None))?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// Whether a full tile has the right length.
+    pub(crate) fn is_whole(&self, level: usize, index: u64) -> bool {
+        let length = (TILE * size_of::<Hash>()) as u64;
+        self.path(level, index, None).metadata().is_ok_and(|found| found.len() == length)
     }
 
     /// The first `width` hashes of a tile, from its full or from its partial file. None when
@@ -77,8 +92,9 @@ impl Tiles {
     }
 
     /// The leaf hashes of a tree of this size, in order; they end early where a tile is missing.
-    pub(crate) fn leaves(&self, size: u64) -> impl Iterator<Item = Hash> {
-        let tiles = (0..size.div_ceil(TILE as u64)).map_while(move |at| self.at(0, at, size));
+    pub(crate) fn leaves(&self, size: u64) -> impl Iterator<Item = Hash> + use<> {
+        let own = Tiles { dir: self.dir.clone() };
+        let tiles = (0..size.div_ceil(TILE as u64)).map_while(move |at| own.at(0, at, size));
         tiles.flatten()
     }
 

@@ -20,6 +20,17 @@ pub struct Verified {
     pub records: u64,
     /// How many checkpoints were signed by the key and agree with the records.
     pub checkpoints: u64,
+    /// The records up to this one were removed, as a signed record says. Their hashes are in the tree.
+    pub pruned: Option<Pruned>,
+}
+
+/// Records that were removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pruned {
+    /// The last of them.
+    pub last: u64,
+    /// The record that says so.
+    pub by: u64,
 }
 
 /// What is not as it was signed: the first of it.
@@ -130,7 +141,8 @@ pub fn verify_with(
         pass.fault.map_or(Ok(()), Err)?;
         let records = pass.tree.size();
         let checkpoints = signed.len() as u64;
-        return Ok(Verified { size: newest.size, root: newest.root, records, checkpoints });
+        let (size, root, pruned) = (newest.size, newest.root, pass.pruned);
+        return Ok(Verified { size, root, records, checkpoints, pruned });
     }
     // The first that does not fit, and the last that did before it.
     let first = pass.contradicted.unwrap_or(pass.next);
@@ -206,6 +218,8 @@ struct Pass<'a> {
     met_later: bool,
     /// The first thing that is wrong with a line or a tile.
     fault: Option<Tampered>,
+    /// What signed records say of others that were removed.
+    pruned: Option<Pruned>,
 }
 
 impl Pass<'_> {
@@ -220,11 +234,17 @@ impl Pass<'_> {
             contradicted: None,
             met_later: false,
             fault: None,
+            pruned: None,
         }
     }
 
     fn run(&mut self) -> Result<(), AuditFault> {
         self.compare();
+        let removed = files::first(self.dir)? - 1;
+        for leaf in self.tiles.leaves(self.newest.size).take(removed as usize) {
+            self.add(leaf);
+            self.compare();
+        }
         let mut lines = Lines::from(self.dir, 0)?;
         let mut ordered = true;
         while let Some(line) = lines.next()? {
@@ -233,12 +253,19 @@ impl Pass<'_> {
             // What is signed needs no reading: its hash says it all.
             let read =
                 expected <= self.newest.size || serde_json::from_slice::<Entry>(line).is_ok();
+            if expected <= self.newest.size && is_retention(line) {
+                self.pruned = said(line, expected).or(self.pruned);
+            }
             self.add(merkle::leaf(line));
             if ordered && (seq != Some(expected) || !read) {
                 ordered = false;
                 self.fault = Some(out_of_order(expected, seq, lines.place()));
             }
             self.compare();
+        }
+        if removed > self.pruned.map_or(0, |pruned| pruned.last) {
+            let place = Place { file: self.dir.into(), line: 0 };
+            self.fault = Some(Tampered::Deleted { seq: 1, place });
         }
         Ok(())
     }
@@ -276,6 +303,16 @@ impl Pass<'_> {
             self.fault = self.tree.partial().find_map(|tile| compare_tile(&self.tiles, &tile));
         }
     }
+}
+
+/// Whether a line is of this kind, by its beginning.
+fn is_retention(line: &[u8]) -> bool {
+    memchr::memmem::find(&line[..line.len().min(96)], b"\"kind\":\"retention\"").is_some()
+}
+
+fn said(line: &[u8], seq: u64) -> Option<Pruned> {
+    let entry: Entry = serde_json::from_slice(line).ok()?;
+    Some(Pruned { last: entry.number("pruned")?, by: seq })
 }
 
 fn compare_tile(tiles: &Tiles, tile: &Tile<'_>) -> Option<Tampered> {

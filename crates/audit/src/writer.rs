@@ -15,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 use crate::files::{self, End};
 use crate::journal::{Options, Recorded};
 use crate::ledger::Ledger;
+use crate::record::SCHEMA;
 use crate::{AuditFault, Kind, Record};
 
 /// What may wait to be written, in bytes. Outcomes may use all of it, everything else half,
@@ -88,13 +89,13 @@ impl Line {
         Line { kind, intent, members }
     }
 
-    /// Time (RFC 3339, UTC, microseconds) and kind.
+    /// Time (RFC 3339, UTC, microseconds), kind and the schema's version.
     fn head(kind: Kind) -> String {
         const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
         let mut head = String::with_capacity(640);
         head.push_str(",\"time\":\"");
         let _ = PRINTER.print_timestamp(&Timestamp::now(), &mut head);
-        let _ = write!(head, "\",\"kind\":\"{}\"", kind.as_str());
+        let _ = write!(head, "\",\"kind\":\"{}\",\"v\":{SCHEMA}", kind.as_str());
         head
     }
 }
@@ -265,6 +266,8 @@ pub(crate) struct Disk {
     pub(crate) fsync: bool,
     /// Tells those who follow the number of the last durable record.
     pub(crate) committed: watch::Sender<u64>,
+    /// The same of the last signed one.
+    pub(crate) signed: watch::Sender<u64>,
     /// Held as long as this writes.
     pub(crate) _lock: File,
 }
@@ -324,7 +327,9 @@ impl Disk {
         if !self.fsync {
             self.file.sync_data()?;
         }
-        self.ledger.checkpoint()
+        self.ledger.checkpoint()?;
+        self.signed.send_replace(self.ledger.signed());
+        Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! The command line as it is typed.
 
+pub mod audit;
 pub mod clients;
 pub mod flow;
 pub mod report;
@@ -321,7 +322,7 @@ and nothing is changed. Exit code 1 when something does not work.")]
     Approvals(ApprovalsCommand),
     /// The record of calls
     #[command(subcommand)]
-    Audit(AuditCommand),
+    Audit(audit::AuditCommand),
     /// Write what happened in a period as one page, for somebody who was not there
     #[command(after_help = "\
 Examples:
@@ -624,114 +625,6 @@ pub enum ApprovalsCommand {
     },
     /// Show each call as it begins to wait
     Watch,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum AuditCommand {
-    /// Print the last records
-    Tail {
-        /// How many
-        #[arg(long, short = 'n', default_value_t = 20, value_name = "COUNT")]
-        lines: usize,
-        #[command(flatten)]
-        only: Only,
-    },
-    /// Find records
-    #[command(after_help = "\
-Examples:
-  bartizan audit search --refused --since 2h
-  bartizan audit search --who token:ci --tool 'github__*'
-  bartizan audit search --server files --since 2026-11-01T00:00:00Z --output json
-
-Oldest first, from the running gateway's journal and from those of commands that had a gateway of
-their own; their records are shown as own/N:SEQ.")]
-    Search(SearchArgs),
-    /// Verify that all records are those that were signed
-    #[command(after_help = "\
-Examples:
-  bartizan audit verify
-  bartizan audit verify --dir /mnt/copy --key audit.pub --checkpoint yesterday
-
-Names the first record that was changed, deleted, inserted or moved, with file and line; the exit
-code is 1 then. It may run beside a gateway. Whoever can write to the folder can replace all of it
-and its key too: with --key and --checkpoint, kept on another machine, that shows as well.")]
-    Verify {
-        /// The journal's folder [default: audit in the state folder]
-        #[arg(long, value_name = "DIR")]
-        dir: Option<PathBuf>,
-        /// The public key, or a file with it [default: audit.pub in the journal's folder]
-        #[arg(long, value_name = "FILE|VKEY")]
-        key: Option<String>,
-        /// A copy of the file `checkpoint` that was kept elsewhere; may be given more than once
-        #[arg(long = "checkpoint", value_name = "FILE")]
-        checkpoints: Vec<PathBuf>,
-    },
-    /// Print a receipt: a record, with the proof that it is in the signed log
-    #[command(after_help = "\
-Examples:
-  bartizan audit prove 42 > receipt
-  bartizan audit check receipt
-  python3 tools/verify/check_receipt.py receipt \"$(cat audit.pub)\"
-
-Whoever has the receipt and the public key needs nothing else, not even Bartizan: the script is
-one file of plain Python.")]
-    Prove {
-        /// The record's number, as `tail` and `search` show it
-        seq: u64,
-        /// The journal's folder [default: audit in the state folder]
-        #[arg(long, value_name = "DIR")]
-        dir: Option<PathBuf>,
-    },
-    /// Check a receipt with the public key, and print its record
-    #[command(after_help = "\
-Examples:
-  bartizan audit check receipt --key audit.pub
-  bartizan audit prove 42 | bartizan audit check -
-
-tools/verify/check_receipt.py does the same without Bartizan. The exit code is 1 when the receipt
-proves nothing.")]
-    Check {
-        /// The receipt; `-` reads it from standard input
-        file: PathBuf,
-        /// The public key, or a file with it [default: audit.pub of the journal in the state folder]
-        #[arg(long, value_name = "FILE|VKEY")]
-        key: Option<String>,
-    },
-}
-
-/// Which outcomes are shown.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct Only {
-    /// Only what Bartizan refused
-    #[arg(long)]
-    pub refused: bool,
-    /// Only what Bartizan refused or what ended in an error
-    #[arg(long, conflicts_with = "refused")]
-    pub failed: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct SearchArgs {
-    /// A part of the caller's or of the client's name
-    #[arg(long, value_name = "TEXT")]
-    pub who: Option<String>,
-    /// The tool, prompt or resource, as `server__tool` or the name alone; `*` and `?` are wildcards
-    #[arg(long, value_name = "GLOB")]
-    pub tool: Option<String>,
-    /// The server that was called; what was refused before that is found by --tool 'NAME__*'
-    #[arg(long, value_name = "NAME")]
-    pub server: Option<String>,
-    #[command(flatten)]
-    pub only: Only,
-    /// From then on: so long ago, such as 2h or 7d, or a time as 2026-11-23T17:00:00Z
-    #[arg(long, value_name = "WHEN", value_parser = when)]
-    pub since: Option<Timestamp>,
-    /// Before then, in the same forms
-    #[arg(long, value_name = "WHEN", value_parser = when)]
-    pub until: Option<Timestamp>,
-    /// At most so many, the newest
-    #[arg(long, default_value_t = 100, value_name = "COUNT")]
-    pub limit: usize,
 }
 
 /// A point in time, or how long ago it was.

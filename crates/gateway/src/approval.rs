@@ -69,7 +69,7 @@ const PROGRESS: Duration = Duration::from_secs(5);
 const KEPT: u64 = 7 * 24 * 3600;
 
 impl Gateway {
-    /// The step for a call that needs an approval: returns once there is one, which is then used up.
+    /// The step for a call that needs an approval: returns the id of one once there is, which is then used up.
     /// `answered` says that the client has been shown the link.
     pub(crate) async fn require_approval(
         &self,
@@ -79,7 +79,7 @@ impl Gateway {
         asking: Asking<'_>,
         answered: bool,
         events: &Events,
-    ) -> Result<(), Refusal> {
+    ) -> Result<String, Refusal> {
         let digest = digest(caller, call, target, asking);
         let mut decided = self.decided.subscribe();
         let now = crate::now();
@@ -108,7 +108,7 @@ impl Gateway {
                     let seen = (found.state.as_str(), found.deciders.as_str());
                     let used = self.store.approval_update(id, seen, "used", &found.deciders).await;
                     if used.map_err(unavailable)? {
-                        return Ok(());
+                        return Ok(approval.id);
                     }
                 }
                 "pending" => {}
@@ -261,6 +261,7 @@ impl Gateway {
         let record = audit::Record {
             kind: audit::Kind::Approval,
             principal: by,
+            approval: &approval.id,
             server: &server,
             method: &method,
             name: &name,

@@ -29,6 +29,14 @@ pub enum Door {
 }
 
 impl Door {
+    /// Where the client is, when that is not this machine.
+    pub fn address(self) -> Option<std::net::IpAddr> {
+        match self {
+            Door::Http(address) if !address.to_canonical().is_loopback() => Some(address),
+            _ => None,
+        }
+    }
+
     /// Its name in the audit log.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -15,6 +15,9 @@ use crate::inspection::Inspection;
 /// Everything that [`crate::Gateway::start`] needs.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The SHA-256 of the configuration's text, followed by that of each policy file: which rules a record
+    /// was decided by.
+    pub digest: [u8; 32],
     /// Where the HTTP door listens.
     pub listen: SocketAddr,
     /// Certificate and key; plain HTTP when absent.
@@ -54,6 +57,8 @@ pub struct Config {
     pub alerts: crate::alerts::Alerts,
     /// What is told to monitoring systems.
     pub telemetry: crate::telemetry::Telemetry,
+    /// Where its records go besides.
+    pub exports: Vec<crate::export::Export>,
     /// What is let through without a person.
     pub trust: Trust,
     /// Where data may flow.
@@ -71,6 +76,7 @@ impl Config {
     /// Everything at its default, no server, state in `state_dir`.
     pub fn bare(state_dir: PathBuf) -> Config {
         Config {
+            digest: [0; 32],
             listen: SocketAddr::from(([127, 0, 0, 1], 8420)),
             tls: None,
             hosts: Vec::new(),
@@ -87,9 +93,15 @@ impl Config {
             limits_on: Vec::new(),
             approvals: crate::approval::Approvals::default(),
             inspection: Inspection::default(),
-            audit: Audit { strict: false, sync: true },
             alerts: crate::alerts::Alerts::default(),
+            audit: Audit {
+                anchors: crate::anchors::Anchors::default(),
+                keep: audit::Retention::default(),
+                strict: false,
+                sync: true,
+            },
             telemetry: crate::telemetry::Telemetry::default(),
+            exports: Vec::new(),
             trust: Trust::default(),
             flow: Flow::default(),
             call_stack: None,
@@ -345,8 +357,12 @@ impl Limits {
 }
 
 /// How the log behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
+    /// What others keep of it.
+    pub anchors: crate::anchors::Anchors,
+    /// How much of it is kept.
+    pub keep: audit::Retention,
     /// Forward a call only after its intent is durable.
     pub strict: bool,
     /// `fdatasync` each group before replies leave.

@@ -55,7 +55,8 @@ impl Gateway {
         }
     }
 
-    /// The leave that a decision gives: at once, or when a person has approved this very call.
+    /// The leave that a decision gives: at once, or when a person has approved this very call; then with the
+    /// id of the request for that.
     pub(crate) async fn permit(
         &self,
         caller: &Verified,
@@ -64,19 +65,22 @@ impl Gateway {
         decision: Decision,
         opened: &Opened,
         events: &Events,
-    ) -> Result<Permit, Refusal> {
+    ) -> Result<(Permit, String), Refusal> {
         let ask = match decision {
-            Decision::Permit(permit) => return Ok(permit),
+            Decision::Permit(permit) => return Ok((permit, String::new())),
             Decision::Denied(denied) => return Err(self.forbidden(denied)),
             Decision::Ask(ask) => ask,
         };
         // What was approved in an earlier round of this call need not be approved again.
+        let mut approval = String::new();
         if opened.approved.as_deref() != Some(ask.rule()) {
             let (rule, reason, told) = (ask.rule(), ask.reason(), ask.told());
             let asking = Asking { rule, reason, told, result: None };
-            self.require_approval(caller, call, target, asking, opened.is_own(), events).await?;
+            let answered = opened.is_own();
+            approval =
+                self.require_approval(caller, call, target, asking, answered, events).await?;
         }
-        Ok(ask.approved())
+        Ok((ask.approved(), approval))
     }
 
     /// Whether the target exists for this caller. What is denied is told to the client as not there.

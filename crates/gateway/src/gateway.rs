@@ -26,6 +26,7 @@ use crate::{
     config::Config,
     door::{Pairs, Sessions, oauth::Broker, resource::Offered},
     egress::Witness,
+    export::Exports,
     flow::Flows,
     grants,
     inspection::Inspector,
@@ -42,6 +43,8 @@ use crate::{
 pub struct Current {
     /// As resolved.
     pub config: Config,
+    /// How the configuration's digest begins: in each record that was decided by it.
+    pub(crate) policy_id: Box<str>,
     /// The roles, compiled.
     pub policy: Policy,
     pub(crate) providers: Providers,
@@ -63,6 +66,7 @@ pub struct Gateway {
     pub(crate) tracer: Option<Tracer>,
     /// Until somebody sends them.
     pub(crate) spans: Mutex<Option<mpsc::Receiver<Span>>>,
+    pub(crate) exports: Exports,
     pub(crate) store: Store,
     pub(crate) decisions: Decisions,
     pub(crate) flows: Flows,
@@ -190,6 +194,7 @@ impl Gateway {
             metrics,
             tracer,
             spans: Mutex::new(spans),
+            exports: Exports::default(),
             store,
             decisions: Decisions::default(),
             flows: Flows::default(),
@@ -213,9 +218,14 @@ impl Gateway {
             started: Instant::now(),
             calls: AtomicU64::new(1),
         });
+        let current = gateway.current();
         let note = audit::Record {
             kind: audit::Kind::System,
-            detail: "the gateway started",
+            policy: &current.policy_id,
+            detail: &format!(
+                "the gateway started, with the configuration {}",
+                hex(&current.config.digest)
+            ),
             ..audit::Record::default()
         };
         gateway
@@ -237,6 +247,9 @@ impl Gateway {
         self.authenticator.store(Arc::new(authenticator));
         self.current.store(current.clone());
         self.serve_sign_in().await?;
+        if self.exports.are_served() {
+            self.export();
+        }
         for (name, served) in &old.servers {
             let kept = current.servers.get(name).is_some_and(|now| Arc::ptr_eq(now, served));
             if !kept {
@@ -246,7 +259,8 @@ impl Gateway {
         self.applied.send_modify(|count| *count += 1);
         let note = audit::Record {
             kind: audit::Kind::Config,
-            detail: "a configuration was applied",
+            policy: &current.policy_id,
+            detail: &format!("the configuration {} was applied", hex(&current.config.digest)),
             ..audit::Record::default()
         };
         // The change holds already; a log that fails refuses the calls that follow.
@@ -254,6 +268,14 @@ impl Gateway {
             tracing::error!(%fault, "the change of configuration could not be recorded");
         }
         Ok(())
+    }
+
+    /// Serves the configured destinations of the journal's records. A gateway without doors, which a command has
+    /// for a moment, serves none.
+    pub(crate) fn export(&self) {
+        let config = &self.current().config;
+        let folder = config.state_dir.join("export");
+        self.exports.serve(&config.exports, &self.journal, &self.client, &folder);
     }
 
     /// Ends streams, sessions and processes.
@@ -269,6 +291,7 @@ impl Gateway {
         };
         let _ = self.append(&note).await;
         let _ = self.journal.close();
+        self.exports.finish().await;
         self.store.close().await;
     }
 
@@ -467,7 +490,12 @@ fn assemble(
     let offered = Offered::new(&config);
     let limiters = Limiters::new(&config.limits_on, old.map(|old| &old.limiters));
     let inspector = Inspector::new(config.inspection.clone())?;
-    Ok(Current { config, policy, limiters, providers, offered, inspector, servers })
+    let policy_id = hex(&config.digest[..8]).into();
+    Ok(Current { config, policy_id, policy, limiters, providers, offered, inspector, servers })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The state folder belongs to its owner alone.

@@ -276,7 +276,7 @@ impl Gateway {
                 rule: "inspect.ask",
                 detail: format!("{rule}: nobody released it in time (approval {id})"),
             }),
-            other => other,
+            other => other.map(drop),
         }
     }
 }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod alerts;
+pub mod anchors;
 pub mod approval;
 mod approvals;
 mod approved;
@@ -16,6 +17,7 @@ mod decide;
 mod discover;
 pub mod door;
 pub mod egress;
+pub mod export;
 mod flow;
 mod gateway;
 pub mod grants;
@@ -29,6 +31,7 @@ pub mod pipeline;
 mod providers;
 mod refusal;
 mod resolve;
+mod retention;
 mod rewrite;
 pub mod seal;
 mod send;

@@ -3,7 +3,10 @@
 //! authenticate → resolve → require approved → inspect arguments → decide → record intent
 //!   → fetch credential → send → inspect result → record outcome → reply
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use audit::{Intended, Outcome, Payload, Record};
 use identity::Verified;
@@ -95,6 +98,7 @@ impl Gateway {
             }
         };
         facts.step(Step::Cleared);
+        facts.sent = Some(began.elapsed());
         let answer = match target.served.credential(caller).await {
             Ok(credential) => {
                 facts.step(Step::Credential);
@@ -103,6 +107,7 @@ impl Gateway {
             Err(refusal) => Err(refusal),
         };
         facts.step(Step::Answered);
+        facts.answered = Some(began.elapsed());
         let answer = self.require_approved_page(&target, answer).await;
         let reply = match answer {
             Ok(reply) => self.inspect_reply(&target, events, reply, &mut facts).await,
@@ -128,11 +133,14 @@ impl Gateway {
         let opened = mrtr::open(&self.sealer, caller, call, &target)?;
         let findings = crate::inspection::rules(&facts.findings);
         let labels = self.labels_of(caller, call).await?;
+        facts.labels = labels.join(" ");
         let noticed = Noticed { findings: &findings, labels: &labels };
         let decision = self.decide(caller, call, &target, noticed)?;
         let decision = decision.with(found).with(self.flow(caller, call, &target).await?);
-        let permit = self.permit(caller, call, &target, decision, &opened, events).await?;
+        let (permit, approval) =
+            self.permit(caller, call, &target, decision, &opened, events).await?;
         facts.permit = Some(permit.clone());
+        facts.approval = approval;
         let place = self.stack(caller, call, &target)?;
         self.read_on(caller, call, &target).await?;
         facts.occupied = self.occupy(caller, &target).await?;
@@ -214,11 +222,14 @@ impl Gateway {
 
     pub(crate) async fn record_refusal(&self, record: &Record<'_>, refusal: Refusal) -> Refusal {
         let detail = refusal.to_string();
+        let current = self.current();
         let record = Record {
             kind: audit::Kind::Refusal,
             outcome: Some(Outcome::Refused),
             refusal: refusal.label(),
             rule: refusal.rule().unwrap_or(record.rule),
+            policy: &current.policy_id,
+            approval: refusal.approval().unwrap_or(record.approval),
             detail: &detail,
             ..*record
         };
@@ -229,7 +240,11 @@ impl Gateway {
     }
 
     pub(crate) async fn record_intent(&self, facts: &Facts<'_>) -> Result<Intended, Refusal> {
-        self.journal.intent(&facts.record()).await.map_err(unavailable)
+        let intent = {
+            let current = self.glance();
+            self.journal.intent(&Record { policy: &current.policy_id, ..facts.record() })
+        };
+        intent.await.map_err(unavailable)
     }
 
     pub(crate) async fn record_outcome(
@@ -250,6 +265,9 @@ impl Gateway {
             outcome: Some(outcome(reply)),
             bytes_out,
             duration: Some(began.elapsed()),
+            before: facts.sent,
+            upstream: facts.answered.zip(facts.sent).map(|(back, sent)| back.saturating_sub(sent)),
+            credential: facts.target.as_deref().map_or("", |target| &target.served.credential_name),
             refusal: refusal.map(Refusal::label).unwrap_or_default(),
             detail: &detail,
             ..facts.record()
@@ -341,6 +359,15 @@ pub(crate) struct Facts<'a> {
     /// Where traces are sent anywhere.
     trace: Option<Trace>,
     permit: Option<Permit>,
+    /// The request that a person approved.
+    approval: String,
+    /// What the conversation had read.
+    labels: String,
+    /// How the caller was authenticated.
+    amr: String,
+    /// When it was sent, and when the answer was there, since it came.
+    sent: Option<Duration>,
+    answered: Option<Duration>,
     /// Held until the call has ended.
     occupied: Occupied,
     arguments: Payload,
@@ -359,6 +386,11 @@ impl<'a> Facts<'a> {
             entered: None,
             trace: None,
             permit: None,
+            approval: String::new(),
+            labels: String::new(),
+            amr: caller.principal().amr().join(" "),
+            sent: None,
+            answered: None,
             occupied: Occupied::default(),
             arguments: Payload::of(call.gist.arguments.as_ref().unwrap_or(&call.params).bytes()),
             findings: String::new(),
@@ -388,11 +420,22 @@ impl<'a> Facts<'a> {
 
     pub(crate) fn record(&self) -> Record<'_> {
         let target = self.target.as_deref();
+        let principal = self.caller.principal();
         Record {
             id: self.id,
-            principal: self.caller.principal().id(),
+            principal: principal.id(),
+            // Entra's are in the principal.
+            tenant: principal
+                .tenant()
+                .filter(|it| !principal.id().contains(it))
+                .unwrap_or_default(),
+            provider: principal.provider().unwrap_or_default(),
+            agent: principal.client().unwrap_or_default(),
+            acr: principal.acr().unwrap_or_default(),
+            amr: &self.amr,
             client: &self.client,
             door: self.call.door.as_str(),
+            address: self.call.door.address(),
             era: self.call.version.as_str(),
             server: match (target, &self.call.scope) {
                 (Some(target), _) => target.served.name().as_str(),
@@ -406,6 +449,8 @@ impl<'a> Facts<'a> {
             },
             arguments: Some(self.arguments),
             rule: self.permit.as_ref().map_or("", Permit::rule),
+            approval: &self.approval,
+            labels: &self.labels,
             definition: target
                 .and_then(Target::item)
                 .map(|item| *item.approved.digest().as_bytes()),

@@ -236,6 +236,14 @@ impl Refusal {
         }
     }
 
+    /// The request for an approval that it is about.
+    pub fn approval(&self) -> Option<&str> {
+        match self {
+            Self::ApprovalDenied { id, .. } | Self::ApprovalWaits { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+
     /// In how many seconds it is worth trying again, where that is known.
     pub fn retry_after(&self) -> Option<u64> {
         match self {

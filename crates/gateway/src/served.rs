@@ -15,7 +15,7 @@ use crate::{
     catalogue::Catalogue,
     config::{Limits, Reach, Server},
     egress::Witness,
-    grants::{Grants, Shared},
+    grants::{GrantKind, Grants, Shared},
     launch::launch,
     refusal::Refusal,
     telemetry::Meters,
@@ -29,6 +29,8 @@ pub struct Served {
     pub identity: Box<str>,
     /// What it is known to offer.
     pub catalogue: Arc<Catalogue>,
+    /// What its credential is called in records: never its value.
+    pub(crate) credential_name: Box<str>,
     credentials: vault::Credentials,
     /// Where the server has an authorization server of its own.
     pub(crate) grants: Option<Grants>,
@@ -53,6 +55,7 @@ impl Served {
             ..LinkLimits::default()
         };
         let credentials = vault::Credentials::new(entry.credentials.clone())?;
+        let credential_name = credential_name(&entry).into();
         let name = entry.name.clone();
         let meters = witness.meters(&name);
         let link = match &entry.reach {
@@ -70,6 +73,7 @@ impl Served {
             entry,
             identity,
             catalogue: Arc::default(),
+            credential_name,
             credentials,
             grants,
             link,
@@ -211,4 +215,18 @@ fn headers(fetched: &Fetched) -> HeaderMap {
     let mut headers = HeaderMap::new();
     fetched.inject(&mut headers);
     headers
+}
+
+/// What a server's credentials are called: the header and where its value comes from, or whose grant it is.
+fn credential_name(entry: &Server) -> String {
+    if let Some(oauth) = &entry.oauth {
+        let whose = match oauth.grant {
+            GrantKind::Client => "Bartizan",
+            GrantKind::User => "the caller",
+        };
+        return format!("oauth grant of {whose}");
+    }
+    // A reference's own form hides what stands in the configuration itself.
+    let name = |one: &vault::Credential| format!("{} {:?}", one.header(), one.value());
+    entry.credentials.iter().map(name).collect::<Vec<_>>().join(", ")
 }

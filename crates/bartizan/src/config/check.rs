@@ -24,6 +24,7 @@ pub fn check(file: &File, folder: &Path) -> Vec<Finding> {
     file.inspect.check(file, folder, &mut findings);
     file.telemetry.check(&mut findings);
     file.alerts.check(&mut findings);
+    super::export::check(&file.export, folder, &mut findings);
     for (key, server) in &file.servers {
         check_server(key.0.as_str(), server.get_ref(), server.span(), folder, &mut findings);
     }

@@ -14,7 +14,9 @@ use serde_json::json;
 use toml::Spanned;
 
 use super::alerts::Alerts;
+use super::audit::Audit;
 use super::egress::{Egress, EnvValue};
+use super::export::{Export, ExportKey};
 use super::flow::{CallStack, Flow, Reads, ToolLabels, Writes};
 use super::inspect::Inspect;
 pub use super::provider::{Kind as ProviderKind, Provider};
@@ -91,6 +93,9 @@ pub struct File {
     pub alerts: Alerts,
     /// What is told to monitoring systems: docs/telemetry.md. The metrics can always be had with `bartizan metrics`.
     pub telemetry: Telemetry,
+    /// Where the record of every call goes besides: log servers, SIEMs, a file.
+    #[schemars(with = "BTreeMap<ExportKey, Export>")]
+    pub export: BTreeMap<ExportKey, Spanned<Export>>,
 }
 
 impl Default for File {
@@ -117,6 +122,7 @@ impl Default for File {
             audit: Audit::default(),
             alerts: Alerts::default(),
             telemetry: Telemetry::default(),
+            export: BTreeMap::new(),
         }
     }
 }
@@ -435,21 +441,5 @@ impl Default for Limits {
             list_deadline: Period(Duration::from_secs(10)),
             on: BTreeMap::new(),
         }
-    }
-}
-
-/// The record of every call.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Audit {
-    /// Forwards a call only after the intent to do so is on the disk. By default only the reply waits for its record.
-    pub strict: bool,
-    /// Waits until the disk has confirmed each group of records. `false` is quicker and may lose the last records when the machine (not the gateway) fails.
-    pub sync: bool,
-}
-
-impl Default for Audit {
-    fn default() -> Self {
-        Audit { strict: false, sync: true }
     }
 }

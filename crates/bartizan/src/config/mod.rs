@@ -1,10 +1,12 @@
 //! The configuration: found, read, checked, described, edited.
 
 pub mod alerts;
+mod audit;
 mod check;
 pub mod confinement;
 pub mod edit;
 pub mod egress;
+mod export;
 pub mod fault;
 pub mod file;
 pub mod flow;
@@ -54,6 +56,14 @@ impl Loaded {
             policies: Vec::new(),
             warnings: Vec::new(),
         }
+    }
+
+    /// The SHA-256 of its text and of the policies that it names, one after the other: what
+    /// `cat bartizan.toml A.cedar B.cedar | sha256sum` says.
+    pub fn digest(&self) -> [u8; 32] {
+        let policies = self.policies.iter().map(|file| file.text.as_str());
+        let texts: String = std::iter::once(self.text.as_str()).chain(policies).collect();
+        ::audit::Payload::of(texts.as_bytes()).sha256
     }
 
     /// The folder that relative paths begin at.

@@ -31,6 +31,15 @@ fn samples(section: &str) -> &'static [Sample] {
             ("cluster", Some("kubernetes")),
             ("mesh", Some("spiffe")),
         ],
+        "export" => &[
+            ("archive", Some("file")),
+            ("syslog", Some("syslog")),
+            ("splunk", Some("splunk")),
+            ("elastic", Some("elastic")),
+            ("collector", Some("otlp")),
+            ("sentinel", Some("azure")),
+        ],
+        "witnesses" => &[("w1", None)],
         "clients" => &[("build", None)],
         "on" => &[("github", None)],
         "roles" => &[("ci", None)],
@@ -276,7 +285,9 @@ mod tests {
     #[test]
     fn the_example_is_valid_and_complete() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["cert.pem", "key.pem", "clients.pem", "bundle.json", "provider-ca.pem"] {
+        for name in
+            ["cert.pem", "key.pem", "clients.pem", "bundle.json", "provider-ca.pem", "siem-ca.pem"]
+        {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
         for (folder_name, name) in [("policies", "finance.cedar"), ("rules", "ours.toml")] {
@@ -292,7 +303,7 @@ mod tests {
         let mut missing = Vec::new();
         missing_keys("", &inlined(), &toml::Value::Table(document), &mut missing);
         // What one kind of server has, the other has not; of alike entries the first shows every key.
-        let named = ["servers.", "inspect.servers.", "identity.providers."];
+        let named = ["servers.", "inspect.servers.", "identity.providers.", "export."];
         missing.retain(|key| !named.iter().any(|section| key.starts_with(section)));
         assert_eq!(missing, Vec::<String>::new());
     }

@@ -70,6 +70,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         audit,
         alerts,
         telemetry,
+        export,
     } = &loaded.file;
     let mut entries = Vec::new();
     for (key, server) in servers {
@@ -83,6 +84,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         locked(&mut entries, &folder, state_dir)?;
     }
     let mut config = resolved::Config {
+        digest: loaded.digest(),
         listen: listen.get_ref().0,
         tls: tls.as_ref().map(|tls| resolved::Tls {
             cert: folder.join(tls.cert.get_ref()),
@@ -107,9 +109,10 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         limits_on: limits.on.iter().map(|(key, on)| on.resolve(&key.0)).collect(),
         approvals: approvals.resolve(),
         inspection: inspect.resolve(&folder).map_err(ResolveFault::Rules)?,
-        audit: resolved::Audit { strict: audit.strict, sync: audit.sync },
         alerts: alerts.resolve(&folder),
+        audit: audit.resolve(&folder),
         telemetry: telemetry.resolve(),
+        exports: super::export::resolve(export, &folder)?,
         trust: resolved::Trust {
             pass: trust.pass.iter().map(|class| class.0).collect(),
             recheck: trust.recheck.0,

@@ -231,3 +231,41 @@ fn what_is_not_there_is_told_with_the_mend() {
     home.run(&["audit", "verify", "--dir", ".local/state/bartizan/own/1/audit"]).ok();
     assert_eq!(home.run(&["audit", "check", "nowhere", "--key", "nowhere"]).code, 2);
 }
+
+#[test]
+fn a_call_is_shown_counted_and_written_out() {
+    let home = used();
+    let call = records(&home, &["search", "--tool", "demo__time", "--kind", "outcome"])[0].clone();
+    let shown = records(&home, &["show", &call["seq"].to_string()]);
+    let kinds: Vec<&Value> = shown.iter().map(|record| &record["kind"]).collect();
+    assert_eq!(kinds, ["intent", "outcome"]);
+    assert_eq!(records(&home, &["show", call["id"].as_str().unwrap()]), shown);
+    let sheet = home.run(&["audit", "show", &call["seq"].to_string()]).ok().out;
+    assert!(sheet.contains("\nname              time\n"), "{sheet}");
+    assert_eq!(home.run(&["audit", "show", "nothing"]).code, 2);
+
+    let stats = home.run(&["audit", "stats", "--output", "json"]).ok().json();
+    let refused = records(&home, &["search", "--refused"]).len();
+    let counts = &stats["values"];
+    assert_eq!(counts["outcome"]["refused"], json!(refused), "{stats}");
+    assert_eq!(counts["kind"]["auth"], json!(1), "{stats}");
+    let table = home.run(&["audit", "stats", "--refused", "--top", "1"]).ok().out;
+    assert!(table.contains("refused for") && !table.contains("echo"), "{table}");
+
+    let whole = home.run(&["audit", "export"]).ok().out;
+    let numbers =
+        whole.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["seq"].clone());
+    let count = numbers.clone().count();
+    assert!(numbers.eq((1..=count).map(|number| json!(number))));
+    let csv = home
+        .run(&["audit", "export", "--format", "csv", "--kind", "outcome", "--who", "owner"])
+        .ok()
+        .out;
+    let lines: Vec<&str> = csv.split("\r\n").collect();
+    assert!(lines[0].starts_with("seq,time,kind,") && lines.len() == 5, "{csv}");
+    home.run(&["audit", "export", "--format", "cef", "--to", "out.cef", "--refused"]).ok();
+    assert!(home.read("out.cef").starts_with("CEF:0|Bartizan|"));
+    assert_eq!(home.run(&["audit", "export", "--to", "out.cef"]).code, 2);
+    let wrong = home.run(&["audit", "search", "--kind", "outcom"]);
+    assert!(wrong.code == 2 && wrong.err.contains("refusal"), "{}", wrong.err);
+}

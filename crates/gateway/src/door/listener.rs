@@ -54,10 +54,13 @@ impl Gateway {
             Some(files) => Some(Arc::new(Certificates::load(files).map_err(StartFault::Tls)?)),
             None => None,
         };
+        self.export();
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(self.clone(), listener, certificates.clone(), stopping.clone()));
         tasks.spawn(keep_house(self.clone(), certificates, stopping.clone()));
+        tasks.spawn(crate::retention::keep_journal(self.clone(), stopping.clone()));
+        tasks.spawn(crate::anchors::keep_anchors(self.clone(), stopping.clone()));
         if let Some(address) = config.telemetry.listen {
             let failed = |fault| StartFault::Listen { address, fault };
             let listener = TcpListener::bind(address).await.map_err(failed)?;

@@ -1,7 +1,9 @@
-//! `audit`: the record of calls, read back and verified.
+//! `audit`: the record of calls, read back, counted, written out, verified.
 
+mod export;
 mod receipt;
 mod records;
+mod stats;
 mod verify;
 
 use std::path::PathBuf;
@@ -10,7 +12,7 @@ use ::audit::VerifierKey;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::{
-    cli::{AuditCommand, Global},
+    cli::{Global, audit::AuditCommand},
     outcome::Mistake,
     state,
 };
@@ -18,11 +20,16 @@ use crate::{
 pub fn run(global: &Global, command: AuditCommand) -> anyhow::Result<()> {
     match command {
         AuditCommand::Check { file, key } => receipt::check(global, &file, key.as_deref()),
+        AuditCommand::Export { format, filters, to, dir } => {
+            export::run(global, format, filters, to, dir)
+        }
         AuditCommand::Prove { seq, dir } => receipt::prove(global, seq, dir),
         AuditCommand::Search(args) => records::search(global, args),
-        AuditCommand::Tail { lines, only } => records::tail(global, lines, only),
-        AuditCommand::Verify { dir, key, checkpoints } => {
-            verify::run(global, dir, key.as_deref(), &checkpoints)
+        AuditCommand::Show { what, dir } => records::show(global, &what, dir),
+        AuditCommand::Stats { filters, top } => stats::run(global, filters, top),
+        AuditCommand::Tail { lines, follow, only } => records::tail(global, lines, follow, only),
+        AuditCommand::Verify { dir, key, checkpoints, witnesses } => {
+            verify::run(global, dir, key.as_deref(), &checkpoints, &witnesses)
         }
     }
 }

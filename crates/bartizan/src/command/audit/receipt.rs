@@ -25,7 +25,7 @@ pub fn prove(global: &Global, seq: u64, dir: Option<PathBuf>) -> anyhow::Result<
     let what = format!("proving record {seq}");
     match print::patiently(&what, || ::audit::prove(&dir, seq)) {
         Ok(receipt) => print::text(&receipt),
-        Err(fault @ ProveFault::Missing(_)) => {
+        Err(fault @ (ProveFault::Missing(_) | ProveFault::Pruned(_))) => {
             let mend = "`bartizan audit search` shows the records with their numbers";
             Err(Mistake::new(format!("{fault} in {}", dir.display()), mend).into())
         }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ::audit::{Checkpoint, Place, Tampered, Verified, VerifierKey};
+use ::audit::{Checkpoint, Place, Tampered, Verified, VerifierKey, WitnessKey};
 use serde_json::json;
 
 use crate::{
@@ -16,6 +16,7 @@ pub fn run(
     dir: Option<PathBuf>,
     named: Option<&str>,
     checkpoints: &[PathBuf],
+    witnesses: &[WitnessKey],
 ) -> anyhow::Result<()> {
     let dir = super::journal(global, dir)?;
     let own = dir.join("audit.pub");
@@ -32,9 +33,20 @@ pub fn run(
         };
         kept.push(checkpoint);
     }
+    let mut signers = Vec::new();
+    for witness in witnesses {
+        let note = ::audit::cosigned(&dir)?.unwrap_or_default();
+        let (Some(time), Some(checkpoint)) = (witness.signed(&note), Checkpoint::open(&note, &key))
+        else {
+            let place = Place { file: dir.join("checkpoint.cosigned"), line: 1 };
+            return tampered(global, &Tampered::Checkpoint(place));
+        };
+        signers.push((witness.name(), checkpoint.size, time));
+        kept.push(checkpoint);
+    }
     let what = format!("verifying {}", dir.display());
     match print::patiently(&what, || ::audit::verify_with(&dir, &key, &kept)) {
-        Ok(verified) => report(global, &dir, &key, named.is_none(), &verified),
+        Ok(verified) => report(global, &dir, &key, named.is_none(), &verified, &signers),
         Err(fault) => tampered(global, &fault),
     }
 }
@@ -45,27 +57,39 @@ fn report(
     key: &VerifierKey,
     own: bool,
     verified: &Verified,
+    signers: &[(&str, u64, u64)],
 ) -> anyhow::Result<()> {
-    let Verified { size, root, records, checkpoints } = *verified;
+    let Verified { size, root, records, checkpoints, pruned } = *verified;
     let root = super::root(root);
     if global.output == Output::Json {
         return print::json(&json!({
             "ok": true, "journal": dir, "key": key.to_string(), "records": records, "size": size, "root": root,
             "checkpoints": checkpoints,
+            "witnesses": signers.iter().map(|(name, size, time)| json!({"name": name, "size": size, "time": time})).collect::<Vec<_>>(),
+            "pruned": pruned.map(|pruned| json!({"last": pruned.last, "by": pruned.by})),
         }));
     }
     let unsigned = match records.saturating_sub(size) {
         0 => String::new(),
         unsigned => format!(" ({unsigned} of them not signed yet)"),
     };
+    let removed = match pruned {
+        None => String::new(),
+        Some(pruned) => {
+            format!("removed      up to {}, as record {} says\n", pruned.last, pruned.by)
+        }
+    };
+    let witnessed =
+        |(name, size, _): &(&str, u64, u64)| format!("witness      {name}, {size} records\n");
+    let witnessed: String = signers.iter().map(witnessed).collect();
     let hint = if own {
         "\n             (the folder's own: a copy kept elsewhere says more, with --key)"
     } else {
         ""
     };
     print::line(&format!(
-        "journal      {}\nkey          {key}{hint}\nrecords      {records}{unsigned}\nsize         {size}\n\
-         root         {root}\ncheckpoints  {checkpoints}\nOK",
+        "journal      {}\nkey          {key}{hint}\nrecords      {records}{unsigned}\n{removed}size         {size}\n\
+         root         {root}\ncheckpoints  {checkpoints}\n{witnessed}OK",
         dir.display(),
     ))
 }

@@ -1,0 +1,392 @@
+//! `[export.NAME]`: where the journal's records go.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use gateway::export as resolved;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use super::{
+    check::{is_private, is_this_machine},
+    fault::Finding,
+    file::Credential,
+    value::ValueFault,
+};
+
+/// One place that gets every record of the journal, in order, at least once: docs/export.md.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Export {
+    /// What receives the records.
+    #[schemars(with = "To", extend("x-is-kind" = true, "examples" = ["file"]))]
+    pub to: Spanned<To>,
+    /// The records' form.
+    #[serde(default)]
+    #[schemars(with = "Form")]
+    pub format: Form,
+    /// The file that lines are appended to. A relative path begins at this file's folder. It may be renamed at any time: a new one is begun.
+    #[serde(default)]
+    #[schemars(with = "Option<PathBuf>", extend("x-kind" = "file", "examples" = ["/var/log/bartizan/audit.jsonl"]))]
+    pub path: Option<Spanned<PathBuf>>,
+    /// The receiver's address, without its interface's own path; for syslog `tls://HOST:PORT`, or `tcp://HOST:PORT` without encryption.
+    #[serde(default)]
+    #[schemars(with = "Option<ReceiverUrl>", extend("x-kind" = "syslog splunk elastic otlp azure", "examples" = ["https://logs.example.com"], "x-samples" = serde_json::json!({"syslog": "tls://logs.example.com:6514", "splunk": "https://splunk.example.com:8088"})))]
+    pub url: Option<Spanned<ReceiverUrl>>,
+    /// What shows the receiver who is sending: a header, as for a server. Splunk wants `Splunk TOKEN`, Elasticsearch `ApiKey KEY`, Azure `Bearer TOKEN`.
+    #[serde(default)]
+    #[schemars(with = "Option<Credential>", extend("x-kind" = "splunk elastic otlp azure"))]
+    pub credential: Option<Spanned<Credential>>,
+    /// The index or data stream.
+    #[serde(default = "index")]
+    #[schemars(extend("x-kind" = "elastic"))]
+    pub index: String,
+    /// The immutable id of the data collection rule.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", extend("x-kind" = "azure", "examples" = ["dcr-00000000000000000000000000000000"]))]
+    pub rule: Option<Spanned<PathSegment>>,
+    /// The rule's stream that takes the records.
+    #[serde(default = "stream")]
+    #[schemars(with = "String", extend("x-kind" = "azure"))]
+    pub stream: PathSegment,
+    /// The authorities that the receiver's certificate is of, instead of the system's: a file in PEM form. A relative path begins at this file's folder.
+    #[serde(default)]
+    #[schemars(with = "Option<PathBuf>", extend("x-kind" = "syslog splunk elastic otlp azure", "examples" = ["/etc/bartizan/siem-ca.pem"]))]
+    pub ca: Option<Spanned<PathBuf>>,
+    /// Lets the address lead to a private network or to this machine.
+    #[serde(default)]
+    #[schemars(extend("x-kind" = "syslog splunk elastic otlp azure"))]
+    pub allow_private: bool,
+}
+
+fn index() -> String {
+    "bartizan-audit".to_owned()
+}
+
+fn stream() -> PathSegment {
+    PathSegment("Custom-Bartizan_CL".to_owned())
+}
+
+/// What receives records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum To {
+    /// Azure Monitor, by its Logs Ingestion interface: Log Analytics and Sentinel.
+    Azure,
+    /// Elasticsearch, by its bulk interface.
+    Elastic,
+    /// A file of lines.
+    File,
+    /// OpenTelemetry: a collector, or what speaks its protocol (OTLP/HTTP, JSON).
+    Otlp,
+    /// Splunk, by its HTTP Event Collector.
+    Splunk,
+    /// A syslog server (RFC 5424 over TLS).
+    Syslog,
+}
+
+impl To {
+    fn as_str(self) -> &'static str {
+        match self {
+            To::Azure => "azure",
+            To::Elastic => "elastic",
+            To::File => "file",
+            To::Otlp => "otlp",
+            To::Splunk => "splunk",
+            To::Syslog => "syslog",
+        }
+    }
+}
+
+/// The form of a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// As it stands in the journal.
+    #[default]
+    Native,
+    /// The Open Cybersecurity Schema Framework.
+    Ocsf,
+    /// ArcSight's Common Event Format.
+    Cef,
+}
+
+/// The name of an export.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[a-z][a-z0-9-]{0,31}$"))]
+pub struct ExportKey(pub String);
+
+impl TryFrom<String> for ExportKey {
+    type Error = ValueFault;
+
+    fn try_from(text: String) -> Result<Self, ValueFault> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let fine = (1..=32).contains(&text.len())
+            && text.starts_with(|first: char| first.is_ascii_lowercase())
+            && text.bytes().all(plain);
+        if fine {
+            return Ok(ExportKey(text));
+        }
+        Err(ValueFault::new(
+            format!("`{text}` can't be an export's name"),
+            "a name is 1 to 32 of a-z, 0-9 and '-', a letter first, such as `siem`",
+        ))
+    }
+}
+
+impl From<ExportKey> for String {
+    fn from(key: ExportKey) -> String {
+        key.0
+    }
+}
+
+/// A piece of a URL's path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PathSegment(String);
+
+impl TryFrom<String> for PathSegment {
+    type Error = ValueFault;
+
+    fn try_from(text: String) -> Result<Self, ValueFault> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if !text.is_empty() && text.bytes().all(plain) {
+            return Ok(PathSegment(text));
+        }
+        Err(ValueFault::new(
+            format!("`{text}` is not a name that Azure gives"),
+            "copy it as the portal shows it: letters, digits, '-' and '_'",
+        ))
+    }
+}
+
+impl From<PathSegment> for String {
+    fn from(segment: PathSegment) -> String {
+        segment.0
+    }
+}
+
+/// The address of a receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^(https?|tls|tcp)://"))]
+pub struct ReceiverUrl(url::Url);
+
+impl TryFrom<String> for ReceiverUrl {
+    type Error = ValueFault;
+
+    fn try_from(text: String) -> Result<Self, ValueFault> {
+        let fault = |why: &str| {
+            ValueFault::new(
+                format!("`{text}` is not a receiver's address: {why}"),
+                "write such as \"https://logs.example.com\", or \"tls://logs.example.com:6514\" for syslog",
+            )
+        };
+        let url = url::Url::parse(&text).map_err(|_| fault("it can't be read"))?;
+        match url.scheme() {
+            "http" | "https" => {}
+            "tls" | "tcp" if url.port().is_none() => return Err(fault("it has no port")),
+            "tls" | "tcp" => {}
+            _ => return Err(fault("it begins with none of https, http, tls, tcp")),
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(fault("it names no host"));
+        }
+        let bare = url.username().is_empty() && url.password().is_none();
+        if !bare || url.query().is_some() || url.fragment().is_some() {
+            return Err(fault("it has more than scheme, host, port and path"));
+        }
+        Ok(ReceiverUrl(url))
+    }
+}
+
+impl From<ReceiverUrl> for String {
+    fn from(url: ReceiverUrl) -> String {
+        url.0.into()
+    }
+}
+
+impl ReceiverUrl {
+    fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
+    fn is_syslog(&self) -> bool {
+        matches!(self.0.scheme(), "tcp" | "tls")
+    }
+
+    fn is_plain(&self) -> bool {
+        matches!(self.0.scheme(), "http" | "tcp")
+    }
+}
+
+/// All findings about the exports.
+pub fn check(
+    exports: &BTreeMap<ExportKey, Spanned<Export>>,
+    folder: &Path,
+    findings: &mut Vec<Finding>,
+) {
+    for (ExportKey(name), spanned) in exports {
+        let export = spanned.get_ref();
+        strays(name, export, findings);
+        needs(name, export, spanned.span(), findings);
+        if let Some(url) = &export.url {
+            check_url(name, export, url, findings);
+        }
+        if let Some(ca) = &export.ca
+            && let Err(error) = std::fs::File::open(folder.join(ca.get_ref()))
+        {
+            findings.push(Finding::error(
+                format!("`{}` can't be read: {error}", ca.get_ref().display()),
+                ca.span(),
+                "name a file in PEM form that this user may read",
+            ));
+        }
+    }
+}
+
+/// Keys of another kind.
+fn strays(name: &str, export: &Export, findings: &mut Vec<Finding>) {
+    let to = *export.to.get_ref();
+    let file = to == To::File;
+    let wrong = [
+        ("path", !file, export.path.as_ref().map(Spanned::span)),
+        ("url", file, export.url.as_ref().map(Spanned::span)),
+        (
+            "credential",
+            matches!(to, To::File | To::Syslog),
+            export.credential.as_ref().map(Spanned::span),
+        ),
+        ("rule", to != To::Azure, export.rule.as_ref().map(Spanned::span)),
+        ("ca", file, export.ca.as_ref().map(Spanned::span)),
+    ];
+    for (key, is_wrong, place) in wrong {
+        if let (true, Some(place)) = (is_wrong, place) {
+            findings.push(Finding::error(
+                format!("`{key}` means nothing to an export to `{}`", to.as_str()),
+                place,
+                format!("take it out, or let `{name}` go elsewhere"),
+            ));
+        }
+    }
+}
+
+/// Keys that a kind can't do without.
+fn needs(name: &str, export: &Export, span: Range<usize>, findings: &mut Vec<Finding>) {
+    let to = *export.to.get_ref();
+    let mut missing = |key: &str, mend: &str| {
+        let what = format!("the export `{name}` to `{}` has no `{key}`", to.as_str());
+        findings.push(Finding::error(what, span.clone(), mend));
+    };
+    match to {
+        To::File if export.path.is_none() => {
+            missing("path", "add path = \"audit.jsonl\"");
+        }
+        To::File => {}
+        To::Syslog if export.url.is_none() => {
+            missing("url", "add url = \"tls://logs.example.com:6514\"");
+        }
+        _ if export.url.is_none() => missing("url", "add url = \"https://…\""),
+        _ => {}
+    }
+    if to == To::Azure && export.rule.is_none() {
+        missing("rule", "add rule = \"dcr-…\", the immutable id of the data collection rule");
+    }
+}
+
+fn check_url(name: &str, export: &Export, url: &Spanned<ReceiverUrl>, findings: &mut Vec<Finding>) {
+    let (to, address) = (*export.to.get_ref(), url.get_ref());
+    if address.is_syslog() != (to == To::Syslog) {
+        findings.push(Finding::error(
+            format!("an export to `{}` is not reached by {}", to.as_str(), address.0.scheme()),
+            url.span(),
+            match to {
+                To::Syslog => "write \"tls://HOST:PORT\"",
+                _ => "write \"https://…\"",
+            },
+        ));
+    }
+    let near = is_this_machine(address.host());
+    if !export.allow_private && (near || is_private(address.host())) {
+        findings.push(Finding::warning(
+            format!("`{}` is a private address, so `{name}` will get nothing", address.host()),
+            url.span(),
+            "if that is meant, add allow-private = true",
+        ));
+    }
+    if address.is_plain() && !near {
+        findings.push(Finding::warning(
+            format!("the records for `{name}` travel unencrypted"),
+            url.span(),
+            if to == To::Syslog { "write tls://" } else { "write https://" },
+        ));
+    }
+}
+
+/// As the gateway takes them. What lacks what it needs, the check has refused already.
+pub fn resolve(
+    exports: &BTreeMap<ExportKey, Spanned<Export>>,
+    folder: &Path,
+) -> Result<Vec<resolved::Export>, vault::VaultFault> {
+    let mut all = Vec::new();
+    for (ExportKey(name), spanned) in exports {
+        let written = spanned.get_ref();
+        let Some(to) = written.destination(folder)? else { continue };
+        let format = match written.format {
+            Form::Native => audit::Format::Native,
+            Form::Ocsf => audit::Format::Ocsf,
+            Form::Cef => audit::Format::Cef,
+        };
+        all.push(resolved::Export { name: name.clone(), format, to });
+    }
+    Ok(all)
+}
+
+impl Export {
+    fn destination(
+        &self,
+        folder: &Path,
+    ) -> Result<Option<resolved::Destination>, vault::VaultFault> {
+        let ca = self.ca.as_ref().map(|path| folder.join(path.get_ref()));
+        let (to, allow_private) = (*self.to.get_ref(), self.allow_private);
+        if to == To::File {
+            let path = self.path.as_ref().map(|path| folder.join(path.get_ref()));
+            return Ok(path.map(resolved::Destination::File));
+        }
+        let Some(ReceiverUrl(url)) = self.url.as_ref().map(Spanned::get_ref) else {
+            return Ok(None);
+        };
+        let receiver = match to {
+            To::Azure => {
+                let Some(rule) = &self.rule else { return Ok(None) };
+                let (rule, stream) = (rule.get_ref().0.clone(), self.stream.0.clone());
+                resolved::Receiver::Azure { rule, stream }
+            }
+            To::Elastic => resolved::Receiver::Elastic { index: self.index.clone() },
+            To::Otlp => resolved::Receiver::Otlp,
+            To::Splunk => resolved::Receiver::Splunk,
+            To::File | To::Syslog => {
+                let (Some(host), Some(port)) = (url.host_str(), url.port()) else {
+                    return Ok(None);
+                };
+                let (host, tls) = (host.to_owned(), url.scheme() == "tls");
+                let syslog = resolved::Syslog { host, port, tls, ca, allow_private };
+                return Ok(Some(resolved::Destination::Syslog(syslog)));
+            }
+        };
+        let credential = match self.credential.as_ref().map(Spanned::get_ref) {
+            None => None,
+            Some(Credential { header, value }) => {
+                Some(vault::Credential::new(&header.0, value.get_ref().reference.clone())?)
+            }
+        };
+        let url = url.as_str().to_owned();
+        let http = resolved::Http { url, receiver, credential, ca, allow_private };
+        Ok(Some(resolved::Destination::Http(http)))
+    }
+}

@@ -1,0 +1,4 @@
+//! The journal's records at receivers of each kind: real ones where there are, and a misbehaving one.
+
+mod arrives;
+mod receiver;

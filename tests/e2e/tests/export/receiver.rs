@@ -1,0 +1,201 @@
+//! A receiver by HTTP that misbehaves.
+
+use std::{
+    collections::VecDeque,
+    io::{self, Read},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use flate2::read::GzDecoder;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+/// What happens to one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// 429, and to come back in a second.
+    Busy,
+    /// 500.
+    Broken,
+    /// Too many records at once: 413.
+    Large,
+    /// The records are taken, and the connection ends without an answer.
+    Lost,
+    /// The connection ends before anything is taken.
+    Reset,
+    /// The answer takes its time.
+    Slow,
+}
+
+/// Whose interface it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Azure,
+    Elastic,
+    Otlp,
+    Splunk,
+}
+
+/// What it was sent.
+#[derive(Default)]
+pub struct Taken {
+    /// The records' keys and the records, as they came.
+    pub records: Vec<(String, Value)>,
+    /// Whole bodies, as they came.
+    pub bodies: Vec<Vec<u8>>,
+    faults: VecDeque<Fault>,
+    requests: usize,
+}
+
+#[derive(Clone)]
+pub struct Receiver {
+    pub url: String,
+    pub kind: Kind,
+    pub taken: Arc<Mutex<Taken>>,
+}
+
+impl Receiver {
+    /// Does these to the first requests, in this order.
+    pub async fn start(kind: Kind, faults: &[Fault]) -> Receiver {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let taken = Taken { faults: faults.iter().copied().collect(), ..Taken::default() };
+        let receiver = Receiver { url, kind, taken: Arc::new(Mutex::new(taken)) };
+        let serving = receiver.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let receiver = serving.clone();
+                tokio::spawn(async move {
+                    let service = service_fn(move |request| receiver.clone().answer(request));
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                });
+            }
+        });
+        receiver
+    }
+
+    /// Each record once, in the order in which they came first.
+    pub fn once(&self) -> Vec<(String, Value)> {
+        let mut seen = std::collections::BTreeSet::new();
+        let taken = self.taken.lock().unwrap();
+        taken.records.iter().filter(|(key, _)| seen.insert(key.clone())).cloned().collect()
+    }
+
+    /// Whether every fault of the script came to pass.
+    pub fn is_done(&self) -> bool {
+        self.taken.lock().unwrap().faults.is_empty()
+    }
+
+    async fn answer(
+        self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<bytes::Bytes>>, io::Error> {
+        let fault = {
+            let mut taken = self.taken.lock().unwrap();
+            taken.requests += 1;
+            taken.faults.pop_front()
+        };
+        let ended = || Err(io::Error::other("ended"));
+        if fault == Some(Fault::Reset) {
+            return ended();
+        }
+        let path = request.uri().to_string();
+        assert_eq!(request.headers()["authorization"], "Secret of-the-receiver");
+        assert_eq!(request.headers()["content-encoding"], "gzip");
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let mut text = String::new();
+        GzDecoder::new(&body[..]).read_to_string(&mut text).unwrap();
+        let records = self.records(&path, &text);
+        let reply = |status: u16, body: Value| {
+            Ok(Response::builder()
+                .status(status)
+                .header("retry-after", "1")
+                .body(Full::new(body.to_string().into()))
+                .unwrap())
+        };
+        match fault {
+            Some(Fault::Busy) => return reply(429, json!({"text": "busy"})),
+            Some(Fault::Broken) => return reply(500, json!({"text": "broken"})),
+            Some(Fault::Large) => return reply(413, json!({})),
+            Some(Fault::Slow) => tokio::time::sleep(Duration::from_millis(700)).await,
+            _ => {}
+        }
+        let before: Vec<String> =
+            self.taken.lock().unwrap().records.iter().map(|(key, _)| key.clone()).collect();
+        let items: Vec<Value> = records
+            .iter()
+            .map(|(key, _)| json!({"create": {"status": if before.contains(key) { 409 } else { 201 }}}))
+            .collect();
+        {
+            let mut taken = self.taken.lock().unwrap();
+            taken.bodies.push(text.into_bytes());
+            // What Elasticsearch has already it does not take again.
+            let elastic = self.kind == Kind::Elastic;
+            let new = records.into_iter().filter(|(key, _)| !elastic || !before.contains(key));
+            taken.records.extend(new);
+        }
+        if fault == Some(Fault::Lost) {
+            return ended();
+        }
+        match self.kind {
+            Kind::Azure => reply(204, Value::Null),
+            Kind::Elastic => reply(200, json!({"errors": false, "items": items})),
+            Kind::Otlp => reply(200, json!({"partialSuccess": {}})),
+            Kind::Splunk => reply(200, json!({"text": "Success", "code": 0})),
+        }
+    }
+
+    /// Keys and records of a body, as the receiver's interface has them.
+    fn records(&self, path: &str, text: &str) -> Vec<(String, Value)> {
+        let lines = || text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let key = |log: &Value, seq: &Value| format!("{}#{seq}", log.as_str().unwrap());
+        match self.kind {
+            Kind::Azure => {
+                assert_eq!(
+                    path,
+                    "/dataCollectionRules/dcr-0a1b/streams/Custom-Bartizan_CL?api-version=2023-01-01"
+                );
+                let rows: Vec<Value> = serde_json::from_str(text).unwrap();
+                assert!(rows.iter().all(|row| row["TimeGenerated"] == row["time"]));
+                rows.into_iter().map(|row| (key(&row["log"], &row["seq"]), row)).collect()
+            }
+            Kind::Elastic => {
+                assert_eq!(path, "/_bulk");
+                let all: Vec<Value> = lines().collect();
+                let (pairs, rest) = all.as_chunks::<2>();
+                assert!(rest.is_empty());
+                let pair = |[action, record]: &[Value; 2]| {
+                    assert_eq!(action["create"]["_index"], "audit");
+                    (action["create"]["_id"].as_str().unwrap().to_owned(), record.clone())
+                };
+                pairs.iter().map(pair).collect()
+            }
+            Kind::Otlp => {
+                assert_eq!(path, "/v1/logs");
+                let body: Value = serde_json::from_str(text).unwrap();
+                let logs = &body["resourceLogs"][0]["scopeLogs"][0]["logRecords"];
+                let log = |log: &Value| {
+                    let record = serde_json::from_str(log["body"]["stringValue"].as_str().unwrap());
+                    let uid = &log["attributes"][0];
+                    assert_eq!(uid["key"], "log.record.uid");
+                    (uid["value"]["stringValue"].as_str().unwrap().to_owned(), record.unwrap())
+                };
+                logs.as_array().unwrap().iter().map(log).collect()
+            }
+            Kind::Splunk => {
+                assert_eq!(path, "/services/collector/event");
+                let event = |event: Value| {
+                    assert_eq!(event["sourcetype"], "bartizan:audit:native");
+                    (event["fields"]["key"].as_str().unwrap().to_owned(), event["event"].clone())
+                };
+                lines().map(event).collect()
+            }
+        }
+    }
+}
