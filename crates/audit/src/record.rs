@@ -35,6 +35,8 @@ pub enum Kind {
     Refusal,
     /// The journal's oldest records were removed.
     Retention,
+    /// A sealed secret was set, replaced or removed; or a secret is about to die, or can't be had.
+    Secret,
     /// A child process was started or ended.
     Spawn,
     /// The gateway started or stopped.
@@ -64,7 +66,7 @@ pub enum Outcome {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Approval,
         Kind::Auth,
         Kind::Checkpoint,
@@ -76,6 +78,7 @@ impl Kind {
         Kind::Outcome,
         Kind::Refusal,
         Kind::Retention,
+        Kind::Secret,
         Kind::Spawn,
         Kind::System,
         Kind::Trust,
@@ -100,6 +103,7 @@ impl Kind {
             Kind::Outcome => "outcome",
             Kind::Refusal => "refusal",
             Kind::Retention => "retention",
+            Kind::Secret => "secret",
             Kind::Spawn => "spawn",
             Kind::System => "system",
             Kind::Trust => "trust",

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod clients;
 pub mod flow;
 pub mod report;
+pub mod secret;
 pub mod trust;
 
 use std::path::PathBuf;
@@ -134,6 +135,9 @@ that is found is started. The exit code is 1 when something is found.")]
         /// The server's name
         name: String,
     },
+    /// Secrets, sealed: what the configuration names as ${secret:NAME}
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
     /// What people let Bartizan have at servers with a sign-in of their own
     #[command(subcommand)]
     Grants(GrantsCommand),
@@ -641,7 +645,7 @@ fn when(text: &str) -> Result<Timestamp, String> {
 }
 
 /// The same types as in the configuration, and the same mends.
-fn typed<T: std::str::FromStr<Err = ValueFault>>(text: &str) -> Result<T, String> {
+pub(crate) fn typed<T: std::str::FromStr<Err = ValueFault>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|fault: ValueFault| fault.sentence())
 }
 

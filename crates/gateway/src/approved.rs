@@ -76,6 +76,7 @@ impl Gateway {
         if !self.decisions.due() {
             return Ok(());
         }
+        self.take_up_secrets().await?;
         let mut known = self.decisions.generation.lock().await;
         let generation = self.store.pins_generation().await.map_err(unavailable)?;
         if generation == *known {

@@ -65,6 +65,8 @@ pub struct Config {
     pub flow: Flow,
     /// Which tools may be called while others are under way; `None` for any.
     pub call_stack: Option<trust::StackRules>,
+    /// How secrets are kept and fetched.
+    pub secrets: crate::secrets::Config,
     /// Where keys, sockets and the log are kept.
     pub state_dir: PathBuf,
     /// The database of tokens, definitions and decisions: `bartizan.db` in the state folder, unless several
@@ -105,6 +107,7 @@ impl Config {
             trust: Trust::default(),
             flow: Flow::default(),
             call_stack: None,
+            secrets: crate::secrets::Config::bare(&state_dir),
             store: state_dir.join(STORE),
             state_dir,
         }

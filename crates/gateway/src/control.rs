@@ -51,7 +51,7 @@ pub(crate) async fn answer(gateway: &Gateway, request: &Control) -> String {
             current.servers.values().flat_map(|served| rows(served)).collect()
         }
         Control::Logs(name) => match local(name) {
-            Some(served) => json!({"server": name, "stderr": scrubbed(&served)}),
+            Some(served) => json!({"server": name, "stderr": scrubbed(gateway, &served).await}),
             None => Value::Null,
         },
         Control::Metrics => Value::String(gateway.exposition()),
@@ -99,15 +99,15 @@ fn rows(served: &Served) -> Vec<Value> {
 }
 
 /// What the processes said, without the secrets that they were given.
-fn scrubbed(served: &Served) -> String {
+async fn scrubbed(gateway: &Gateway, served: &Served) -> String {
     const SHORTEST: usize = 6;
     let mut text = served.link().status().stderr;
     if let Reach::Stdio { env, .. } = &served.entry.reach {
         for (_, reference) in env.iter().filter(|(_, reference)| !reference.is_literal()) {
-            if let Ok(secret) = reference.resolve()
-                && secret.expose().len() >= SHORTEST
+            if let Ok(given) = gateway.secrets.resolve(reference).await
+                && given.secret.expose().len() >= SHORTEST
             {
-                text = text.replace(secret.expose(), "[secret]");
+                text = text.replace(given.secret.expose(), "[secret]");
             }
         }
     }

@@ -14,10 +14,12 @@ use sandbox::gate::{
 use sandbox::package::{Locked, Sealed};
 use sandbox::{GateSockets, Profile};
 use store::{EgressSeen, Store};
+use tokio::runtime::Handle;
 use upstream::{ConnectFault, HttpClient};
 use zeroize::Zeroizing;
 
 use crate::config::{Egress, EgressSecret};
+use crate::secrets::Secrets;
 use crate::telemetry::{Meters, Metrics};
 
 /// What gates tell their decisions to, and whom they trust.
@@ -26,6 +28,7 @@ pub(crate) struct Witness {
     journal: Journal,
     store: Store,
     metrics: Arc<Metrics>,
+    secrets: Arc<Secrets>,
     /// Read on first need: it takes a while.
     trust: Arc<OnceLock<Result<Arc<rustls::ClientConfig>, String>>>,
     /// Where checked copies of packages are while they run.
@@ -39,14 +42,26 @@ pub(crate) struct Equipped {
 }
 
 impl Witness {
-    pub fn new(journal: &Journal, store: &Store, metrics: &Arc<Metrics>, runs: PathBuf) -> Witness {
-        let (journal, store, metrics) = (journal.clone(), store.clone(), metrics.clone());
-        Witness { journal, store, metrics, trust: Arc::default(), runs }
+    pub fn new(
+        journal: &Journal,
+        store: &Store,
+        metrics: &Arc<Metrics>,
+        secrets: &Arc<Secrets>,
+        runs: PathBuf,
+    ) -> Witness {
+        let (journal, store) = (journal.clone(), store.clone());
+        let (metrics, secrets) = (metrics.clone(), secrets.clone());
+        Witness { journal, store, metrics, secrets, trust: Arc::default(), runs }
     }
 
     /// The handles of a server's metrics.
     pub fn meters(&self, server: &ServerName) -> Arc<Meters> {
         self.metrics.server(server.as_str())
+    }
+
+    /// Where secrets come from.
+    pub fn secrets(&self) -> &Arc<Secrets> {
+        &self.secrets
     }
 
     /// What no server may be given.
@@ -89,6 +104,7 @@ impl Witness {
         let closed = |rule: &sandbox::gate::Rule| rule.tls != Tls::Terminate;
         let roots =
             if egress.rules.list.iter().any(closed) { system_roots() } else { String::new() };
+        let secret = |one: &EgressSecret| secret(one, &self.secrets);
         let secrets: Result<_, _> = egress.secrets.iter().map(secret).collect();
         let spec = GateSpec {
             rules: egress.rules.clone(),
@@ -181,7 +197,7 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Ok(runtime) = Handle::try_current() else { return };
         if let Some(gate) = self.gate.take() {
             runtime.spawn(gate.finish());
         }
@@ -207,8 +223,10 @@ pub fn dial() -> Dial {
     })
 }
 
-fn secret(secret: &EgressSecret) -> Result<SecretRule, String> {
-    let value = secret.value.resolve().map_err(|fault| fault.to_string())?;
+/// For a thread that may block.
+fn secret(secret: &EgressSecret, secrets: &Secrets) -> Result<SecretRule, String> {
+    let value = Handle::current().block_on(secrets.resolve(&secret.value));
+    let value = value.map_err(|fault| fault.to_string())?.secret;
     Ok(SecretRule {
         variable: secret.variable.clone(),
         value: Zeroizing::new(value.expose().into()),

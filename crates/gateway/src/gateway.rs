@@ -34,6 +34,7 @@ use crate::{
     providers::Providers,
     refusal::Refusal,
     seal::Sealer,
+    secrets::{SafeFault, Secrets},
     served::Served,
     stack::Stacks,
     telemetry::{Metrics, Span, Tracer},
@@ -69,6 +70,8 @@ pub struct Gateway {
     pub(crate) exports: Exports,
     pub(crate) store: Store,
     pub(crate) decisions: Decisions,
+    /// Where credentials come from.
+    pub(crate) secrets: Arc<Secrets>,
     pub(crate) flows: Flows,
     pub(crate) stacks: Stacks,
     pub(crate) sealer: Sealer,
@@ -144,6 +147,9 @@ pub enum StartFault {
         /// Why.
         fault: io::Error,
     },
+    /// Sealed secrets.
+    #[error("the sealed secrets: {0}")]
+    Secrets(#[from] SafeFault),
     /// The store.
     #[error("the store can't be opened: {0}")]
     Store(#[from] store::StoreFault),
@@ -182,9 +188,12 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new());
         let traces = config.telemetry.otlp.as_ref().filter(|otlp| otlp.traces);
         let (tracer, spans) = traces.map(|otlp| Tracer::new(otlp.kept)).unzip();
-        let witness = Witness::new(&journal, &store, &metrics, runs);
+        let secrets = Arc::new(Secrets::new(store.clone(), config.secrets.clone()));
+        secrets.unlock().await?;
+        let witness = Witness::new(&journal, &store, &metrics, &secrets, runs);
         let grants = Sealer::persistent(&path.join("seal.key")).map_err(state)?;
-        let grants = Arc::new(grants::Shared::new(store.clone(), grants, client.clone()));
+        let grants =
+            Arc::new(grants::Shared::new(store.clone(), grants, client.clone(), secrets.clone()));
         let current = assemble(config, None, &client, &witness, &grants)?;
         let authenticator = Authenticator::new(current.config.identity.loopback_open, None);
         let gateway = Arc::new_cyclic(|me| Gateway {
@@ -197,6 +206,7 @@ impl Gateway {
             exports: Exports::default(),
             store,
             decisions: Decisions::default(),
+            secrets,
             flows: Flows::default(),
             stacks: Stacks::default(),
             sealer,
@@ -241,6 +251,7 @@ impl Gateway {
     /// and catalogues. The address, TLS and the state folder need a restart.
     pub async fn apply(&self, config: Config) -> Result<(), StartFault> {
         let old = self.current.load_full();
+        self.secrets.apply(&config.secrets);
         let current = assemble(config, Some(&old), &self.client, &self.witness, &self.grants)?;
         let authenticator = Authenticator::new(current.config.identity.loopback_open, None);
         let current = Arc::new(current);
@@ -275,7 +286,7 @@ impl Gateway {
     pub(crate) fn export(&self) {
         let config = &self.current().config;
         let folder = config.state_dir.join("export");
-        self.exports.serve(&config.exports, &self.journal, &self.client, &folder);
+        self.exports.serve(&config.exports, &self.journal, &self.client, &self.secrets, &folder);
     }
 
     /// Ends streams, sessions and processes.
@@ -486,7 +497,7 @@ fn assemble(
         servers.insert(name, served);
     }
     let kept = old.map(|old| &old.providers);
-    let providers = Providers::new(&config.identity.providers, kept, client)?;
+    let providers = Providers::new(&config.identity.providers, kept, client, witness.secrets())?;
     let offered = Offered::new(&config);
     let limiters = Limiters::new(&config.limits_on, old.map(|old| &old.limiters));
     let inspector = Inspector::new(config.inspection.clone())?;

@@ -10,6 +10,7 @@ use upstream::{Launch, Launched, Partition};
 use crate::{
     config::{Reach, Server},
     egress::Witness,
+    secrets::{SecretFault, Secrets},
 };
 
 /// Starts processes of this server. The environment is resolved at each start, so a rotated secret is
@@ -22,7 +23,7 @@ pub(crate) fn launch(entry: &Server, witness: &Witness) -> Result<Launch, vault:
     let environment = vault::Environment::new(env)?;
     let (name, witness) = (entry.name.clone(), witness.clone());
     Ok(Arc::new(move |partition| {
-        let env = environment.resolve().map_err(|fault| fault.to_string())?;
+        let env = resolve(&environment, witness.secrets())?;
         let env = env.into_iter().map(|(name, value)| (name, value.expose().to_owned()));
         let mut profile = Profile {
             args: args.clone(),
@@ -39,6 +40,23 @@ pub(crate) fn launch(entry: &Server, witness: &Witness) -> Result<Launch, vault:
         let spawned = start(&profile, partition, &witness)?;
         Ok(Launched { child: spawned.child, kept: Some(equipped.run(spawned.gate)?) })
     }))
+}
+
+/// Blocks until all are read.
+fn resolve(
+    environment: &vault::Environment,
+    secrets: &Secrets,
+) -> Result<Vec<(String, vault::Secret)>, String> {
+    let reading = async {
+        let mut values = Vec::new();
+        for (_, reference) in environment.list() {
+            values.push(secrets.resolve(reference).await?.secret);
+        }
+        Ok(values)
+    };
+    let values = Handle::current().block_on(reading);
+    let values = values.map_err(|fault: SecretFault| fault.to_string())?;
+    environment.fill(values).map_err(|fault| fault.to_string())
 }
 
 /// A process may work only once its start is on record. Blocks until it is.

@@ -34,6 +34,7 @@ mod resolve;
 mod retention;
 mod rewrite;
 pub mod seal;
+pub mod secrets;
 mod send;
 mod served;
 mod stack;

@@ -18,6 +18,7 @@ use crate::{
     grants::{GrantKind, Grants, Shared},
     launch::launch,
     refusal::Refusal,
+    secrets::Injection,
     telemetry::Meters,
 };
 
@@ -31,7 +32,7 @@ pub struct Served {
     pub catalogue: Arc<Catalogue>,
     /// What its credential is called in records: never its value.
     pub(crate) credential_name: Box<str>,
-    credentials: vault::Credentials,
+    credentials: Injection,
     /// Where the server has an authorization server of its own.
     pub(crate) grants: Option<Grants>,
     link: Link,
@@ -56,6 +57,7 @@ impl Served {
         };
         let credentials = vault::Credentials::new(entry.credentials.clone())?;
         let credential_name = credential_name(&entry).into();
+        let credentials = Injection::new(credentials, witness.secrets().clone());
         let name = entry.name.clone();
         let meters = witness.meters(&name);
         let link = match &entry.reach {
@@ -100,15 +102,17 @@ impl Served {
     pub async fn credential(&self, caller: &Verified) -> Result<Fetched, Refusal> {
         match &self.grants {
             Some(grants) => grants.credential(caller).await,
-            None => self.credentials.fetch().map_err(|fault| Refusal::CredentialUnavailable {
-                server: self.name().clone(),
-                detail: fault.to_string(),
-            }),
+            None => {
+                self.credentials.fetch().await.map_err(|fault| Refusal::CredentialUnavailable {
+                    server: self.name().clone(),
+                    detail: fault.to_string(),
+                })
+            }
         }
     }
 
-    /// After a link's fault: where it was about a grant, another credential to do the same with once
-    /// more. What was refused for its credential never ran.
+    /// After a link's fault: where it was about the credential, and there is another one by now, that one, to do the
+    /// same with once more. What was refused for its credential never ran.
     async fn renewed(
         &self,
         caller: &Verified,
@@ -119,6 +123,11 @@ impl Served {
             && let Some(challenge) = LinkFault::challenge(*status, challenge.as_deref())
         {
             return grants.challenged(caller, used, *status, challenge).await;
+        }
+        if let (LinkFault::Http { status: 401, .. }, None) = (&fault, &self.grants)
+            && let Some(rotated) = self.credentials.renewed(used).await
+        {
+            return Ok(rotated);
         }
         Err(self.fault(fault))
     }
@@ -141,7 +150,7 @@ impl Served {
         outgoing: Outgoing<'_>,
         events: &Events,
     ) -> Result<Answer, Refusal> {
-        let again = self.grants.is_some().then(|| outgoing.clone());
+        let again = (self.grants.is_some() || fetched.is_some()).then(|| outgoing.clone());
         let first = Outgoing { credential: headers(&fetched), ..outgoing };
         match (self.link.send(first, events).await, again) {
             (Ok(answer), _) => Ok(answer),

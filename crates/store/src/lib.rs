@@ -1,4 +1,4 @@
-//! What is kept: tokens, definitions and what was decided about them, what the authorization server issued, and a few settings, in SQLite.
+//! What is kept: tokens, definitions and what was decided about them, what the authorization server issued, sealed secrets, and a few settings, in SQLite.
 //!
 //! The statements use only what SQLite and PostgreSQL have in common: `$1`, `on conflict`,
 //! and columns of `bigint`, `text` and `blob`. Never read on the path of a call that is cached.
@@ -15,6 +15,7 @@ mod oauth;
 mod open;
 mod pins;
 mod quotas;
+mod secrets;
 mod tokens;
 
 pub use approvals::Approval;
@@ -26,4 +27,5 @@ pub use oauth::{Consent, Device, DynamicClient, Poll, SealedKey, Session, Taken}
 pub use open::Store;
 pub use pins::{Decided, Decision, PINS, Pin, PinTexts, Showing};
 pub use quotas::QuotaPart;
+pub use secrets::{RootKey, SealedSecret, SecretChange};
 pub use tokens::Token;

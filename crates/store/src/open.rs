@@ -18,6 +18,7 @@ const STEPS: &[&str] = &[
     include_str!("schema_grants.sql"),
     include_str!("schema_pins.sql"),
     include_str!("schema_flows.sql"),
+    include_str!("schema_secrets.sql"),
 ];
 
 /// The open store. Cheap to clone.

@@ -1,16 +1,12 @@
 //! Credentials of a server: headers for requests, environment for child processes.
 
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::reference::env_name;
+use crate::source::env_name;
 use crate::{Reference, Secret, VaultFault};
-
-/// How long what was read is used.
-const FRESH: Duration = Duration::from_secs(60);
 
 /// Headers that Bartizan, the protocol or the connection writes: a credential in one of them
 /// would change what is sent, not who sends it. All `mcp-` and `proxy-` ones come on top.
@@ -63,11 +59,6 @@ impl Credential {
     pub fn value(&self) -> &Reference {
         &self.value
     }
-
-    fn resolve(&self) -> Result<(HeaderName, HeaderValue), VaultFault> {
-        let value = header_value(&self.header, self.value.resolve()?)?;
-        Ok((self.header.clone(), value))
-    }
 }
 
 fn header_value(name: &HeaderName, secret: Secret) -> Result<HeaderValue, VaultFault> {
@@ -89,12 +80,9 @@ impl AsRef<[u8]> for Zeroed {
 
 type Headers = Arc<[(HeaderName, HeaderValue)]>;
 
-/// All credentials of one server, read again at most once a minute.
+/// All credentials of one server.
 #[derive(Debug)]
-pub struct Credentials {
-    list: Vec<Credential>,
-    read: RwLock<Option<(Instant, Headers)>>,
-}
+pub struct Credentials(Vec<Credential>);
 
 impl Credentials {
     /// No header twice.
@@ -107,45 +95,29 @@ impl Credentials {
         };
         match list.iter().enumerate().find_map(twice) {
             Some(header) => Err(VaultFault::Duplicate(header)),
-            None => Ok(Credentials { list, read: RwLock::new(None) }),
+            None => Ok(Credentials(list)),
         }
     }
 
-    /// A server that needs none.
-    pub fn none() -> Credentials {
-        Credentials { list: Vec::new(), read: RwLock::new(None) }
+    /// Whether the server needs none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    /// The credentials as configured.
-    pub fn list(&self) -> &[Credential] {
-        &self.list
+    /// What they are made from, in this order.
+    pub fn references(&self) -> impl Iterator<Item = &Reference> {
+        self.0.iter().map(Credential::value)
     }
 
-    /// What to send now. The environment and files are read when what is at hand is older
-    /// than a minute; a reading that fails is a fault, the old value is not used on. That
-    /// reading blocks the thread for as long as a small local file takes.
-    pub fn fetch(&self) -> Result<Fetched, VaultFault> {
-        if self.list.is_empty() {
-            return Ok(Fetched(None));
-        }
-        self.fetch_at(Instant::now()).map(Some).map(Fetched)
-    }
-
-    /// Forgets what was read, as after the server refused it.
-    pub fn forget(&self) {
-        *self.read.write().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    fn fetch_at(&self, now: Instant) -> Result<Headers, VaultFault> {
-        if let Some((at, headers)) = &*self.read.read().unwrap_or_else(PoisonError::into_inner)
-            && now.saturating_duration_since(*at) < FRESH
-        {
-            return Ok(headers.clone());
-        }
-        let headers: Headers =
-            self.list.iter().map(Credential::resolve).collect::<Result<Vec<_>, _>>()?.into();
-        *self.read.write().unwrap_or_else(PoisonError::into_inner) = Some((now, headers.clone()));
-        Ok(headers)
+    /// Ready to be sent, from the values of [`Credentials::references`].
+    pub fn assemble(&self, values: &[Secret]) -> Result<Fetched, VaultFault> {
+        let header = |(credential, value): (&Credential, &Secret)| {
+            let value = header_value(&credential.header, value.clone())?;
+            Ok((credential.header.clone(), value))
+        };
+        let headers: Vec<_> =
+            self.0.iter().zip(values).map(header).collect::<Result<_, VaultFault>>()?;
+        Ok(Fetched(Some(headers.into())))
     }
 }
 
@@ -157,6 +129,11 @@ impl Fetched {
     /// None: the server is asked without a credential.
     pub fn none() -> Fetched {
         Fetched(None)
+    }
+
+    /// Whether there is any.
+    pub fn is_some(&self) -> bool {
+        self.0.is_some()
     }
 
     /// A bearer token (RFC 6750 §2.1).
@@ -195,17 +172,16 @@ impl Environment {
         &self.0
     }
 
-    /// The values, in their order.
-    pub fn resolve(&self) -> Result<Vec<(String, Secret)>, VaultFault> {
-        let value = |(name, reference): &(String, Reference)| {
-            let secret = reference.resolve()?;
+    /// The variables with these values, one for each of [`Environment::list`].
+    pub fn fill(&self, values: Vec<Secret>) -> Result<Vec<(String, Secret)>, VaultFault> {
+        let fit = |((name, _), secret): (&(String, Reference), Secret)| {
             if secret.expose().contains('\0') {
                 Err(VaultFault::Value(name.clone()))
             } else {
                 Ok((name.clone(), secret))
             }
         };
-        self.0.iter().map(value).collect()
+        self.0.iter().zip(values).map(fit).collect()
     }
 }
 
@@ -224,20 +200,15 @@ mod tests {
         )
     }
 
-    /// A key file that only its owner can read.
-    fn key(path: &std::path::Path, content: &str) -> String {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::write(path, content).unwrap();
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        format!("Bearer ${{file:{}}}", path.display())
+    fn assembled(list: &[(&str, &str)]) -> Result<Fetched, VaultFault> {
+        let credentials = credentials(list)?;
+        let values: Vec<Secret> = credentials.references().map(|value| value.fill(&[])).collect();
+        credentials.assemble(&values)
     }
 
     #[test]
     fn injected_values_replace_and_are_sensitive() {
-        let fetched = credentials(&[("Authorization", "Bearer k"), ("X-Api-Key", "j")])
-            .unwrap()
-            .fetch()
-            .unwrap();
+        let fetched = assembled(&[("Authorization", "Bearer k"), ("X-Api-Key", "j")]).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert("authorization", HeaderValue::from_static("Bearer of-the-client"));
         fetched.inject(&mut headers);
@@ -248,32 +219,8 @@ mod tests {
         assert!(!shown.contains("Bearer k"), "{shown}");
 
         let mut none = HeaderMap::new();
-        Credentials::none().fetch().unwrap().inject(&mut none);
+        Fetched::none().inject(&mut none);
         assert!(none.is_empty());
-    }
-
-    #[test]
-    fn what_was_read_is_used_for_a_minute_and_not_past_a_failure() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("key");
-        let reference = key(&path, "one");
-        let credentials = credentials(&[("authorization", &reference)]).unwrap();
-        let begin = Instant::now();
-        let value = |after| {
-            credentials
-                .fetch_at(begin + Duration::from_secs(after))
-                .map(|headers| headers[0].1.clone())
-        };
-        assert_eq!(value(0).unwrap(), "Bearer one");
-        key(&path, "two");
-        assert_eq!(value(59).unwrap(), "Bearer one");
-        assert_eq!(value(60).unwrap(), "Bearer two");
-        std::fs::remove_file(&path).unwrap();
-        assert_eq!(value(119).unwrap(), "Bearer two");
-        assert!(matches!(value(120), Err(VaultFault::File { .. })));
-        key(&path, "three");
-        credentials.forget();
-        assert_eq!(value(60).unwrap(), "Bearer three");
     }
 
     #[test]
@@ -298,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_value_that_a_header_can_not_carry_is_a_fault_without_the_value() {
-        let fault = credentials(&[("x-key", "hush\nHost: evil")]).unwrap().fetch().unwrap_err();
+        let fault = assembled(&[("x-key", "hush\nHost: evil")]).unwrap_err();
         assert_eq!(fault.to_string(), "the value for `x-key` holds characters that can't be sent");
     }
 
@@ -308,7 +255,8 @@ mod tests {
         let environment =
             Environment::new(vec![("A".into(), reference("x")), ("B".into(), reference("y"))])
                 .unwrap();
-        let resolved = environment.resolve().unwrap();
+        let secret = |text: &str| Secret::new(text.into());
+        let resolved = environment.fill(vec![secret("x"), secret("y")]).unwrap();
         assert_eq!(resolved.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["A", "B"]);
         assert_eq!(resolved[1].1.expose(), "y");
         assert!(matches!(
@@ -317,7 +265,7 @@ mod tests {
         ));
         let twice = vec![("A".into(), reference("x")), ("A".into(), reference("y"))];
         assert!(matches!(Environment::new(twice), Err(VaultFault::Duplicate(_))));
-        let nul = Environment::new(vec![("A".into(), reference("x\0y"))]).unwrap();
-        assert!(matches!(nul.resolve(), Err(VaultFault::Value(_))));
+        let nul = environment.fill(vec![secret("x"), secret("x\0y")]);
+        assert!(matches!(nul, Err(VaultFault::Value(name)) if name == "B"));
     }
 }

@@ -48,12 +48,22 @@ pub enum VaultFault {
     /// The value is not UTF-8.
     #[error("{0} is not UTF-8")]
     NotUtf8(String),
+    /// A place that no secret can have.
+    #[error(
+        "`${{{0}}}` names no place: write ${{keyvault:VAULT/NAME}} or ${{vault:MOUNT/PATH#FIELD}}, with letters, digits, `-` (and in a vault `_` and `.`)"
+    )]
+    Place(String),
     /// A path that is not absolute.
     #[error("`${{file:{0}}}`: the path must be absolute")]
     PathRelative(String),
+    /// Not a name that a sealed secret can have.
+    #[error(
+        "`{0}` can't be the name of a secret: 1 to 64 letters, digits, `-`, `_` and `.`, a letter or digit first"
+    )]
+    SecretName(String),
     /// A `$` that begins no reference.
     #[error(
-        "at byte {at}: `$` begins ${{env:NAME}} or ${{file:/PATH}}; write $$ for a dollar sign"
+        "at byte {at}: `$` begins a reference, such as ${{secret:NAME}}, ${{env:NAME}} or ${{file:/PATH}}; write $$ for a dollar sign"
     )]
     Syntax {
         /// Where.

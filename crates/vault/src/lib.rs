@@ -1,18 +1,26 @@
 //! With which credential?
 //!
-//! Secrets come from the environment or from files, named by references in the
-//! configuration, and go out as headers of requests or as environment of child processes. On the
+//! Secrets are sealed in the store, or come from the environment, from files or from vaults elsewhere, named by
+//! references in the configuration, and go out as headers of requests or as environment of child processes. On the
 //! way back they are found and masked ([`leak`]).
 #![forbid(unsafe_code)]
 
 mod credential;
 mod fault;
 pub mod leak;
+mod name;
 pub mod oauth;
+mod prompt;
 mod reference;
+pub mod sealed;
 mod secret;
+mod source;
 
 pub use credential::{Credential, Credentials, Environment, Fetched};
 pub use fault::VaultFault;
+pub use name::SecretName;
+pub use prompt::{prompt, read_secret};
 pub use reference::Reference;
+pub use sealed::VALUE_LIMIT;
 pub use secret::Secret;
+pub use source::{Source, read_file};

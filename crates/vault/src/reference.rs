@@ -1,24 +1,18 @@
-//! References: text with places that are filled from the environment or from files.
+//! References: text with places that are filled with secrets from elsewhere.
 
 use std::fmt;
-use std::io::Read;
-use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::{Secret, VaultFault};
+use crate::{Secret, Source, VaultFault};
 
-/// The longest file that is read.
-const FILE_LIMIT: usize = 64 << 10;
-
-/// Such as `Bearer ${env:GITHUB_TOKEN}` or `${file:/run/secrets/key}`; `$$` is a dollar sign.
+/// Such as `Bearer ${secret:github}` or `${file:/run/secrets/key}`; `$$` is a dollar sign.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Reference(Vec<Part>);
 
 #[derive(Clone, PartialEq, Eq)]
 enum Part {
-    Env(String),
-    File(PathBuf),
+    Source(Source),
     Text(String),
 }
 
@@ -41,12 +35,7 @@ impl Reference {
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain)));
             }
-            parts.push(match name.split_once(':') {
-                Some(("env", name)) => Part::Env(env_name(name)?.into()),
-                Some(("file", path)) if Path::new(path).is_absolute() => Part::File(path.into()),
-                Some(("file", path)) => return Err(VaultFault::PathRelative(path.into())),
-                _ => return Err(syntax),
-            });
+            parts.push(Part::Source(Source::parse(name)?.ok_or(syntax)?));
             rest = behind;
         }
         plain.push_str(rest);
@@ -63,107 +52,45 @@ impl Reference {
     /// Whether it names nothing: then the configuration itself holds the value, and if that
     /// is a secret, in plain sight.
     pub fn is_literal(&self) -> bool {
-        self.0.iter().all(|part| matches!(part, Part::Text(_)))
+        self.sources().next().is_none()
     }
 
-    /// Reads the environment and files that it names. Blocks for as long as that takes.
-    pub fn resolve(&self) -> Result<Secret, VaultFault> {
-        let values: Vec<Zeroizing<String>> =
-            self.0.iter().map(Part::resolve).collect::<Result<_, _>>()?;
+    /// What it names, in the order of the text.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Source(source) => Some(source),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// The whole text, with these values for [`Reference::sources`]. One too few leaves its place empty.
+    pub fn fill(&self, values: &[Secret]) -> Secret {
+        let mut values = values.iter();
+        let pieces: Vec<&str> = self
+            .0
+            .iter()
+            .map(|part| match part {
+                Part::Source(_) => values.next().map_or("", Secret::expose),
+                Part::Text(text) => text,
+            })
+            .collect();
         // Made at its full length: text that grows in place leaves copies behind.
-        let mut whole = String::with_capacity(values.iter().map(|value| value.len()).sum());
-        values.iter().for_each(|value| whole.push_str(value));
-        Ok(Secret::new(whole.into_boxed_str()))
+        let mut whole = Zeroizing::new(String::with_capacity(pieces.iter().map(|p| p.len()).sum()));
+        pieces.iter().for_each(|piece| whole.push_str(piece));
+        Secret::new(std::mem::take(&mut *whole).into_boxed_str())
     }
-}
 
-impl Part {
-    fn resolve(&self) -> Result<Zeroizing<String>, VaultFault> {
-        match self {
-            Part::Env(name) => {
-                let value =
-                    std::env::var_os(name).ok_or_else(|| VaultFault::EnvMissing(name.clone()))?;
-                let what = || format!("environment variable {name}");
-                let value = value
-                    .into_string()
-                    .map(Zeroizing::new)
-                    .map_err(|_| VaultFault::NotUtf8(what()))?;
-                if value.is_empty() { Err(VaultFault::Empty(what())) } else { Ok(value) }
-            }
-            Part::File(path) => {
-                let bytes = read(path)?;
-                let what = || path.display().to_string();
-                let text = std::str::from_utf8(&bytes).map_err(|_| VaultFault::NotUtf8(what()))?;
-                let text = text
-                    .strip_suffix('\n')
-                    .map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
-                if text.is_empty() {
-                    Err(VaultFault::Empty(what()))
-                } else {
-                    Ok(Zeroizing::new(text.to_owned()))
-                }
-            }
-            Part::Text(text) => Ok(Zeroizing::new(text.clone())),
-        }
+    /// Why a value that is on this machine can't be had. Those that are elsewhere are not asked for.
+    pub fn local_fault(&self) -> Option<VaultFault> {
+        self.sources().find_map(|source| source.read()?.err())
     }
-}
-
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, VaultFault> {
-    let fault = |source| VaultFault::File { path: path.into(), source };
-    // Looked at before it is opened, since opening a pipe would wait for its writer.
-    if !std::fs::metadata(path).map_err(fault)?.is_file() {
-        return Err(fault(std::io::Error::new(
-            std::io::ErrorKind::InvalidInput,
-            "not a regular file",
-        )));
-    }
-    let file = std::fs::File::open(path).map_err(fault)?;
-    private(path, &file.metadata().map_err(fault)?)?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_LIMIT + 1));
-    let mut taken = 0;
-    bytes.resize(FILE_LIMIT + 1, 0);
-    let mut file = file;
-    loop {
-        match file.read(&mut bytes[taken..]) {
-            Ok(0) => break,
-            Ok(more) => taken += more,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(fault(error)),
-        }
-    }
-    if taken > FILE_LIMIT {
-        return Err(VaultFault::FileTooLong(path.into()));
-    }
-    bytes.truncate(taken);
-    Ok(bytes)
-}
-
-/// Refuses a file that every user of the machine can read.
-#[cfg(unix)]
-fn private(path: &Path, metadata: &std::fs::Metadata) -> Result<(), VaultFault> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o007 == 0 { Ok(()) } else { Err(VaultFault::FileMode { path: path.into(), mode }) }
-}
-
-#[cfg(not(unix))]
-fn private(_path: &Path, _metadata: &std::fs::Metadata) -> Result<(), VaultFault> {
-    Ok(())
-}
-
-/// `A-Z a-z 0-9 _`, no digit first.
-pub(crate) fn env_name(name: &str) -> Result<&str, VaultFault> {
-    let digit_first = name.bytes().next().is_none_or(|byte| byte.is_ascii_digit());
-    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if digit_first || !plain { Err(VaultFault::EnvName(name.into())) } else { Ok(name) }
 }
 
 impl fmt::Debug for Reference {
     /// The literal parts are hidden: people do write secrets into configurations.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|part| match part {
-            Part::Env(name) => write!(f, "${{env:{name}}}"),
-            Part::File(path) => write!(f, "${{file:{}}}", path.display()),
+            Part::Source(source) => write!(f, "${{{source}}}"),
             Part::Text(_) => f.write_str("[text]"),
         })
     }
@@ -175,7 +102,10 @@ mod tests {
     use super::*;
 
     fn resolve(text: &str) -> Result<String, VaultFault> {
-        Ok(Reference::parse(text)?.resolve()?.expose().to_owned())
+        let reference = Reference::parse(text)?;
+        let values: Result<Vec<Secret>, VaultFault> =
+            reference.sources().map(|source| source.read().unwrap()).collect();
+        Ok(reference.fill(&values?).expose().to_owned())
     }
 
     /// A file of its own with this content and mode.
@@ -249,9 +179,9 @@ mod tests {
         assert!(matches!(resolve(&reference), Err(VaultFault::Empty(_))));
         let (_dir, reference) = file(b"\xff", 0o600);
         assert!(matches!(resolve(&reference), Err(VaultFault::NotUtf8(_))));
-        let (_dir, reference) = file(&vec![b'k'; FILE_LIMIT], 0o600);
-        assert_eq!(resolve(&reference).unwrap().len(), FILE_LIMIT);
-        let (_dir, reference) = file(&vec![b'k'; FILE_LIMIT + 1], 0o600);
+        let (_dir, reference) = file(&vec![b'k'; 64 << 10], 0o600);
+        assert_eq!(resolve(&reference).unwrap().len(), 64 << 10);
+        let (_dir, reference) = file(&vec![b'k'; (64 << 10) + 1], 0o600);
         assert!(matches!(resolve(&reference), Err(VaultFault::FileTooLong(_))));
         assert!(matches!(resolve("${file:/no/such/file}"), Err(VaultFault::File { .. })));
         assert!(matches!(resolve("${file:/dev/zero}"), Err(VaultFault::File { .. })));
@@ -261,9 +191,6 @@ mod tests {
     fn debug_output_holds_no_text() {
         let reference = Reference::parse("ghp_123${env:X}${file:/k}").unwrap();
         assert_eq!(format!("{reference:?}"), "[text]${env:X}${file:/k}");
-        assert_eq!(
-            format!("{:?}", Reference::parse("hush").unwrap().resolve().unwrap()),
-            "[secret]"
-        );
+        assert_eq!(format!("{:?}", Reference::parse("hush").unwrap().fill(&[])), "[secret]");
     }
 }

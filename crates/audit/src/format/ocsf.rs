@@ -109,7 +109,7 @@ impl Class {
             Kind::Grant if method == "session-end" => (AUTHENTICATION, 2, "Logoff"),
             Kind::Grant if method == "sign-in" => (AUTHENTICATION, 1, "Logon"),
             Kind::Grant => (AUTHENTICATION, OTHER, method),
-            Kind::Approval | Kind::Trust => (ENTITY_MANAGEMENT, 3, "Update"),
+            Kind::Approval | Kind::Secret | Kind::Trust => (ENTITY_MANAGEMENT, 3, "Update"),
             Kind::Config => (APPLICATION_LIFECYCLE, 8, "Update"),
             Kind::Spawn => (APPLICATION_LIFECYCLE, 3, "Start"),
             Kind::Retention | Kind::System => (APPLICATION_LIFECYCLE, OTHER, "Other"),

@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
+use super::wait;
+
 use crate::{
     cli::{Global, Output},
     config::{self, Finding, LoadFault, Loaded, Search, Severity, fault},
     outcome::{Mistake, Told},
-    print,
+    print, state,
 };
 
 pub fn run(global: &Global) -> anyhow::Result<()> {
@@ -17,7 +19,11 @@ pub fn run(global: &Global) -> anyhow::Result<()> {
         )
         .into());
     };
-    match (config::read(&path), global.output) {
+    let read = config::read(&path).map(|mut loaded| {
+        loaded.warnings.extend(unknown_secrets(global, &loaded));
+        loaded
+    });
+    match (read, global.output) {
         (Ok(loaded), Output::Table) => table(&loaded),
         (Ok(loaded), Output::Json) => print::json(&report(&loaded.text, &loaded.warnings)),
         (Err(LoadFault::Faulty(faulty)), Output::Json) => {
@@ -25,6 +31,27 @@ pub fn run(global: &Global) -> anyhow::Result<()> {
             Err(Told::mistake().into())
         }
         (Err(fault), _) => Err(fault.into()),
+    }
+}
+
+/// Sealed secrets that are used and not there, as far as the state folder can be looked into.
+fn unknown_secrets(global: &Global, loaded: &Loaded) -> Vec<Finding> {
+    let names = wait(async {
+        let path = state::folder(global.state_dir.clone())?.join(state::STORE);
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let store = store::Store::open(&path).await?;
+        let secrets = store.secrets().await?;
+        store.close().await;
+        Ok(secrets.into_iter().map(|secret| secret.name).collect())
+    });
+    match names {
+        Ok(names) => config::vault::unknown(&loaded.text, &names),
+        Err(fault) => {
+            tracing::warn!("which secrets there are can't be looked up: {fault:#}");
+            Vec::new()
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod processes;
 mod report;
 mod sandbox;
 mod scan;
+mod secret;
 mod servers;
 mod sessions;
 mod stdio;
@@ -89,6 +90,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Report(args) => report::run(global, &args),
         Command::Restart { server } => processes::restart(global, &server),
         Command::Sandbox(command) => sandbox::run(global, &command),
+        Command::Secret(command) => secret::run(global, command),
         Command::Sessions(command) => sessions::run(global, command),
         Command::Stdio { remote, server } => stdio::run(global, remote, server),
         Command::Token(command) => token::run(global, command),

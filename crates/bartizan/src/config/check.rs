@@ -314,7 +314,7 @@ fn literal_secret(title: &str, span: std::ops::Range<usize>, variable: &str) -> 
 
 /// References that name nothing at this moment.
 fn check_template(template: &Template, span: std::ops::Range<usize>, findings: &mut Vec<Finding>) {
-    if let Err(fault) = template.reference.resolve() {
+    if let Some(fault) = template.reference.local_fault() {
         findings.push(Finding::warning(
             fault.to_string(),
             span,

@@ -28,6 +28,7 @@ use super::value::{
     Bounded, ByteSize, HeaderText, HostText, Joint, Listen, OriginText, Period, ProviderKey,
     RoleKey, ServerKey, ServerUrl, Template, WebUrl,
 };
+use super::vault::{Secret, SourceKey, Vault};
 
 /// Where the gateway listens unless it is told otherwise.
 pub const DEFAULT_LISTEN: SocketAddr =
@@ -75,6 +76,11 @@ pub struct File {
     /// The name is 1 to 32 of a-z, 0-9 and single `-`, a letter first.
     #[schemars(with = "BTreeMap<ServerKey, Server>")]
     pub servers: BTreeMap<ServerKey, Spanned<Server>>,
+    /// How secrets are kept and fetched.
+    pub vault: Vault,
+    /// What is said of single secrets, by what stands in their references: `[secrets."secret:github"]`.
+    #[schemars(with = "BTreeMap<SourceKey, Secret>")]
+    pub secrets: BTreeMap<SourceKey, Spanned<Secret>>,
     /// Which definitions of the servers may be used.
     pub trust: Trust,
     /// Where data may flow.
@@ -113,6 +119,8 @@ impl Default for File {
             policy: Policy::default(),
             network: Network::default(),
             servers: BTreeMap::new(),
+            vault: Vault::default(),
+            secrets: BTreeMap::new(),
             trust: Trust::default(),
             flow: Flow::default(),
             call_stack: None,

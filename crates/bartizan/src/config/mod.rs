@@ -20,7 +20,9 @@ pub mod secrets;
 mod sign_in;
 pub mod telemetry;
 pub mod trust;
+pub mod uses;
 pub mod value;
+pub mod vault;
 
 use std::path::{Path, PathBuf};
 
@@ -159,6 +161,7 @@ pub fn parse(path: &Path, text: String) -> Result<Loaded, Faulty> {
     };
     let folder = folder_of(path);
     let mut findings = check::check(&file, &folder);
+    vault::check(&file, &text, &mut findings);
     let policies = policies::read(&file.policy, &folder).unwrap_or_else(|finding| {
         findings.push(finding);
         Vec::new()

@@ -48,6 +48,7 @@ fn samples(section: &str) -> &'static [Sample] {
         "servers" => {
             &[("github", Some("url")), ("tracker", Some("signed-in")), ("files", Some("command"))]
         }
+        "secrets" => &[("\"secret:github\"", None)],
         "tools" => &[("send_mail", None)],
         _ => &[],
     }

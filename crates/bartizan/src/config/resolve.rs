@@ -61,6 +61,8 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         policy: _,
         network,
         servers,
+        vault: _,
+        secrets: _,
         trust,
         flow,
         call_stack,
@@ -127,6 +129,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
             forget_after: flow.forget_after.0,
         },
         call_stack: call_stack.as_ref().map(|rules| rules.resolve()),
+        secrets: super::vault::resolve(&loaded.file, &folder, state_dir),
         store: state_dir.join(resolved::STORE),
         state_dir: state_dir.to_owned(),
     };

@@ -248,6 +248,15 @@ fn check_client(key: &ClientKey, client: &Spanned<KnownClient>, findings: &mut V
             "add redirect-uris, or workload = true for a program that acts for itself",
         ));
     }
+    if let Some(secret) = &known.secret
+        && secret.get_ref().reference.sources().any(|source| source.read().is_none())
+    {
+        findings.push(Finding::error(
+            "a client's secret is read when the configuration is, so it has to be on this machine",
+            secret.span(),
+            "write ${env:NAME} or ${file:/PATH}, or keys in its place",
+        ));
+    }
     if known.workload && known.keys.is_none() && known.secret.is_none() {
         findings.push(Finding::error(
             format!("anybody could act as `{}`", key.0),
@@ -335,8 +344,11 @@ fn resolve_client(
             ClientProof::Keys(text)
         }
         (None, Some(secret)) => {
-            let secret = secret.get_ref().reference.resolve().map_err(|f| fault(f.to_string()))?;
-            ClientProof::Secret(hash(secret.expose()))
+            let reference = &secret.get_ref().reference;
+            let values: Result<Vec<_>, _> =
+                reference.sources().filter_map(vault::Source::read).collect();
+            let values = values.map_err(|f| fault(f.to_string()))?;
+            ClientProof::Secret(hash(reference.fill(&values).expose()))
         }
         (None, None) => ClientProof::None,
     };

@@ -12,5 +12,6 @@ mod home;
 mod policy;
 mod report;
 mod running;
+mod secrets;
 mod servers;
 mod tokens;

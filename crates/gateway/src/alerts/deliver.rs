@@ -1,6 +1,6 @@
 //! Telling somebody: a webhook, a mail server, a command.
 
-use std::{process::Stdio, time::Duration};
+use std::{process::Stdio, sync::Arc, time::Duration};
 
 use aws_lc_rs::hmac;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -21,6 +21,7 @@ use tokio::{io::AsyncWriteExt, process::Command};
 use upstream::{Fetch, HttpClient};
 
 use super::rule::Alert;
+use crate::secrets::Secrets;
 
 /// How long one delivery may take.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -89,12 +90,13 @@ impl Target {
 /// Brings alerts to their targets.
 pub(super) struct Postman {
     client: HttpClient,
+    secrets: Arc<Secrets>,
     targets: Vec<Target>,
 }
 
 impl Postman {
-    pub fn new(client: HttpClient, targets: Vec<Target>) -> Postman {
-        Postman { client, targets }
+    pub fn new(client: HttpClient, secrets: Arc<Secrets>, targets: Vec<Target>) -> Postman {
+        Postman { client, secrets, targets }
     }
 
     pub fn names(&self) -> Vec<&'static str> {
@@ -110,7 +112,7 @@ impl Postman {
         let told = async {
             match target {
                 Target::Command { program, args } => command(program, args, alert).await,
-                Target::Mail(mail) => send_mail(mail, alert).await,
+                Target::Mail(mail) => send_mail(mail, &self.secrets, alert).await,
                 Target::Webhook { url, secret, allow_private } => {
                     self.webhook(url, secret.as_ref(), *allow_private, alert).await
                 }
@@ -137,8 +139,8 @@ impl Postman {
             .header("webhook-id", &alert.id)
             .header("webhook-timestamp", &time);
         if let Some(secret) = secret {
-            let secret = secret.resolve().map_err(|fault| fault.to_string())?;
-            let signature = signature(secret.expose(), &alert.id, &time, &body);
+            let given = self.secrets.resolve(secret).await.map_err(|fault| fault.to_string())?;
+            let signature = signature(given.secret.expose(), &alert.id, &time, &body);
             let value = HeaderValue::from_str(&signature).map_err(|fault| fault.to_string())?;
             request = request.header("webhook-signature", value);
         }
@@ -184,7 +186,7 @@ async fn command(program: &str, args: &[String], alert: &Alert) -> Result<(), St
     if status.success() { Ok(()) } else { Err(format!("{program}: {status}")) }
 }
 
-async fn send_mail(mail: &Mail, alert: &Alert) -> Result<(), String> {
+async fn send_mail(mail: &Mail, secrets: &Secrets, alert: &Alert) -> Result<(), String> {
     let message = message(mail, alert).map_err(|fault| fault.to_string())?;
     let stream = upstream::dial(&mail.host, mail.port, mail.allow_private).await;
     let stream = stream.map_err(|fault| fault.to_string())?;
@@ -198,8 +200,8 @@ async fn send_mail(mail: &Mail, alert: &Alert) -> Result<(), String> {
         server.starttls(parameters, &hello).await.map_err(fault)?;
     }
     if let Some((user, password)) = &mail.login {
-        let password = password.resolve().map_err(|fault| fault.to_string())?;
-        let credentials = Credentials::new(user.clone(), password.expose().to_owned());
+        let given = secrets.resolve(password).await.map_err(|fault| fault.to_string())?;
+        let credentials = Credentials::new(user.clone(), given.secret.expose().to_owned());
         server.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await.map_err(fault)?;
     }
     server.send(message.envelope(), &message.formatted()).await.map_err(fault)?;

@@ -58,7 +58,8 @@ pub(crate) async fn run(gateway: Arc<Gateway>, mut stopping: watch::Receiver<boo
             return;
         }
     };
-    let postman = Postman::new(gateway.client.clone(), config.targets.clone());
+    let postman =
+        Postman::new(gateway.client.clone(), gateway.secrets.clone(), config.targets.clone());
     let mut watcher =
         Watcher { gateway, config, kept, postman, pause: PAUSE.0, written: Instant::now() };
     tokio::select! {

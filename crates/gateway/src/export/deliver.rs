@@ -1,11 +1,12 @@
 //! The way of one destination: batch after batch, each until it is taken.
 
-use std::{io::Write, path::PathBuf, time::Duration};
+use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
 
 use audit::{Cursor, Followed, Follower};
 use upstream::HttpClient;
 
 use super::{Destination, Export, file::FileSink, http::HttpSink, syslog::SyslogSink};
+use crate::secrets::Secrets;
 
 /// The longest batch.
 const MOST: usize = 1000;
@@ -43,12 +44,17 @@ pub(super) enum Sink {
 }
 
 impl Sink {
-    pub(super) fn new(export: &Export, origin: &str, client: &HttpClient) -> Result<Sink, String> {
+    pub(super) fn new(
+        export: &Export,
+        origin: &str,
+        client: &HttpClient,
+        secrets: &Arc<Secrets>,
+    ) -> Result<Sink, String> {
         let (format, origin) = (export.format, origin.to_owned());
         Ok(match &export.to {
             Destination::File(path) => Sink::File(FileSink::new(path.clone(), format, origin)),
             Destination::Http(http) => {
-                Sink::Http(Box::new(HttpSink::new(http, format, origin, client)?))
+                Sink::Http(Box::new(HttpSink::new(http, format, origin, client, secrets)?))
             }
             Destination::Syslog(syslog) => {
                 Sink::Syslog(SyslogSink::new(syslog.clone(), format, origin)?)

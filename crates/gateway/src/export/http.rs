@@ -1,6 +1,6 @@
 //! Batches by HTTP, and what answers mean.
 
-use std::{io::Write, time::Duration};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use audit::{Followed, Format};
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use http_body_util::Full;
 use upstream::{Fetch, HttpClient};
 
 use super::{Http, Receiver, deliver::Verdict, documents};
+use crate::secrets::{Injection, Secrets};
 
 /// An answer may name each record of the batch.
 const ANSWER_BYTES: usize = 4 << 20;
@@ -18,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub(super) struct HttpSink {
     url: String,
     receiver: Receiver,
-    credentials: vault::Credentials,
+    credentials: Injection,
     allow_private: bool,
     client: HttpClient,
     format: Format,
@@ -31,6 +32,7 @@ impl HttpSink {
         format: Format,
         origin: String,
         client: &HttpClient,
+        secrets: &Arc<Secrets>,
     ) -> Result<HttpSink, String> {
         let client = match &to.ca {
             None => client.clone(),
@@ -40,7 +42,10 @@ impl HttpSink {
         Ok(HttpSink {
             url: format!("{}{}", to.url.trim_end_matches('/'), path(&to.receiver)),
             receiver: to.receiver.clone(),
-            credentials: credentials.map_err(|fault| fault.to_string())?,
+            credentials: Injection::new(
+                credentials.map_err(|fault| fault.to_string())?,
+                secrets.clone(),
+            ),
             allow_private: to.allow_private,
             client,
             format,
@@ -49,7 +54,7 @@ impl HttpSink {
     }
 
     pub(super) async fn send(&mut self, records: &[Followed]) -> Verdict {
-        let request = match self.request(records) {
+        let request = match self.request(records).await {
             Ok(request) => request,
             Err(why) => return Verdict::later(why),
         };
@@ -61,11 +66,11 @@ impl HttpSink {
         }
     }
 
-    fn request(&self, records: &[Followed]) -> Result<Request<Full<Bytes>>, String> {
+    async fn request(&self, records: &[Followed]) -> Result<Request<Full<Bytes>>, String> {
         let body = documents::body(&self.receiver, self.format, &self.origin, records)
             .map_err(|fault| fault.to_string())?;
         let mut headers = HeaderMap::new();
-        let credential = self.credentials.fetch().map_err(|fault| fault.to_string())?;
+        let credential = self.credentials.fetch().await.map_err(|fault| fault.to_string())?;
         credential.inject(&mut headers);
         let kind = match self.receiver {
             Receiver::Elastic { .. } => "application/x-ndjson",

@@ -13,7 +13,7 @@ mod syslog;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use upstream::HttpClient;
 
 use self::deliver::{Delivery, Sink};
+use crate::secrets::Secrets;
 
 /// One destination.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,6 +116,7 @@ impl Exports {
         exports: &[Export],
         journal: &Journal,
         client: &HttpClient,
+        secrets: &Arc<Secrets>,
         folder: &Path,
     ) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,7 +132,7 @@ impl Exports {
             if running.contains_key(&export.name) {
                 continue;
             }
-            match begin(export, journal, client, folder) {
+            match begin(export, journal, client, secrets, folder) {
                 Ok(task) => {
                     running.insert(export.name.clone(), Running { export: export.clone(), task });
                 }
@@ -160,9 +162,10 @@ fn begin(
     export: &Export,
     journal: &Journal,
     client: &HttpClient,
+    secrets: &Arc<Secrets>,
     folder: &Path,
 ) -> Result<JoinHandle<()>, String> {
-    let sink = Sink::new(export, journal.origin(), client)?;
+    let sink = Sink::new(export, journal.origin(), client, secrets)?;
     std::fs::create_dir_all(folder).map_err(|fault| format!("{}: {fault}", folder.display()))?;
     let cursor = folder.join(format!("{}.cursor", export.name));
     let cursor = Cursor::open(&cursor, journal, Start::Beginning).map_err(|f| f.to_string())?;

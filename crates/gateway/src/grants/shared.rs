@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use vault::{
 };
 
 use super::{OAuth, connect::Connecting};
-use crate::seal::Sealer;
+use crate::{seal::Sealer, secrets::Secrets};
 
 /// What a document or a token may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,16 +33,18 @@ pub(crate) struct Shared {
     /// Where browsers reach this gateway, without a slash at the end; known once it listens.
     pub public_url: OnceLock<String>,
     client: HttpClient,
+    secrets: Arc<Secrets>,
     /// By issuer and redirect URI. After a restart Bartizan registers anew; a grant brings its own client.
     clients: Mutex<HashMap<(String, String), Client>>,
 }
 
 impl Shared {
-    pub fn new(store: Store, sealer: Sealer, client: HttpClient) -> Shared {
+    pub fn new(store: Store, sealer: Sealer, client: HttpClient, secrets: Arc<Secrets>) -> Shared {
         Shared {
             store,
             sealer,
             client,
+            secrets,
             connecting: Connecting::default(),
             public_url: OnceLock::new(),
             clients: Mutex::default(),
@@ -91,8 +93,13 @@ impl Shared {
         if let Some(registered) = &oauth.client
             && registered.issuer.as_ref().is_none_or(|known| same_issuer(known, &issuer.issuer))
         {
-            let secret = registered.secret.as_ref().map(vault::Reference::resolve).transpose();
-            let secret = secret.map_err(|fault| OAuthFault::Secret(fault.to_string()))?;
+            let secret = match &registered.secret {
+                Some(reference) => Some(self.secrets.resolve(reference).await),
+                None => None,
+            };
+            let secret =
+                secret.transpose().map_err(|fault| OAuthFault::Secret(fault.to_string()))?;
+            let secret = secret.map(|resolved| resolved.secret);
             return Ok(Client::registered(registered.id.clone(), secret, issuer));
         }
         let none = || OAuthFault::NoRegistration(issuer.issuer.clone());

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use upstream::HttpClient;
 
 use super::fetch;
-use crate::config::GraphAccess;
+use crate::{config::GraphAccess, secrets::Secrets};
 
 /// People whose groups are remembered.
 const REMEMBERED: usize = 10_000;
@@ -36,6 +36,7 @@ pub(super) type Groups = Arc<Vec<String>>;
 pub(super) struct Graph {
     access: GraphAccess,
     client: HttpClient,
+    secrets: Arc<Secrets>,
     room: Semaphore,
     /// By tenant: the application's own token, and until when it is used.
     tokens: tokio::sync::Mutex<HashMap<String, (Arc<str>, u64)>>,
@@ -44,10 +45,11 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    pub(super) fn new(access: GraphAccess, client: HttpClient) -> Graph {
+    pub(super) fn new(access: GraphAccess, client: HttpClient, secrets: Arc<Secrets>) -> Graph {
         Graph {
             access,
             client,
+            secrets,
             room: Semaphore::new(AT_ONCE),
             tokens: tokio::sync::Mutex::default(),
             groups: Mutex::default(),
@@ -129,7 +131,8 @@ impl Graph {
         {
             return Ok(token.clone());
         }
-        let secret = self.access.secret.resolve().map_err(|fault| fault.to_string())?;
+        let secret = self.secrets.resolve(&self.access.secret).await;
+        let secret = secret.map_err(|fault| fault.to_string())?.secret;
         let url = self.access.cloud.token_endpoint(tenant);
         let scope = format!("{}/.default", self.access.cloud.graph_audience);
         let form = [

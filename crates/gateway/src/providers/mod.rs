@@ -17,7 +17,7 @@ use identity::{
 };
 use upstream::HttpClient;
 
-use crate::{StartFault, config, refusal::Refusal};
+use crate::{StartFault, config, refusal::Refusal, secrets::Secrets};
 use graph::Graph;
 use keys::{Held, Keys};
 
@@ -60,12 +60,13 @@ impl Providers {
         entries: &[config::Provider],
         old: Option<&Providers>,
         client: &HttpClient,
+        secrets: &Arc<Secrets>,
     ) -> Result<Providers, StartFault> {
         let provider = |entry: &config::Provider| match old
             .and_then(|old| old.0.iter().find(|held| held.entry == *entry))
         {
             Some(kept) => Ok(kept.clone()),
-            None => Provider::new(entry.clone(), client).map(Arc::new),
+            None => Provider::new(entry.clone(), client, secrets).map(Arc::new),
         };
         entries.iter().map(provider).collect::<Result<_, _>>().map(Providers)
     }
@@ -85,7 +86,11 @@ impl Providers {
 }
 
 impl Provider {
-    fn new(entry: config::Provider, shared: &HttpClient) -> Result<Provider, StartFault> {
+    fn new(
+        entry: config::Provider,
+        shared: &HttpClient,
+        secrets: &Arc<Secrets>,
+    ) -> Result<Provider, StartFault> {
         let client = match &entry.ca {
             None => shared.clone(),
             Some(file) => HttpClient::trusting(file).map_err(|fault| StartFault::Provider {
@@ -94,7 +99,7 @@ impl Provider {
             })?,
         };
         let keys = Keys::new(&entry, client.clone());
-        let graph = entry.graph.clone().map(|access| Graph::new(access, client));
+        let graph = entry.graph.clone().map(|access| Graph::new(access, client, secrets.clone()));
         Ok(Provider { entry, keys: Arc::new(keys), graph })
     }
 

@@ -16,7 +16,7 @@ use tokio::{
 use upstream::Fetch;
 
 use super::{exposition, otlp, span::Span};
-use crate::Gateway;
+use crate::{Gateway, secrets::Injection};
 
 /// Where it is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +55,7 @@ pub(crate) async fn run(
         Ok(credentials) => credentials,
         Err(fault) => return tracing::error!(%fault, "no telemetry is sent"),
     };
+    let credentials = Injection::new(credentials, gateway.secrets.clone());
     let collector = Collector { gateway, otlp, credentials };
     // Without traces nothing ever comes; the other end is kept, so that it does not end either.
     let (_none, never) = mpsc::channel(1);
@@ -99,7 +100,7 @@ pub(crate) async fn run(
 struct Collector {
     gateway: Arc<Gateway>,
     otlp: Otlp,
-    credentials: vault::Credentials,
+    credentials: Injection,
 }
 
 impl Collector {
@@ -136,7 +137,7 @@ impl Collector {
             .method(Method::POST)
             .uri(format!("{}/v1/{signal}", base.trim_end_matches('/')))
             .header(header::CONTENT_TYPE, "application/json");
-        let credential = self.credentials.fetch().map_err(|f| fault(f.to_string()))?;
+        let credential = self.credentials.fetch().await.map_err(|f| fault(f.to_string()))?;
         if let Some(headers) = request.headers_mut() {
             credential.inject(headers);
         }

@@ -108,7 +108,7 @@ pub async fn proof(sign_in: &SignIn, about: &Discovery, web: &Web) -> Finding {
             "choose another `provider` in [sign-in]",
         );
     };
-    let proof = match gateway::sign_in_proof(sign_in, endpoint).await {
+    let proof = match gateway::sign_in_proof(sign_in, endpoint, &web.secrets).await {
         Ok(proof) => proof,
         Err(fault) => {
             return Finding::fault(

@@ -38,14 +38,14 @@ pub async fn graph(access: &GraphAccess, tenant: &str, web: &Web) -> (Option<Str
 
 async fn token(access: &GraphAccess, tenant: &str, web: &Web) -> Result<String, Finding> {
     let check = "graph: client credentials";
-    let secret = access.secret.resolve().map_err(|fault| {
+    let secret = web.secrets.resolve(&access.secret).await.map_err(|fault| {
         Finding::fault(check, fault.to_string(), "the gateway must be able to read graph-secret")
     })?;
     let scope = format!("{}/.default", access.cloud.graph);
     let form = [
         ("grant_type", "client_credentials"),
         ("client_id", access.client_id.as_str()),
-        ("client_secret", secret.expose()),
+        ("client_secret", secret.secret.expose()),
         ("scope", scope.as_str()),
     ];
     let reply = web.post(&access.cloud.token_endpoint(tenant), &form).await;

@@ -9,9 +9,12 @@ mod provider;
 mod registration;
 mod web;
 
-use std::{io::Read, path::Path};
+use std::{io::Read, path::Path, sync::Arc};
 
-use gateway::config::{Config, Provider, SignIn};
+use gateway::{
+    config::{Config, Provider, SignIn},
+    secrets::Secrets,
+};
 use jiff::Timestamp;
 use upstream::HttpClient;
 
@@ -33,7 +36,7 @@ pub fn run(global: &Global, application: Option<&Path>) -> anyhow::Result<()> {
     let config = resolve(&loaded, &state::folder(global.state_dir.clone())?)?;
     let shown = application.map(read).transpose()?;
     let bar = print::waiting("asking the providers");
-    let findings = wait(async { Ok(examine(&loaded, &config, shown.as_deref()).await?) })?;
+    let findings = wait(examine(&loaded, &config, shown.as_deref()))?;
     bar.finish_and_clear();
     print::rows(global.output, &findings, "no provider is configured: [identity.providers.NAME]")?;
     match findings.iter().any(|finding| finding.state == State::Fault) {
@@ -58,11 +61,14 @@ async fn examine(
     loaded: &Loaded,
     config: &Config,
     shown: Option<&str>,
-) -> Result<Vec<Finding>, upstream::LinkFault> {
+) -> anyhow::Result<Vec<Finding>> {
     let (client, now) = (HttpClient::new()?, Timestamp::now());
+    state::make(&config.state_dir)?;
+    let store = store::Store::open(&config.store).await?;
+    let secrets = Arc::new(Secrets::new(store, config.secrets.clone()));
     let mut findings = Vec::new();
     for entry in &config.identity.providers {
-        let web = Web::new(&client, entry.allow_private);
+        let web = Web::new(&client, &secrets, entry.allow_private);
         let (about, seen) = provider::examine(entry, &web, now).await;
         findings.extend(seen);
         let signs_in = config.sign_in.as_ref();
@@ -76,7 +82,7 @@ async fn examine(
         }
     }
     if let Some(sign_in) = &config.sign_in {
-        findings.extend(place::examine(config, sign_in, &client).await);
+        findings.extend(place::examine(config, sign_in, &client, &secrets).await);
     }
     Ok(findings)
 }

@@ -1,17 +1,25 @@
 //! Where clients reach this gateway: the public URL, and what answers there.
 
+use std::sync::Arc;
+
 use gateway::config::{Config, SignIn};
+use gateway::secrets::Secrets;
 use http::Uri;
 use upstream::HttpClient;
 
 use super::{finding::Finding, web::Web};
 
-pub async fn examine(config: &Config, sign_in: &SignIn, client: &HttpClient) -> Vec<Finding> {
+pub async fn examine(
+    config: &Config,
+    sign_in: &SignIn,
+    client: &HttpClient,
+    secrets: &Arc<Secrets>,
+) -> Vec<Finding> {
     let Ok(url) = sign_in.public_url.parse::<Uri>() else { return Vec::new() };
     let host = url.host().unwrap_or_default();
     let mut findings = vec![encryption(&url, host, config), name(host, config)];
     // It is the operator's own URL, wherever it leads.
-    let web = Web::new(client, true);
+    let web = Web::new(client, secrets, true);
     findings.push(metadata(sign_in, &web).await);
     findings
 }

@@ -1,8 +1,9 @@
 //! The doctor's requests: by the same guarded client as the gateway's, with every answer looked at.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use gateway::secrets::Secrets;
 use http::{Request, Response, header};
 use http_body_util::Full;
 use jiff::{Timestamp, fmt::strtime};
@@ -18,6 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Asks what the gateway would ask.
 pub struct Web {
     client: HttpClient,
+    pub secrets: Arc<Secrets>,
     pub allow_private: bool,
 }
 
@@ -32,8 +34,8 @@ pub struct Reply {
 }
 
 impl Web {
-    pub fn new(client: &HttpClient, allow_private: bool) -> Web {
-        Web { client: client.clone(), allow_private }
+    pub fn new(client: &HttpClient, secrets: &Arc<Secrets>, allow_private: bool) -> Web {
+        Web { client: client.clone(), secrets: secrets.clone(), allow_private }
     }
 
     pub async fn get(&self, url: &str) -> Result<Reply, Unreached> {

@@ -114,7 +114,7 @@ impl Facts {
             Kind::Refusal if !text(entry, "id").is_empty() => self.add_call(entry),
             Kind::Approval => self.approvals.add(entry),
             Kind::Drift | Kind::Trust => self.drift.add(entry),
-            Kind::Config | Kind::System => self.changes.add(entry),
+            Kind::Config | Kind::Secret | Kind::System => self.changes.add(entry),
             Kind::Egress => self.add_egress(entry),
             Kind::Grant => {
                 *named(&mut self.sign_ins, text(entry, "method")) += 1;

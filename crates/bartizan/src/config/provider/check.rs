@@ -186,7 +186,7 @@ fn check_keys(provider: &Provider, folder: &Path, findings: &mut Vec<Finding>) {
                 secret.span(),
                 "keep it elsewhere and write \"${env:ENTRA_SECRET}\" or \"${file:/path/to/it}\" in its place",
             ));
-        } else if let Err(fault) = secret.get_ref().reference.resolve() {
+        } else if let Some(fault) = secret.get_ref().reference.local_fault() {
             findings.push(Finding::warning(
                 fault.to_string(),
                 secret.span(),

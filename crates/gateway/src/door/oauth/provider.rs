@@ -31,6 +31,7 @@ use crate::{
     Gateway,
     providers::{Provider, ProviderFault},
     seal::Purpose,
+    secrets::Secrets,
 };
 
 /// A person may take so many seconds at the provider.
@@ -167,7 +168,9 @@ impl Gateway {
     ) -> Result<TokenAnswer, SignInFault> {
         let silent = |fault: String| SignInFault::Silent(fault);
         let endpoints = self.endpoints(broker).await?;
-        let proof = prove(&broker.config, &endpoints.token).await.map_err(SignInFault::Proof)?;
+        let proof = prove(&broker.config, &endpoints.token, &self.secrets)
+            .await
+            .map_err(SignInFault::Proof)?;
         let pairs =
             form.iter().copied().chain(proof.iter().map(|(name, value)| (*name, value.as_str())));
         let body = encode(pairs.map(|(name, value)| (name, Some(value.into()))));
@@ -269,13 +272,17 @@ fn vouched(answer: TokenAnswer, identity: Option<SignedIn>) -> Vouched {
 
 /// What proves this gateway to the provider at this token endpoint, beside its name: fields of a form. `Err`: why it
 /// can't be made.
-pub async fn prove(config: &SignIn, endpoint: &str) -> Result<Vec<(&'static str, String)>, String> {
+pub async fn prove(
+    config: &SignIn,
+    endpoint: &str,
+    secrets: &Secrets,
+) -> Result<Vec<(&'static str, String)>, String> {
     let mut form = vec![("client_id", config.client_id.clone())];
     let assertion = match &config.proof {
         ProviderProof::None => return Ok(form),
         ProviderProof::Secret(secret) => {
-            let secret = secret.resolve().map_err(|f| f.to_string())?;
-            form.push(("client_secret", secret.expose().to_owned()));
+            let given = secrets.resolve(secret).await.map_err(|f| f.to_string())?;
+            form.push(("client_secret", given.secret.expose().to_owned()));
             return Ok(form);
         }
         ProviderProof::Federated(file) => tokio::fs::read_to_string(file)

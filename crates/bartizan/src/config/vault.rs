@@ -1,0 +1,183 @@
+//! `[vault]` and `[secrets]`: how secrets are kept, and what is said of single ones.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use gateway::secrets;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+use vault::Source;
+
+use super::{
+    fault::Finding,
+    file::File,
+    uses::{self, Use},
+    value::{Period, ValueFault},
+};
+
+/// How secrets are kept and fetched. A reference in a value, such as `${secret:github}`, is resolved when the value is used: sealed by
+/// `bartizan secret set` (`${secret:NAME}`), in the environment (`${env:NAME}`) or in a file (`${file:/PATH}`). docs/vault.md explains it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Vault {
+    /// Where the master key is, under which the sealed secrets are. A change is in force after `bartizan secret rotate-master`.
+    #[schemars(with = "Master")]
+    pub master: Master,
+    /// The file of `master = "file"`, made when the first secret is set. By default `vault.key` in the state folder. A relative path begins at this file's folder.
+    #[schemars(with = "Option<PathBuf>", extend("examples" = ["/etc/bartizan/vault.key"]))]
+    pub key_file: Option<Spanned<PathBuf>>,
+    /// A file with the passphrase of `master = "passphrase"`. Without it, it is `bartizan-passphrase` among the service manager's credentials
+    /// (systemd's `LoadCredential=`), or asked for on the terminal.
+    #[schemars(with = "Option<PathBuf>", extend("examples" = ["/run/credentials/bartizan.service/passphrase"]))]
+    pub passphrase_file: Option<Spanned<PathBuf>>,
+    /// How long a secret that was read is used before it is read again, where `[secrets]` says nothing else.
+    #[schemars(with = "Period")]
+    pub ttl: Period,
+    /// How long before its end a secret is warned of.
+    #[schemars(with = "Period")]
+    pub warn_before: Period,
+}
+
+impl Default for Vault {
+    fn default() -> Self {
+        Vault {
+            master: Master::default(),
+            key_file: None,
+            passphrase_file: None,
+            ttl: Period(Duration::from_secs(60)),
+            warn_before: Period(Duration::from_secs(14 * 24 * 3600)),
+        }
+    }
+}
+
+/// Where the master key is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Master {
+    /// In a file that this user alone may read. It keeps copies of the state folder's database from saying anything; whoever reads the file too opens everything.
+    #[default]
+    File,
+    /// Made from a passphrase by Argon2id, and nowhere on the disk.
+    Passphrase,
+}
+
+/// What is said of one secret.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Secret {
+    /// How long it is used before it is read again.
+    #[schemars(extend("examples" = ["5m"]))]
+    pub ttl: Option<Period>,
+    /// How much longer it is used while the place that it is in does not answer. Without it, calls that need it are refused then.
+    #[schemars(extend("examples" = ["1h"]))]
+    pub use_stale_for: Option<Period>,
+    /// Who must act before it expires: named in warnings.
+    #[schemars(extend("examples" = ["ops@example.com"]))]
+    pub owner: Option<String>,
+}
+
+/// A reference without `${` and `}`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub struct SourceKey(#[schemars(with = "String")] pub Source);
+
+impl TryFrom<String> for SourceKey {
+    type Error = ValueFault;
+
+    fn try_from(text: String) -> Result<Self, ValueFault> {
+        let mend =
+            "write what stands in the reference: \"secret:NAME\", \"env:NAME\", \"file:/PATH\"";
+        match Source::parse(&text) {
+            Ok(Some(source)) => Ok(SourceKey(source)),
+            Ok(None) => Err(ValueFault::new(format!("`{text}` names no secret"), mend)),
+            Err(fault) => Err(ValueFault::new(fault.to_string(), mend)),
+        }
+    }
+}
+
+impl From<SourceKey> for String {
+    fn from(key: SourceKey) -> String {
+        key.0.to_string()
+    }
+}
+
+/// What the types can't tell.
+pub fn check(file: &File, text: &str, findings: &mut Vec<Finding>) {
+    let used = uses::find(text);
+    for (key, said) in &file.secrets {
+        if !used.iter().any(|one| one.source == key.0) {
+            findings.push(Finding::warning(
+                format!("nothing here uses `{}`", key.0),
+                said.span(),
+                format!("write ${{{}}} where it belongs, or take the section out", key.0),
+            ));
+        }
+    }
+}
+
+/// Warnings about sealed secrets that are used and not there.
+pub fn unknown(text: &str, known: &[String]) -> Vec<Finding> {
+    let missing = |found: Use| {
+        let Source::Secret(name) = &found.source else { return None };
+        if known.iter().any(|known| known == name.as_str()) {
+            return None;
+        }
+        let mend = match super::fault::nearest(name.as_str(), known.iter().map(String::as_str)) {
+            Some(near) => {
+                format!("did you mean ${{secret:{near}}}? Or set it: bartizan secret set {name}")
+            }
+            None => format!("set it: bartizan secret set {name}"),
+        };
+        Some(Finding::warning(format!("there is no secret `{name}`"), found.span, mend))
+    };
+    uses::find(text).into_iter().filter_map(missing).collect()
+}
+
+/// What the gateway keeps and fetches secrets by.
+pub fn resolve(file: &File, folder: &Path, state_dir: &Path) -> secrets::Config {
+    let Vault { master, key_file, passphrase_file, ttl, warn_before } = &file.vault;
+    let path = |path: &Spanned<PathBuf>| folder.join(path.get_ref());
+    let rules = |said: &Secret| secrets::Rules {
+        ttl: said.ttl.as_ref().unwrap_or(ttl).0,
+        use_stale_for: said.use_stale_for.as_ref().map_or(Duration::ZERO, |period| period.0),
+    };
+    let of: HashMap<_, _> =
+        file.secrets.iter().map(|(key, said)| (key.0.clone(), rules(said.get_ref()))).collect();
+    secrets::Config {
+        master: match master {
+            Master::File => secrets::Master::File,
+            Master::Passphrase => secrets::Master::Passphrase,
+        },
+        key_file: key_file.as_ref().map_or_else(|| state_dir.join(secrets::KEY_FILE), path),
+        passphrase_file: passphrase_file.as_ref().map(path),
+        ttl: ttl.0,
+        warn_before: warn_before.0,
+        of,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_defaults_are_the_gateways_own() {
+        let (folder, state) = (Path::new("/etc/bartizan"), Path::new("/state"));
+        assert_eq!(resolve(&File::default(), folder, state), secrets::Config::bare(state));
+    }
+
+    #[test]
+    fn unknown_secrets_are_named_with_their_place() {
+        let text = "[servers.a]\nurl = \"https://a.example/mcp\"\ncredential = { value = \"Bearer ${secret:gihub}\" }\n";
+        let found = unknown(text, &["github".to_owned()]);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].title, "there is no secret `gihub`");
+        assert!(found[0].mend.as_ref().unwrap().starts_with("did you mean ${secret:github}?"));
+        assert_eq!(found[0].position(text).unwrap().0, 3);
+        assert!(unknown(text, &["gihub".to_owned()]).is_empty());
+    }
+}

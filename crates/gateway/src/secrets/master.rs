@@ -1,0 +1,192 @@
+//! What opens the root key: a key file, a passphrase, or a service that keeps the key to itself.
+
+use std::path::{Path, PathBuf};
+
+use store::RootKey;
+use vault::sealed::{self, Key, KeyFile, Passphrase, PassphraseSalt, SealFault};
+use vault::{Secret, prompt};
+
+use super::{Config, SafeFault};
+
+/// Where the master key is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Master {
+    /// In a file of this machine.
+    #[default]
+    File,
+    /// Made from a passphrase.
+    Passphrase,
+}
+
+/// Wraps root keys and unwraps them.
+pub(super) struct Masters {
+    config: Config,
+    /// What was typed at the start, since nobody is there to type it later.
+    typed: tokio::sync::Mutex<Option<Secret>>,
+}
+
+/// No other process changes the master key while this is held.
+pub(super) struct Rotation {
+    file: KeyFile,
+    _lock: std::fs::File,
+}
+
+impl Rotation {
+    /// Finishes a rotation that was cut off between its two steps.
+    pub fn settle(&self, root: &RootKey) -> Result<(), SafeFault> {
+        let opens = |key: Option<Key>| {
+            key.is_some_and(|key| sealed::unwrap(&root.wrapped, &key, &root.id).is_ok())
+        };
+        if root.master == "file" && !opens(self.file.read()?) && opens(self.file.prepared()?) {
+            self.file.turn()?;
+        }
+        Ok(())
+    }
+
+    /// What was sealed under the key that `wrap` prepared is stored: that key is the one in force now.
+    pub fn turn(&self, root: &RootKey) -> Result<(), SafeFault> {
+        if root.master == "file" {
+            self.file.turn()?;
+        }
+        Ok(())
+    }
+}
+
+impl Masters {
+    pub fn new(config: Config) -> Masters {
+        Masters { config, typed: tokio::sync::Mutex::default() }
+    }
+
+    /// Waits until no other process changes the master key.
+    pub async fn begin_rotation(&self) -> Result<Rotation, SafeFault> {
+        let file = self.file();
+        blocking(move || {
+            let _lock = file.lock()?;
+            Ok(Rotation { file, _lock })
+        })
+        .await
+    }
+
+    /// Seals a root key under the master key that is configured; in a rotation under a new one, where it is up to us.
+    pub async fn wrap(
+        &self,
+        root: &Key,
+        rotation: Option<&Rotation>,
+    ) -> Result<RootKey, SafeFault> {
+        let (master, wrapped) = match self.config.master {
+            Master::File => {
+                let key = match rotation {
+                    Some(rotation) => rotation.file.prepare()?,
+                    None => self.file().read_or_make()?,
+                };
+                ("file".to_owned(), sealed::wrap(root, &key)?)
+            }
+            Master::Passphrase => {
+                let salt = PassphraseSalt::random()?;
+                let key = self.derive(salt.clone(), rotation.is_none()).await?;
+                (format!("passphrase {salt}"), sealed::wrap(root, &key)?)
+            }
+        };
+        Ok(RootKey { id: root.id().to_owned(), master, wrapped })
+    }
+
+    fn file(&self) -> KeyFile {
+        KeyFile::new(self.config.key_file.clone())
+    }
+
+    /// Opens a root key, by what it was sealed under.
+    pub async fn unwrap(&self, root: &RootKey) -> Result<Key, SafeFault> {
+        let unknown = || SafeFault::Master(root.master.clone());
+        match root.master.split_once(' ').unwrap_or((&root.master, "")) {
+            ("file", "") => self.by_file(root),
+            ("passphrase", salt) => {
+                let salt = PassphraseSalt::parse(salt).ok_or_else(unknown)?;
+                let key = self.derive(salt, false).await?;
+                sealed::unwrap(&root.wrapped, &key, &root.id).map_err(|fault| match fault {
+                    SealFault::Forged => SafeFault::WrongPassphrase,
+                    fault => fault.into(),
+                })
+            }
+            _ => Err(unknown()),
+        }
+    }
+
+    fn by_file(&self, root: &RootKey) -> Result<Key, SafeFault> {
+        let file = self.file();
+        let open = |key: Option<Key>| match key {
+            Some(key) => sealed::unwrap(&root.wrapped, &key, &root.id),
+            None => Err(SealFault::Forged),
+        };
+        // The key in force; the next one, after a rotation that was cut off; and the one in force again, which a
+        // rotation may have changed in between.
+        for key in [file.read()?, file.prepared()?, file.read()?] {
+            match open(key) {
+                Err(SealFault::Forged) => {}
+                opened => return Ok(opened?),
+            }
+        }
+        match file.read()? {
+            Some(_) => Err(SafeFault::OtherKey(self.config.key_file.clone())),
+            None => Err(SafeFault::KeyGone(self.config.key_file.clone())),
+        }
+    }
+
+    async fn derive(&self, salt: PassphraseSalt, new: bool) -> Result<Key, SafeFault> {
+        let passphrase = self.passphrase(new).await?;
+        blocking(move || Ok(Passphrase::new(passphrase)?.key(&salt)?)).await
+    }
+
+    /// From its file, the service manager's credentials, or whoever sits at the terminal.
+    async fn passphrase(&self, new: bool) -> Result<Secret, SafeFault> {
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+        let credential = credentials.map(|folder| Path::new(&folder).join(CREDENTIAL));
+        let named = self.config.passphrase_file.clone();
+        if let Some(path) = named.or(credential.filter(|path| path.exists())) {
+            return blocking(move || from_file(path)).await;
+        }
+        let mut typed = self.typed.lock().await;
+        if let Some(passphrase) = &*typed {
+            return Ok(passphrase.clone());
+        }
+        let answer = blocking(move || ask(new)).await?;
+        Ok(typed.insert(answer).clone())
+    }
+
+    /// Asks for what will be needed, while somebody is there.
+    pub async fn prepare(&self, exists: bool) -> Result<(), SafeFault> {
+        if self.config.master == Master::Passphrase {
+            self.passphrase(!exists).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What the passphrase is called among a service manager's credentials (systemd's `LoadCredential=`).
+const CREDENTIAL: &str = "bartizan-passphrase";
+
+fn from_file(path: PathBuf) -> Result<Secret, SafeFault> {
+    vault::read_file(&path).map_err(|fault| SafeFault::Passphrase(fault.to_string()))
+}
+
+fn ask(new: bool) -> Result<Secret, SafeFault> {
+    let fault = |fault: std::io::Error| {
+        SafeFault::Passphrase(format!("it can't be asked for on a terminal ({fault})"))
+    };
+    if !new {
+        return prompt("Passphrase of the sealed secrets").map_err(fault);
+    }
+    let first = prompt("New passphrase for the sealed secrets").map_err(fault)?;
+    let again = prompt("The same again").map_err(fault)?;
+    if first.expose() == again.expose() {
+        Ok(first)
+    } else {
+        Err(SafeFault::Passphrase("what was typed is not twice the same".into()))
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SafeFault> + Send + 'static,
+) -> Result<T, SafeFault> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|fault| Err(SafeFault::Passphrase(fault.to_string())))
+}
