@@ -10,3 +10,4 @@ pub mod name_uri;
 pub mod oracle;
 pub mod patch;
 pub mod sse;
+pub mod trace;

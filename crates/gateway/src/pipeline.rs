@@ -400,7 +400,7 @@ impl<'a> Facts<'a> {
     fn trace_id(&self) -> &str {
         match (&self.trace, &self.call.gist.trace) {
             (Some(trace), _) => trace.id(),
-            (None, Some(context)) => context.trace(),
+            (None, Some(context)) => context.parent.trace(),
             (None, None) => "",
         }
     }

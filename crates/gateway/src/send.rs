@@ -98,7 +98,7 @@ fn param_headers(
     let mut headers = Vec::new();
     if let Some(sent) = trace.map(Trace::sent) {
         let state = sent.state.as_deref().map(|state| (TRACESTATE, state));
-        for (name, text) in [(TRACEPARENT, sent.text())].into_iter().chain(state) {
+        for (name, text) in [(TRACEPARENT, sent.parent.as_str())].into_iter().chain(state) {
             headers.extend(HeaderValue::from_str(text).ok().map(|value| (name, value)));
         }
     }

@@ -14,6 +14,7 @@ mod method;
 mod name;
 mod patch;
 mod sse;
+mod trace;
 mod uri;
 mod version;
 
@@ -28,4 +29,5 @@ pub use method::Method;
 pub use name::{NameFault, Separator, ServerName, ToolName};
 pub use patch::Patch;
 pub use sse::{SseEvent, SseFault, SseReader, sse_comment, sse_data};
+pub use trace::TraceParent;
 pub use version::{Era, Version};

@@ -101,6 +101,11 @@ fn patch() {
 }
 
 #[test]
+fn trace() {
+    replay("trace", fuzz::trace::target);
+}
+
+#[test]
 fn sse() {
     replay("sse", fuzz::sse::target);
 }

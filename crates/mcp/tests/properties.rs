@@ -164,6 +164,13 @@ proptest! {
     }
 
     #[test]
+    fn places_in_traces_come_back(
+        text in "(00|cc|ff|0)-[0-9a-f]{31,33}-[0-9a-fA-F]{16}-[0-9a-f]{2}(-[a-z]{0,3})?|\\PC{0,60}",
+    ) {
+        fuzz::trace::target(text.as_bytes());
+    }
+
+    #[test]
     fn header_values_come_back(text in "\\PC{0,40}|[ -~\t]{0,40}|=\\?base64\\?[A-Za-z=?]{0,9}\\?=|(?s:.){0,20}") {
         fuzz::header::target(text.as_bytes());
     }

@@ -86,7 +86,7 @@ fn call(span: &Span, name: &str) -> Value {
         .map(|(step, at)| json!({"timeUnixNano": nanos(span.began + *at), "name": step.as_str()}))
         .collect();
     let mut value = json!({
-        "traceId": span.own.trace(), "spanId": span.own.span(), "name": name, "kind": SERVER,
+        "traceId": span.own.parent.trace(), "spanId": span.own.parent.span(), "name": name, "kind": SERVER,
         "startTimeUnixNano": nanos(span.began), "endTimeUnixNano": nanos(span.began + span.lasted),
         "attributes": all, "events": events, "flags": 1,
         "status": if failure.is_some() { json!({"code": FAILED}) } else { json!({}) },
@@ -112,7 +112,7 @@ fn upstream(span: &Span, name: &str) -> Option<Value> {
         failure(span).filter(|_| at(super::Step::Inspected).is_none() || span.refusal.is_none());
     all.extend(failure.map(|kind| text("error.type", kind)));
     Some(json!({
-        "traceId": span.sent.trace(), "spanId": span.sent.span(), "parentSpanId": span.own.span(),
+        "traceId": span.sent.parent.trace(), "spanId": span.sent.parent.span(), "parentSpanId": span.own.parent.span(),
         "name": name, "kind": CLIENT, "flags": 1,
         "startTimeUnixNano": nanos(span.began + began), "endTimeUnixNano": nanos(span.began + ended),
         "attributes": all,

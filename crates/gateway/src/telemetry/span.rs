@@ -106,7 +106,7 @@ impl Tracer {
     /// A call begins, in the trace that its client is in or in one of its own.
     pub fn begin(&self, call: &Call) -> Trace {
         let (own, parent) = match &call.gist.trace {
-            Some(parent) => (self.ids.child(parent), Some(parent.span().into())),
+            Some(at) => (self.ids.child(at), Some(at.parent.span().into())),
             None => (self.ids.root(self.kept), None),
         };
         Trace {
@@ -123,7 +123,7 @@ impl Tracer {
 impl Trace {
     /// The trace's id.
     pub fn id(&self) -> &str {
-        self.own.trace()
+        self.own.parent.trace()
     }
 
     pub fn step(&mut self, step: Step) {
@@ -138,7 +138,7 @@ impl Trace {
     /// The params' `_meta` with the server's place in the trace.
     pub fn meta(&self, params: Json<'_>) -> String {
         let held = params.get(mcp::meta::META).unwrap_or(Json::EMPTY);
-        let mut patch = Patch::of(held).set("traceparent", quote(self.sent.text()));
+        let mut patch = Patch::of(held).set("traceparent", quote(self.sent.parent.as_str()));
         if let Some(state) = &self.sent.state {
             patch = patch.set("tracestate", quote(state));
         }
@@ -148,7 +148,7 @@ impl Trace {
     /// It is over. A trace that is not kept, and one for which there is no room, is not told;
     /// gives whether it was dropped for want of room.
     pub fn end(&mut self, call: &Call, target: Option<&Target>, told: &Told<'_>) -> bool {
-        if !self.own.is_sampled() {
+        if !self.own.parent.is_sampled() {
             return false;
         }
         let Ok(place) = self.queue.try_reserve() else { return true };

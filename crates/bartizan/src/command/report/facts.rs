@@ -38,6 +38,8 @@ pub struct Facts {
     pub egress: BTreeMap<String, BTreeMap<String, [u64; 2]>>,
     pub approvals: Events,
     pub drift: Events,
+    /// Definitions that no person looked at.
+    pub by_policy: u64,
     pub changes: Events,
     pub sign_ins: BTreeMap<String, u64>,
     pub starts: u64,
@@ -113,6 +115,7 @@ impl Facts {
             // Refused before it was sent: the call has no other record.
             Kind::Refusal if !text(entry, "id").is_empty() => self.add_call(entry),
             Kind::Approval => self.approvals.add(entry),
+            Kind::Trust if text(entry, "principal") == "policy" => self.by_policy += 1,
             Kind::Drift | Kind::Trust => self.drift.add(entry),
             Kind::Config | Kind::Secret | Kind::System => self.changes.add(entry),
             Kind::Egress => self.add_egress(entry),
