@@ -1,8 +1,9 @@
 //! `bench`: compares, in one run, the upstream alone, Bartizan in front of it and a peer in front of it;
 //! `bench instructions`: counts instructions and allocations of a call, on any machine;
 //! `bench sandbox`: what confining a local server costs;
-//! `bench egress`: what the way of a local server through its gate costs.
+//! `bench egress`: what the way of a local server through its gate costs;
 //! `bench journal`: how quick the journal is;
+//! `bench leaks`: how fast texts pass the filter for secrets;
 //! `bench policy`: what a decision costs;
 //! `bench telemetry`: what telling everything costs a call;
 //! `bench sandbox`: what confining a local server costs.
@@ -17,6 +18,7 @@ mod egress;
 mod extras;
 mod instructions;
 mod journal;
+mod leaks;
 mod matrix;
 mod policy;
 mod sandbox;
@@ -40,6 +42,8 @@ enum Verb {
     Instructions(instructions::Options),
     /// Measures how quick the journal is written, verified and searched.
     Journal(journal::Options),
+    /// Measures how fast texts pass the filter for secrets.
+    Leaks(leaks::Options),
     /// Measures what a decision costs with many policies and tools.
     Policy(policy::Options),
     /// Measures what traces, metrics and alerts cost a call.
@@ -98,6 +102,7 @@ fn main() -> anyhow::Result<()> {
         Some(Verb::Egress(options)) => egress::run(&options),
         Some(Verb::Instructions(options)) => instructions::run(&options),
         Some(Verb::Journal(options)) => journal::run(&options),
+        Some(Verb::Leaks(options)) => leaks::run(&options),
         Some(Verb::Policy(options)) => policy::run(&options),
         Some(Verb::Telemetry(options)) => telemetry::run(&options),
         Some(Verb::Sandbox(options)) => sandbox::run(&options),

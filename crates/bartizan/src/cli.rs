@@ -102,6 +102,17 @@ it, so that no secret is written to the file.
 A command runs in a sandbox. It may read the paths among its arguments; --read names more of them,
 and --write those that it may change. Everything else is not there for it.")]
     Add(AddArgs),
+    /// Take over the MCP servers of AI clients, and seal their keys
+    #[command(after_help = "\
+Examples:
+  bartizan import                  everything that the clients of this user have
+  bartizan import cursor vscode --dry-run
+  bartizan import --file ./mcp.json --yes
+
+Shows each server with the keys that stand in its entry, masked. When you confirm it, the keys are
+sealed in the vault, and the servers are written into the configuration here with references to
+them. The clients' files stay as they are until `bartizan connect`.")]
+    Import(clients::ImportArgs),
     /// Put one keyless entry in place of the servers of an AI client
     #[command(after_help = "\
 Examples:
@@ -119,6 +130,16 @@ Examples:
   bartizan disconnect cursor
   bartizan disconnect --all --yes")]
     Disconnect(clients::DisconnectArgs),
+    /// Run a command with secrets in its environment
+    #[command(after_help = "\
+Examples:
+  bartizan run --secret github=GITHUB_TOKEN -- gh pr list
+  bartizan run --server git -- uvx mcp-server-git      as the entry of this server has it
+
+The secrets are in the environment of that process and those that it starts, and nowhere else: this
+command becomes it, so signals and the exit code are its own. It is on record that it got them.")]
+    #[cfg(unix)]
+    Run(clients::RunArgs),
     /// Look for keys in AI clients' files, and for MCP servers outside of Bartizan
     #[command(after_help = "\
 Examples:

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use audit::AuditFault;
+use audit::{AuditFault, Journal};
 use gateway::{
     Gateway, StartFault,
     call::{Door, Scope},
@@ -142,6 +142,19 @@ impl Gate {
             gateway.shutdown().await;
         }
     }
+}
+
+/// A journal of our own, for a command that has no gateway.
+pub fn own_journal(state_dir: &Path) -> anyhow::Result<Journal> {
+    for number in 1..=OWN {
+        let folder = state_dir.join(state::OWN).join(number.to_string());
+        state::make(&folder)?;
+        match Journal::open(&folder.join(state::JOURNAL), audit::Options::default()) {
+            Err(AuditFault::Locked(_)) => {}
+            opened => return Ok(opened?),
+        }
+    }
+    anyhow::bail!("{OWN} commands have a log of their own already")
 }
 
 async fn serve(gateway: Arc<Gateway>, door: Door, scope: Scope, stream: DuplexStream) {

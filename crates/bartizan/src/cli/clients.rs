@@ -48,6 +48,35 @@ pub struct DisconnectArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Only from this client; several may be named [default: all, and their workspaces]
+    #[arg(value_enum, value_name = "CLIENT")]
+    pub clients: Vec<Client>,
+    /// A configuration file by its path; may be given more than once
+    #[arg(long, value_name = "PATH")]
+    pub file: Vec<PathBuf>,
+    /// Show what would be taken over, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A sealed secret, and the variable that it is put into; may be given more than once
+    #[arg(long, value_name = "NAME=VARIABLE")]
+    pub secret: Vec<String>,
+    /// The environment of this server's entry
+    #[arg(long, value_name = "SERVER")]
+    pub server: Option<String>,
+    /// The command, after `--`
+    #[arg(last = true, value_name = "COMMAND", required = true)]
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct ScanArgs {
     /// Look only here: a folder with a client's workspace files, or one configuration file
     #[arg(value_name = "PATH")]

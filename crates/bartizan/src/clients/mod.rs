@@ -1,9 +1,11 @@
 //! What Bartizan knows of AI clients: where each keeps its MCP servers, how to read them there, which keys
 //! stand among them in plain sight, and how to put one entry in place of all.
 
+mod adopt;
 mod backup;
 mod document;
 mod file;
+mod find;
 mod keys;
 mod leaks;
 mod places;
@@ -14,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::value::plausible_name;
 
+pub use adopt::{Style, adopt};
 pub use backup::{Backup, Backups};
 use document::Document;
 pub use file::{FileFault, Original};

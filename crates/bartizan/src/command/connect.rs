@@ -253,14 +253,20 @@ fn agreed(
         }
         return Ok(false);
     }
+    confirmed(yes, question)?;
+    Ok(true)
+}
+
+/// Goes on only when somebody says yes, or has said it before.
+pub fn confirmed(yes: bool, question: &str) -> anyhow::Result<()> {
     if yes {
-        return Ok(true);
+        return Ok(());
     }
     if !present() {
         let mend = "look at it with --dry-run, and say --yes";
         return Err(Mistake::new("there is no terminal to confirm at", mend).into());
     }
-    if confirm(question)? { Ok(true) } else { Err(Told::failure().into()) }
+    if confirm(question)? { Ok(()) } else { Err(Told::failure().into()) }
 }
 
 /// The file may have been changed while somebody read the question.
@@ -340,6 +346,6 @@ fn report(changes: &[Change], written: bool) -> anyhow::Result<()> {
     print::json(&json!({"written": written, "changes": changes}))
 }
 
-fn count(number: usize, what: &str) -> String {
+pub fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -8,6 +8,7 @@ mod connect;
 mod doctor;
 mod flow;
 mod grants;
+mod import;
 pub mod inspect;
 mod lock;
 mod login;
@@ -17,6 +18,8 @@ mod policy;
 mod posture;
 mod processes;
 mod report;
+#[cfg(unix)]
+mod run;
 mod sandbox;
 mod scan;
 mod secret;
@@ -61,6 +64,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Check => check::run(global),
         Command::Clients(command) => sessions::clients(global, command),
         Command::Connect(args) => connect::connect(global, &args),
+        Command::Import(args) => import::run(global, &args),
+        #[cfg(unix)]
+        Command::Run(args) => run::run(global, &args),
         Command::Disconnect(args) => connect::disconnect(global, &args),
         Command::Scan(args) => scan::run(global, &args),
         Command::Completions { shell } => {

@@ -33,12 +33,7 @@ use crate::{
 const FIRST_START: Duration = Duration::from_secs(180);
 
 pub fn add(global: &Global, args: &AddArgs) -> anyhow::Result<()> {
-    let path = match config::find(global.config.as_deref(), Search::Here) {
-        Some(path) => path,
-        None => config::user_file().ok_or_else(|| {
-            Mistake::new("this user has no home folder", "name a file with --config")
-        })?,
-    };
+    let path = file_to_change(global)?;
     let old = if path.exists() { config::read(&path)? } else { Loaded::none() };
     let name = args.name.0.as_str();
     let Some(changed) = edit::with_server(&old.text, name, &new_server(args)?)? else {
@@ -67,6 +62,16 @@ pub fn add(global: &Global, args: &AddArgs) -> anyhow::Result<()> {
         desk.store.close().await;
         done
     })
+}
+
+/// The configuration that serves here, or where the user's own would be.
+pub fn file_to_change(global: &Global) -> Result<PathBuf, Mistake> {
+    match config::find(global.config.as_deref(), Search::Here) {
+        Some(path) => Ok(path),
+        None => config::user_file().ok_or_else(|| {
+            Mistake::new("this user has no home folder", "name a file with --config")
+        }),
+    }
 }
 
 /// Shows what the new server offers, and has it approved.
@@ -119,7 +124,8 @@ fn new_server(args: &AddArgs) -> Result<NewServer, Mistake> {
         let mut read = absolute(&args.read)?;
         read.extend(named_by_arguments(command, rest, &read, &write));
         let (command, args) = (command.clone(), rest.to_vec());
-        return Ok(NewServer::Command { command, args, env, read, write });
+        let (cwd, disabled) = (None, false);
+        return Ok(NewServer::Command { command, args, env, read, write, cwd, disabled });
     }
     let text = args.url.clone().unwrap_or_default();
     let url: ServerUrl = text.parse().map_err(|_| Mistake::new(format!("`{text}` is not a URL"), format!("write a whole one, such as https://mcp.example.com/mcp; a command comes after `--`: bartizan add {} -- {text}", args.name.0)))?;
@@ -131,7 +137,7 @@ fn new_server(args: &AddArgs) -> Result<NewServer, Mistake> {
         .as_deref()
         .map(|text| pair(text, "--header 'Authorization=Bearer ${env:TOKEN}'"))
         .transpose()?;
-    Ok(NewServer::Url { url: text, allow_private, credential })
+    Ok(NewServer::Url { url: text, allow_private, credential, disabled: false })
 }
 
 fn absolute(paths: &[PathBuf]) -> Result<Vec<String>, Mistake> {

@@ -9,7 +9,7 @@ use std::{
 use toml_edit::{Array, DocumentMut, Formatted, InlineTable, Item, Table, Value, value};
 
 /// What `add` writes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NewServer {
     /// A command that the gateway starts.
     Command {
@@ -18,9 +18,19 @@ pub enum NewServer {
         env: Vec<(String, String)>,
         read: Vec<String>,
         write: Vec<String>,
+        /// The folder that it starts in.
+        cwd: Option<String>,
+        /// The entry is kept, and the server left out.
+        disabled: bool,
     },
     /// A remote server.
-    Url { url: String, allow_private: bool, credential: Option<(String, String)> },
+    Url {
+        url: String,
+        allow_private: bool,
+        credential: Option<(String, String)>,
+        /// As above.
+        disabled: bool,
+    },
 }
 
 /// The text with a section `[servers.NAME]` more. `None` when the name is taken, or `servers` is not a section.
@@ -48,7 +58,7 @@ fn section(server: &NewServer) -> Table {
     let mut table = Table::new();
     table.decor_mut().set_prefix("\n");
     match server {
-        NewServer::Command { command, args, env, read, write } => {
+        NewServer::Command { command, args, env, read, write, cwd, disabled } => {
             table.insert("command", value(command));
             if !args.is_empty() {
                 table.insert("args", value(args.iter().collect::<Array>()));
@@ -64,14 +74,23 @@ fn section(server: &NewServer) -> Table {
             });
             let named = named.into_iter().filter(|(_, _, empty)| !empty);
             let sandbox: InlineTable = named.map(|(key, paths, _)| (key, paths)).collect();
+            if let Some(cwd) = cwd {
+                table.insert("cwd", value(cwd));
+            }
             if !sandbox.is_empty() {
                 table.insert("sandbox", value(sandbox));
             }
+            if *disabled {
+                table.insert("enabled", value(false));
+            }
         }
-        NewServer::Url { url, allow_private, credential } => {
+        NewServer::Url { url, allow_private, credential, disabled } => {
             table.insert("url", value(url));
             if *allow_private {
                 table.insert("allow-private", value(true));
+            }
+            if *disabled {
+                table.insert("enabled", value(false));
             }
             if let Some((header, text)) = credential {
                 let mut credential = Table::new();
@@ -134,6 +153,7 @@ mod tests {
             url: "https://x/mcp".into(),
             allow_private: false,
             credential: Some(("Authorization".into(), "Bearer ${env:X}".into())),
+            disabled: false,
         }
     }
 

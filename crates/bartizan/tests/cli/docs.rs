@@ -30,9 +30,11 @@ fn the_control_matrix_is_fresh() {
 const COMMANDS: &[&[&str]] = &[
     &["up"],
     &["add"],
+    &["import"],
     &["connect"],
     &["disconnect"],
     &["scan"],
+    &["run"],
     &["remove"],
     &["list"],
     &["check"],

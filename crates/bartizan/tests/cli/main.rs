@@ -9,6 +9,7 @@ mod demo;
 mod docs;
 mod entra;
 mod home;
+mod import;
 mod policy;
 mod report;
 mod running;
