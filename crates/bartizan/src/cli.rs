@@ -575,14 +575,17 @@ pub struct ExplainArgs {
     #[arg(long = "as", value_name = "CALLER")]
     pub who: String,
     /// The tool, as SERVER__TOOL or SERVER/TOOL
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["prompt", "resource"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["prompt", "resource", "model"])]
     pub tool: Option<String>,
     /// The prompt, in the same form
-    #[arg(long, value_name = "NAME", conflicts_with = "resource")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["resource", "model"])]
     pub prompt: Option<String>,
     /// The resource, as SERVER/URI
-    #[arg(long, value_name = "URI")]
+    #[arg(long, value_name = "URI", conflicts_with = "model")]
     pub resource: Option<String>,
+    /// The language model, as NAME/DEPLOYMENT
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
     /// The call's arguments
     #[arg(long, value_name = "JSON", default_value = "{}")]
     pub arguments: String,

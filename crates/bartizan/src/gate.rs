@@ -78,6 +78,7 @@ impl Gate {
             timeout: TIMEOUT,
             credentials: vec![vault::Credential::new("Authorization", value)?],
             oauth: None,
+            exchange: None,
             first_use: trust::FirstUse::Approve,
             require_signature: None,
             labels: policy::Labelled::default(),

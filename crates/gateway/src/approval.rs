@@ -174,24 +174,13 @@ impl Gateway {
     ) -> Option<JsonBuf> {
         let current = self.current();
         let url = current.config.approvals.url.as_deref()?;
-        let elicits = call.client.capabilities.json().get("elicitation")?;
-        elicits.get("url")?;
-        if !mrtr::may_ask(call.method) {
-            return None;
-        }
-        let link = format!("{}/approvals/{}", url.trim_end_matches('/'), approval.id);
-        let message = format!("{} of {} needs an approval.", target.name, target.served.name());
-        let params = format!(
-            "{{\"mode\":\"url\",\"elicitationId\":{},\"url\":{},\"message\":{}}}",
-            quote(&approval.id),
-            quote(&link),
-            quote(&message)
-        );
-        let state = mrtr::own_state(&self.sealer, caller, call, target).ok()?;
-        Some(crate::made(format!(
-            "{{\"resultType\":\"input_required\",\"inputRequests\":{{\"approval\":{{\"method\":\"elicitation/create\",\"params\":{params}}}}},\"requestState\":{}}}",
-            quote(&state)
-        )))
+        let link = mrtr::Link {
+            key: "approval",
+            id: &approval.id,
+            url: &format!("{}/approvals/{}", url.trim_end_matches('/'), approval.id),
+            message: &format!("{} of {} needs an approval.", target.name, target.served.name()),
+        };
+        mrtr::ask_to_open(&self.sealer, caller, call, target, link)
     }
 
     /// One approver's word. `None` when nothing like that waits.

@@ -9,7 +9,8 @@ use mcp::{Separator, ServerName};
 use upstream::EraChoice;
 
 pub use self::identity::{GraphAccess, Identity, KeysFrom, Offer, Provider};
-pub use crate::door::oauth::config::{Documents, ProviderProof, Registration, SignIn};
+pub use crate::door::oauth::config::{Documents, Registration, SignIn};
+pub use crate::exchange::ClientProof;
 use crate::inspection::Inspection;
 
 /// Everything that [`crate::Gateway::start`] needs.
@@ -43,6 +44,8 @@ pub struct Config {
     pub network: policy::Network,
     /// The servers, in the order of the file.
     pub servers: Vec<Server>,
+    /// Language models, in the order of the file.
+    pub models: Vec<crate::models::Model>,
     /// Bounds.
     pub limits: Limits,
     /// Limits on what is called, by name.
@@ -91,6 +94,7 @@ impl Config {
             policies: Vec::new(),
             network: policy::Network::default(),
             servers: Vec::new(),
+            models: Vec::new(),
             limits: Limits::default(),
             limits_on: Vec::new(),
             approvals: crate::approval::Approvals::default(),
@@ -141,7 +145,9 @@ impl Config {
         let doors = ["", "/", "/mcp", "/sse"].map(str::to_owned).into_iter();
         let server =
             |server: &Server| ["mcp", "sse"].map(|door| format!("/{door}/{}", server.name));
-        let paths: Vec<String> = doors.chain(self.servers.iter().flat_map(server)).collect();
+        let models = self.models.iter().map(|model| format!("/models/{}", model.name));
+        let paths: Vec<String> =
+            doors.chain(self.servers.iter().flat_map(server)).chain(models).collect();
         let under =
             |base: &String| paths.iter().map(|path| format!("{base}{path}")).collect::<Vec<_>>();
         self.bases().iter().flat_map(under).collect()
@@ -230,6 +236,8 @@ pub struct Server {
     pub credentials: Vec<vault::Credential>,
     /// How grants are got, where the server has an authorization server of its own.
     pub oauth: Option<crate::grants::OAuth>,
+    /// How its credential is got from a token endpoint, where it is.
+    pub exchange: Option<crate::exchange::Exchange>,
     /// What happens to definitions that were never seen.
     pub first_use: trust::FirstUse,
     /// Whose signature each of its definitions has to have.

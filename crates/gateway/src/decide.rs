@@ -184,7 +184,7 @@ fn annotations(target: &Target) -> Annotations {
 fn hidden(target: &Target, denied: Denied) -> Refusal {
     let (name, rule) = (target.name.clone(), Some(denied.rule().to_owned()));
     match target.kind {
-        Kind::Method => Refusal::MethodNotFound(name),
+        Kind::Method | Kind::Model => Refusal::MethodNotFound(name),
         Kind::Prompt => Refusal::UnknownPrompt { name, rule },
         Kind::Resource => Refusal::UnknownResource { uri: name, rule },
         Kind::Tool if target.task.is_some() => Refusal::UnknownTask,

@@ -26,11 +26,13 @@ use crate::{
     config::Config,
     door::{Pairs, Sessions, oauth::Broker, resource::Offered},
     egress::Witness,
+    exchange::Exchange,
     export::Exports,
     flow::Flows,
     grants,
     inspection::Inspector,
     limits::Limiters,
+    models::{ModelKind, ModelRoute, ServedModel},
     providers::Providers,
     refusal::Refusal,
     seal::Sealer,
@@ -54,8 +56,12 @@ pub struct Current {
     pub limiters: Limiters,
     /// The detectors.
     pub(crate) inspector: Inspector,
+    /// Whether a server is reached with tokens that stand for callers.
+    acts_for_callers: bool,
     /// By name: the order in which lists show them.
     pub servers: BTreeMap<Box<str>, Arc<Served>>,
+    /// Language models, by name.
+    pub(crate) models: BTreeMap<Box<str>, Arc<ServedModel>>,
 }
 
 /// The gateway.
@@ -164,6 +170,26 @@ pub enum StartFault {
     Tls(String),
 }
 
+impl Current {
+    /// Whether there is such a model, and anything of it could be allowed to this caller.
+    pub(crate) fn offers_model(&self, caller: &Verified, route: &ModelRoute) -> bool {
+        let name = route.name.as_str();
+        self.models.contains_key(name) && self.policy.may_touch(&crate::decide::view(caller), name)
+    }
+
+    /// In whose words a client of this route is refused.
+    pub(crate) fn model_kind(&self, route: &ModelRoute) -> ModelKind {
+        let model = self.models.get(route.name.as_str());
+        model.map_or(ModelKind::OpenAi, |model| model.entry.kind)
+    }
+
+    /// Who a provider's token proves; with the token, where a server is reached on callers' behalf.
+    async fn prove(&self, token: &str, now: u64) -> Result<Verified, Refusal> {
+        let verified = self.providers.prove(token, now).await?;
+        Ok(if self.acts_for_callers { verified.showing(token) } else { verified })
+    }
+}
+
 impl Gateway {
     /// Opens the state folder and prepares the servers; nothing is started or contacted yet.
     pub async fn open(config: Config) -> Result<Arc<Gateway>, StartFault> {
@@ -243,6 +269,7 @@ impl Gateway {
             .append(&note)
             .await
             .map_err(|fault| StartFault::Audit { path: path.join("audit"), fault })?;
+        let _ = gateway.grants.gateway.set(gateway.me.clone());
         gateway.serve_sign_in().await?;
         Ok(gateway)
     }
@@ -324,7 +351,7 @@ impl Gateway {
                 let (verified, believed) = match self.own_token(token.text()).await {
                     Some(own) => (own?, Authenticator::CACHE_SECONDS),
                     None => (
-                        current.providers.prove(token.text(), now).await?,
+                        current.prove(token.text(), now).await?,
                         current.config.identity.recheck.as_secs(),
                     ),
                 };
@@ -501,8 +528,35 @@ fn assemble(
     let offered = Offered::new(&config);
     let limiters = Limiters::new(&config.limits_on, old.map(|old| &old.limiters));
     let inspector = Inspector::new(config.inspection.clone())?;
+    let mut models = BTreeMap::new();
+    for entry in &config.models {
+        let name: Box<str> = entry.name.as_str().into();
+        let kept = old.and_then(|old| old.models.get(&name)).filter(|held| held.entry == *entry);
+        let served = match kept {
+            Some(kept) => kept.clone(),
+            None => Arc::new(
+                ServedModel::new(entry.clone(), grants)
+                    .map_err(|fault| StartFault::Credential { server: name.to_string(), fault })?,
+            ),
+        };
+        models.insert(name, served);
+    }
+    let exchanges = config.servers.iter().filter_map(|entry| entry.exchange.as_ref());
+    let mut exchanges = exchanges.chain(config.models.iter().filter_map(|entry| entry.exchange()));
+    let acts_for_callers = exchanges.any(Exchange::is_for_callers);
     let policy_id = hex(&config.digest[..8]).into();
-    Ok(Current { config, policy_id, policy, limiters, providers, offered, inspector, servers })
+    Ok(Current {
+        config,
+        policy_id,
+        policy,
+        limiters,
+        providers,
+        offered,
+        inspector,
+        acts_for_callers,
+        servers,
+        models,
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {

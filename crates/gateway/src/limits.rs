@@ -12,6 +12,21 @@ use policy::{Kind, Pattern, Rate, Rates, Running, Slot, quota_period};
 
 use crate::{Gateway, refusal::Refusal, resolve::Target};
 
+/// What is counted.
+#[derive(Clone, Copy)]
+pub(crate) struct Counted<'a> {
+    /// The server, or the entry in `[models]`.
+    pub server: &'a str,
+    pub kind: Kind,
+    pub name: &'a str,
+}
+
+impl<'a> Counted<'a> {
+    pub fn of(target: &'a Target) -> Counted<'a> {
+        Counted { server: target.served.name().as_str(), kind: target.kind, name: &target.name }
+    }
+}
+
 /// What a limit counts apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Per {
@@ -51,6 +66,8 @@ pub struct Limit {
     pub quota: Option<Quota>,
     /// At most so many at once.
     pub concurrency: Option<u32>,
+    /// At most so many tokens of language models in any stretch of time.
+    pub tokens: Option<Rate>,
 }
 
 /// A limit at work.
@@ -61,6 +78,7 @@ pub(crate) struct Limiter {
 
 struct State {
     rates: Option<Rates>,
+    tokens: Option<Rates>,
     running: Running,
     parts: HashMap<String, Part>,
 }
@@ -86,6 +104,7 @@ impl Limiters {
             Arc::new(Limiter {
                 state: Mutex::new(State {
                     rates: limit.rate.map(|rate| Rates::new(rate, KEYS)),
+                    tokens: limit.tokens.map(|rate| Rates::new(rate, KEYS)),
                     running: Running::default(),
                     parts: HashMap::new(),
                 }),
@@ -115,22 +134,22 @@ impl Limiter {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn covers(&self, target: &Target) -> bool {
-        let server = target.served.name().as_str();
-        self.limit.patterns.iter().any(|pattern| pattern.matches(server, target.kind, &target.name))
+    fn covers(&self, counted: Counted<'_>) -> bool {
+        let Counted { server, kind, name } = counted;
+        self.limit.patterns.iter().any(|pattern| pattern.matches(server, kind, name))
     }
 
     /// Made of what was verified and of what was resolved, never of what the client says.
-    fn key(&self, caller: &Verified, target: &Target) -> String {
+    fn key(&self, caller: &Verified, counted: Counted<'_>) -> String {
         let view = crate::decide::view(caller);
         let mut key = String::new();
         for per in &self.limit.per {
             let part = match per {
                 Per::Client => view.client.to_owned(),
                 Per::Principal => view.id.to_owned(),
-                Per::Server => target.served.name().to_string(),
+                Per::Server => counted.server.to_owned(),
                 Per::Tenant => view.tenant.to_owned(),
-                Per::Tool => thing(target),
+                Per::Tool => thing(counted),
             };
             // With its length: no part can pass for two.
             key.push_str(&format!("{}:{part} ", part.len()));
@@ -152,13 +171,16 @@ impl Limiter {
                 None => return Err(self.refusal("at once", Duration::from_secs(1))),
             },
         };
-        let taken = state.rates.as_mut().map_or(Ok(()), |rates| rates.take(&key, now));
-        if let Err(exhausted) = taken {
+        let room = state.tokens.as_mut().map_or(Ok(()), |tokens| tokens.room(&key, now));
+        let taken = room.map_err(|exhausted| ("tokens in this time", exhausted)).and_then(|()| {
+            let taken = state.rates.as_mut().map_or(Ok(()), |rates| rates.take(&key, now));
+            taken.map_err(|exhausted| ("in this time", exhausted))
+        });
+        if let Err((what, exhausted)) = taken {
             if let Some(slot) = slot {
                 state.running.leave(slot);
             }
-            let after = Duration::from_millis(exhausted.retry_after);
-            return Err(self.refusal("in this time", after));
+            return Err(self.refusal(what, Duration::from_millis(exhausted.retry_after)));
         }
         Ok(slot)
     }
@@ -191,13 +213,14 @@ impl Limiter {
 
 /// A tool or prompt of a server. A server's resources count together: their URIs are the client's to
 /// choose, and so without number.
-fn thing(target: &Target) -> String {
-    let server = target.served.name();
-    match target.kind {
-        Kind::Method => format!("method:{server}/{}", target.name),
-        Kind::Prompt => format!("prompt:{server}/{}", target.name),
+fn thing(counted: Counted<'_>) -> String {
+    let Counted { server, kind, name } = counted;
+    match kind {
+        Kind::Method => format!("method:{server}/{name}"),
+        Kind::Model => format!("model:{server}/{name}"),
+        Kind::Prompt => format!("prompt:{server}/{name}"),
         Kind::Resource => format!("resource:{server}"),
-        Kind::Tool => format!("tool:{server}/{}", target.name),
+        Kind::Tool => format!("tool:{server}/{name}"),
     }
 }
 
@@ -206,20 +229,35 @@ impl Gateway {
     pub(crate) async fn occupy(
         &self,
         caller: &Verified,
-        target: &Target,
+        counted: Counted<'_>,
     ) -> Result<Occupied, Refusal> {
         let current = self.current();
         let mut occupied = Occupied::default();
-        for limiter in current.limiters.0.iter().filter(|limiter| limiter.covers(target)) {
-            let key = limiter.key(caller, target);
-            let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let slot = limiter.enter(&key, now)?;
+        for limiter in current.limiters.0.iter().filter(|limiter| limiter.covers(counted)) {
+            let key = limiter.key(caller, counted);
+            let slot = limiter.enter(&key, self.uptime())?;
             occupied.0.push((limiter.clone(), slot));
             if let Some(quota) = limiter.limit.quota {
                 self.use_quota(limiter, key, quota).await?;
             }
         }
         Ok(occupied)
+    }
+
+    /// Counts the tokens that a call of a language model took.
+    pub(crate) fn spend(&self, caller: &Verified, counted: Counted<'_>, tokens: u64) {
+        let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
+        for limiter in self.current().limiters.0.iter().filter(|limiter| limiter.covers(counted)) {
+            let key = limiter.key(caller, counted);
+            if let Some(rates) = &mut limiter.state().tokens {
+                rates.add(&key, tokens, self.uptime());
+            }
+        }
+    }
+
+    /// In milliseconds.
+    fn uptime(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     async fn use_quota(&self, limiter: &Limiter, key: String, quota: Quota) -> Result<(), Refusal> {

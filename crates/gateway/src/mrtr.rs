@@ -50,6 +50,43 @@ impl From<State> for Opened {
     }
 }
 
+/// A link that a person shall open.
+pub(crate) struct Link<'a> {
+    /// Of the question among `inputRequests`.
+    pub key: &'a str,
+    /// `elicitationId`
+    pub id: &'a str,
+    pub url: &'a str,
+    pub message: &'a str,
+}
+
+/// A result that asks the client to show a link and to come back. `None`: the client can't, or this request is
+/// none that may be asked about.
+pub(crate) fn ask_to_open(
+    sealer: &Sealer,
+    caller: &Verified,
+    call: &Call,
+    target: &Target,
+    link: Link<'_>,
+) -> Option<JsonBuf> {
+    call.client.capabilities.json().get("elicitation")?.get("url")?;
+    if !may_ask(call.method) {
+        return None;
+    }
+    let params = format!(
+        "{{\"mode\":\"url\",\"elicitationId\":{},\"url\":{},\"message\":{}}}",
+        quote(link.id),
+        quote(link.url),
+        quote(link.message)
+    );
+    let state = own_state(sealer, caller, call, target).ok()?;
+    Some(crate::made(format!(
+        "{{\"resultType\":\"input_required\",\"inputRequests\":{{{}:{{\"method\":\"elicitation/create\",\"params\":{params}}}}},\"requestState\":{}}}",
+        quote(link.key),
+        quote(&state)
+    )))
+}
+
 /// Opens what the client sent with a retry.
 pub(crate) fn open(
     sealer: &Sealer,

@@ -18,7 +18,7 @@ use crate::{
     Gateway, approvals,
     call::{Call, Door, Reply, ResultKind, Scope},
     decide::Noticed,
-    limits::Occupied,
+    limits::{Counted, Occupied},
     mrtr,
     refusal::Refusal,
     resolve::Target,
@@ -99,6 +99,9 @@ impl Gateway {
         };
         facts.step(Step::Cleared);
         facts.sent = Some(began.elapsed());
+        if facts.asked {
+            target.served.await_connection(caller).await;
+        }
         let answer = match target.served.credential(caller).await {
             Ok(credential) => {
                 facts.step(Step::Credential);
@@ -114,6 +117,13 @@ impl Gateway {
             Err(refusal) => Err(refusal),
         };
         facts.step(Step::Inspected);
+        // Who has answered and is still not connected gets the refusal.
+        let reply = match reply {
+            Err(refusal) if !facts.asked => {
+                self.asking_to_connect(caller, call, &target, refusal).into_question()
+            }
+            reply => reply,
+        };
         self.record_outcome(intent, &mut facts, began, &reply).await?;
         reply
     }
@@ -131,6 +141,7 @@ impl Gateway {
         let approved = target.require_approved()?;
         let (arguments, found) = self.inspect_arguments(call, &target, &mut facts.findings)?;
         let opened = mrtr::open(&self.sealer, caller, call, &target)?;
+        facts.asked = opened.is_own();
         let findings = crate::inspection::rules(&facts.findings);
         let labels = self.labels_of(caller, call).await?;
         facts.labels = labels.join(" ");
@@ -143,7 +154,7 @@ impl Gateway {
         facts.approval = approval;
         let place = self.stack(caller, call, &target)?;
         self.read_on(caller, call, &target).await?;
-        facts.occupied = self.occupy(caller, &target).await?;
+        facts.occupied = self.occupy(caller, Counted::of(&target)).await?;
         let intent = self.record_intent(facts).await?;
         Ok((target, Cleared::new(caller, approved, arguments, permit, place, opened.state), intent))
     }
@@ -373,6 +384,8 @@ pub(crate) struct Facts<'a> {
     arguments: Payload,
     /// What the detectors found.
     findings: String,
+    /// Whether the client comes back from a question of ours.
+    asked: bool,
 }
 
 impl<'a> Facts<'a> {
@@ -394,6 +407,7 @@ impl<'a> Facts<'a> {
             occupied: Occupied::default(),
             arguments: Payload::of(call.gist.arguments.as_ref().unwrap_or(&call.params).bytes()),
             findings: String::new(),
+            asked: false,
         }
     }
 

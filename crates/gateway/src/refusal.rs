@@ -38,11 +38,13 @@ pub enum Refusal {
     #[error("the identity provider wants more than the credential shows")]
     ClaimsRequired { claims: String },
     #[error("the caller has not connected {server} yet")]
-    Connect { server: ServerName, url: String },
+    Connect { server: ServerName, url: String, question: Option<mcp::JsonBuf> },
     #[error("credential for {server} can't be had: {detail}")]
     CredentialUnavailable { server: ServerName, detail: String },
     #[error("cursor is not valid here")]
     CursorInvalid,
+    #[error("{0}")]
+    Exchange(Box<crate::exchange::ExchangeRefusal>),
     #[error("{0}")]
     Flow(Box<crate::flow::FlowRefusal>),
     #[error("host {0:?} is not accepted")]
@@ -72,6 +74,8 @@ pub enum Refusal {
     MediaType,
     #[error("not a message: {0}")]
     Message(MessageFault),
+    #[error("{0}")]
+    Model(crate::models::ModelFault),
     #[error("params._meta lacks {0}")]
     MetaMissing(&'static str),
     #[error("no method {0:?}")]
@@ -163,6 +167,7 @@ impl Refusal {
             Self::CursorInvalid => "cursor-invalid",
             Self::Denied { .. } => "denied",
             Self::EraMismatch { .. } => "era-mismatch",
+            Self::Exchange(refusal) => refusal.label(),
             Self::Flow(_) => "flow",
             Self::HeaderMismatch(_) => "header-mismatch",
             Self::HeldBack { .. } => "held-back",
@@ -175,6 +180,7 @@ impl Refusal {
             Self::Limited { .. } => "limited",
             Self::MediaType => "media-type",
             Self::Message(_) => "message",
+            Self::Model(fault) => fault.label(),
             Self::MetaMissing(_) => "meta-missing",
             Self::MethodNotFound(_) => "method-not-found",
             Self::NameMissing(_) => "name-missing",
@@ -200,7 +206,8 @@ impl Refusal {
     /// What is no refusal to the client but a question.
     pub(crate) fn into_question(self) -> Result<Reply, Refusal> {
         match self {
-            Self::ApprovalWaits { question: Some(question), .. } => {
+            Self::ApprovalWaits { question: Some(question), .. }
+            | Self::Connect { question: Some(question), .. } => {
                 Ok(Reply::of(Ok(question), mcp::Era::Stateless))
             }
             refusal => Err(refusal),
@@ -214,6 +221,7 @@ impl Refusal {
             | Self::CredentialUnavailable { .. }
             | Self::IdentityUnavailable(_)
             | Self::StoreUnavailable(_) => Blame::Gateway,
+            Self::Exchange(refusal) if !refusal.is_callers() => Blame::Gateway,
             Self::HeldBack { .. }
             | Self::ResultUnsafe { .. }
             | Self::Server { .. }
@@ -264,6 +272,7 @@ impl Refusal {
             | Self::Limited { .. }
             | Self::StoreUnavailable(_)
             | Self::TooMany(_) => true,
+            Self::Exchange(refusal) => refusal.fault.is_passing(),
             Self::Server { fault, .. } => {
                 !matches!(fault, LinkFault::Forbidden(_) | LinkFault::Parked)
             }
@@ -320,7 +329,7 @@ impl Refusal {
             Self::InsufficientScope { scopes } => {
                 RpcError::new(Code::Refused, format!("This needs the scopes {}.", scopes.join(" ")))
             }
-            Self::Connect { server, url } => {
+            Self::Connect { server, url, .. } => {
                 let message = format!("Sign in at server {server:?} first: open {url}");
                 let elicitation = format!(
                     "{{\"mode\":\"url\",\"elicitationId\":{},\"url\":{},\"message\":{}}}",
@@ -343,6 +352,7 @@ impl Refusal {
                 Code::HeaderMismatch,
                 "MCP-Protocol-Version does not match params._meta.",
             ),
+            Self::Exchange(refusal) => refusal.error(),
             Self::Flow(flow) => RpcError::new(
                 Code::Refused,
                 format!(
@@ -382,6 +392,7 @@ impl Refusal {
                 Code::InvalidParams,
                 format!("Invalid params: params._meta lacks {key}."),
             ),
+            Self::Model(fault) => RpcError::new(Code::InvalidRequest, format!("{fault}.")),
             Self::MethodNotFound(_) => RpcError::new(Code::MethodNotFound, "Method not found."),
             Self::NameMissing(member) => RpcError::new(
                 Code::InvalidParams,
@@ -446,6 +457,7 @@ impl Refusal {
             Self::Authentication(fault) => {
                 StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::UNAUTHORIZED)
             }
+            Self::Model(fault) => fault.status(),
             Self::BodyLost => StatusCode::REQUEST_TIMEOUT,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,

@@ -103,19 +103,19 @@ impl Gateway {
         let Some(named) = self.by_name(caller, call, name) else {
             return Err(unknown(name.to_owned(), None));
         };
-        let recheck = self.glance().config.trust.recheck;
-        let process = named.served.link().age(&named.served.partition(caller));
-        let listing = match named.served.catalogue.for_call(listed, recheck, process) {
-            Some(listing) if listing.find(&named.own).is_some() => listing,
-            // Not there, or held back: the server may have got it, or a person may have approved it since.
-            // One asking is shared by all who wait.
-            _ => self.fetch_listing(&named.served, listed, caller, &call.client).await?,
-        };
-        if !listing.knows(&named.own) {
-            return Err(unknown(name.to_owned(), None));
-        }
         let renamed = named.renamed.then(|| ("name", quote(&named.own)));
         let mut target = target(named, kind, renamed);
+        let (served, recheck) = (&target.served, self.glance().config.trust.recheck);
+        let process = served.link().age(&served.partition(caller));
+        let listing = match served.catalogue.for_call(listed, recheck, process) {
+            Some(listing) if listing.find(&target.name).is_some() => listing,
+            // Not there, or held back: the server may have got it, or a person may have approved it since.
+            // One asking is shared by all who wait.
+            _ => self.listing(caller, call, &target, listed).await?,
+        };
+        if !listing.knows(&target.name) {
+            return Err(unknown(name.to_owned(), None));
+        }
         target.listing = Some(listing);
         match self.require_visible(caller, call, &target) {
             Ok(()) => Ok(target),

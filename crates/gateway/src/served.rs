@@ -14,11 +14,11 @@ use vault::Fetched;
 use crate::{
     catalogue::Catalogue,
     config::{Limits, Reach, Server},
+    credential::Source,
     egress::Witness,
     grants::{GrantKind, Grants, Shared},
     launch::launch,
     refusal::Refusal,
-    secrets::Injection,
     telemetry::Meters,
 };
 
@@ -32,9 +32,7 @@ pub struct Served {
     pub catalogue: Arc<Catalogue>,
     /// What its credential is called in records: never its value.
     pub(crate) credential_name: Box<str>,
-    credentials: Injection,
-    /// Where the server has an authorization server of its own.
-    pub(crate) grants: Option<Grants>,
+    credential: Source,
     link: Link,
     everyone: Partition,
     /// The handles of its metrics.
@@ -55,9 +53,7 @@ impl Served {
             idle: limits.session_idle,
             ..LinkLimits::default()
         };
-        let credentials = vault::Credentials::new(entry.credentials.clone())?;
         let credential_name = credential_name(&entry).into();
-        let credentials = Injection::new(credentials, witness.secrets().clone());
         let name = entry.name.clone();
         let meters = witness.meters(&name);
         let link = match &entry.reach {
@@ -69,15 +65,20 @@ impl Served {
             Reach::Stdio { .. } => Link::stdio(name, launch(&entry, witness)?, entry.era, bounds),
         };
         let everyone = Partition(Arc::from("everyone"));
-        let grants = Grants::of(&entry, shared);
+        let credential = match (&entry.exchange, Grants::of(&entry, shared)) {
+            (_, Some(grants)) => Source::Granted(grants),
+            (Some(exchange), None) => {
+                Source::exchanged(format!("server {}", entry.name), exchange.clone(), shared)
+            }
+            (None, None) => Source::configured(entry.credentials.clone(), shared)?,
+        };
         let identity = crate::identity(&entry.reach).into();
         Ok(Served {
             entry,
             identity,
             catalogue: Arc::default(),
             credential_name,
-            credentials,
-            grants,
+            credential,
             link,
             everyone,
             meters,
@@ -100,36 +101,39 @@ impl Served {
 
     /// The caller's credential, or why it can't be had.
     pub async fn credential(&self, caller: &Verified) -> Result<Fetched, Refusal> {
-        match &self.grants {
-            Some(grants) => grants.credential(caller).await,
-            None => {
-                self.credentials.fetch().await.map_err(|fault| Refusal::CredentialUnavailable {
-                    server: self.name().clone(),
-                    detail: fault.to_string(),
-                })
-            }
+        self.credential.fetch(caller, self.name()).await
+    }
+
+    /// After the caller was shown a link to connect: until they have, or for a while.
+    pub(crate) async fn await_connection(&self, caller: &Verified) {
+        if let Some(grants) = self.grants() {
+            grants.connected(caller).await;
         }
     }
 
-    /// After a link's fault: where it was about the credential, and there is another one by now, that one, to do the
-    /// same with once more. What was refused for its credential never ran.
-    async fn renewed(
+    /// Where the server has an authorization server of its own.
+    pub(crate) fn grants(&self) -> Option<&Grants> {
+        match &self.credential {
+            Source::Granted(grants) => Some(grants),
+            Source::Configured(_) | Source::Exchanged(_) => None,
+        }
+    }
+
+    /// Does it with this credential and, where the server refused that one, once more with another. What was
+    /// refused for its credential never ran.
+    async fn with<T, F: Future<Output = Result<T, LinkFault>>>(
         &self,
         caller: &Verified,
-        used: &Fetched,
-        fault: LinkFault,
-    ) -> Result<Fetched, Refusal> {
-        if let (LinkFault::Http { status, challenge }, Some(grants)) = (&fault, &self.grants)
-            && let Some(challenge) = LinkFault::challenge(*status, challenge.as_deref())
-        {
-            return grants.challenged(caller, used, *status, challenge).await;
-        }
-        if let (LinkFault::Http { status: 401, .. }, None) = (&fault, &self.grants)
-            && let Some(rotated) = self.credentials.renewed(used).await
-        {
-            return Ok(rotated);
-        }
-        Err(self.fault(fault))
+        fetched: Fetched,
+        mut once: impl FnMut(HeaderMap) -> F,
+    ) -> Result<T, Refusal> {
+        let fault = match once(headers(&fetched)).await {
+            Ok(done) => return Ok(done),
+            Err(fault) => fault,
+        };
+        let another = self.credential.another(caller, &fetched, &fault).await?;
+        let Some(another) = another else { return Err(self.fault(fault)) };
+        once(headers(&another)).await.map_err(|fault| self.fault(fault))
     }
 
     /// Sends something of the gateway's own, as a list.
@@ -150,32 +154,19 @@ impl Served {
         outgoing: Outgoing<'_>,
         events: &Events,
     ) -> Result<Answer, Refusal> {
-        let again = (self.grants.is_some() || fetched.is_some()).then(|| outgoing.clone());
-        let first = Outgoing { credential: headers(&fetched), ..outgoing };
-        match (self.link.send(first, events).await, again) {
-            (Ok(answer), _) => Ok(answer),
-            (Err(fault), None) => Err(self.fault(fault)),
-            (Err(fault), Some(again)) => {
-                let credential = headers(&self.renewed(caller, &fetched, fault).await?);
-                let sent = self.link.send(Outgoing { credential, ..again }, events).await;
-                sent.map_err(|fault| self.fault(fault))
-            }
-        }
+        let send = |credential| self.link.send(Outgoing { credential, ..outgoing.clone() }, events);
+        self.with(caller, fetched, send).await
     }
 
     /// What the server says of itself.
     pub async fn offer(&self, caller: &Verified, client: &ClientFacts) -> Result<Offer, Refusal> {
-        let partition = self.partition(caller);
+        let (link, partition) = (&self.link, &self.partition(caller));
         let deadline = Instant::now() + self.entry.timeout;
         let fetched = self.credential(caller).await?;
-        match self.link.offer(&partition, client, &headers(&fetched), deadline).await {
-            Ok(offer) => Ok(offer),
-            Err(fault) => {
-                let credential = headers(&self.renewed(caller, &fetched, fault).await?);
-                let offer = self.link.offer(&partition, client, &credential, deadline).await;
-                offer.map_err(|fault| self.fault(fault))
-            }
-        }
+        let ask = |credential: HeaderMap| async move {
+            link.offer(partition, client, &credential, deadline).await
+        };
+        self.with(caller, fetched, ask).await
     }
 
     /// Listens for what the server says unasked.
@@ -185,16 +176,13 @@ impl Served {
         client: &ClientFacts,
         wanted: Wanted,
     ) -> Result<Subscription, Refusal> {
-        let partition = self.partition(caller);
+        let (link, partition) = (&self.link, &self.partition(caller));
         let fetched = self.credential(caller).await?;
-        match self.link.listen(&partition, client, &headers(&fetched), wanted.clone()).await {
-            Ok(listening) => Ok(listening),
-            Err(fault) => {
-                let credential = headers(&self.renewed(caller, &fetched, fault).await?);
-                let listening = self.link.listen(&partition, client, &credential, wanted).await;
-                listening.map_err(|fault| self.fault(fault))
-            }
-        }
+        let listen = |credential: HeaderMap| {
+            let wanted = wanted.clone();
+            async move { link.listen(partition, client, &credential, wanted).await }
+        };
+        self.with(caller, fetched, listen).await
     }
 
     /// The link, for [`crate::send`] and [`crate::listen`] alone: everything else goes through them.
@@ -235,7 +223,8 @@ fn credential_name(entry: &Server) -> String {
         };
         return format!("oauth grant of {whose}");
     }
-    // A reference's own form hides what stands in the configuration itself.
-    let name = |one: &vault::Credential| format!("{} {:?}", one.header(), one.value());
-    entry.credentials.iter().map(name).collect::<Vec<_>>().join(", ")
+    if let Some(exchange) = &entry.exchange {
+        return exchange.name();
+    }
+    crate::credential::names(&entry.credentials)
 }

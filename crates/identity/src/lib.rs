@@ -17,6 +17,7 @@ pub mod jwks;
 pub mod jwt;
 mod principal;
 pub mod provider;
+mod shown;
 mod subject;
 mod token;
 
@@ -27,5 +28,6 @@ pub use authenticator::{Authenticator, Credentials, Lookup, Step, Unproven};
 pub use discovery::{Discovery, DiscoveryFault};
 pub use fault::AuthFault;
 pub use principal::{CERTIFICATES, Principal, PrincipalKind, Verified};
+pub use shown::Shown;
 pub use subject::{EntraId, ProviderName, Subject, SubjectText, is_guid};
 pub use token::{Bearer, TokenHash, TokenName, TokenNameFault, TokenRecord, mint};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Attributes, Grant, ProviderName, Subject, SubjectText, TokenHash, TokenRecord};
+use crate::{Attributes, Grant, ProviderName, Shown, Subject, SubjectText, TokenHash, TokenRecord};
 
 /// What made the caller known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +26,13 @@ pub const CERTIFICATES: &str = "tls";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal(Arc<Facts>);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Facts {
     kind: PrincipalKind,
     id: String,
     partition: Arc<str>,
     token: Option<TokenHash>,
+    shown: Option<Shown>,
     attributes: Attributes,
 }
 
@@ -141,6 +142,11 @@ impl Principal {
         self.0.token.as_ref()
     }
 
+    /// The provider's token, where [`Verified::showing`] kept it.
+    pub fn shown(&self) -> Option<&Shown> {
+        self.0.shown.as_ref()
+    }
+
     /// Whether the client can answer a claims challenge (Entra's `xms_cc` has `cp1`).
     pub fn answers_claims_challenges(&self) -> bool {
         self.0.attributes.answers_claims
@@ -161,6 +167,13 @@ impl Verified {
     /// The proved caller.
     pub fn principal(&self) -> &Principal {
         &self.0
+    }
+
+    /// The same caller, with the provider's token that proved it: it must be that one.
+    pub fn showing(self, token: &str) -> Verified {
+        let mut facts = Arc::unwrap_or_clone(self.0.0);
+        facts.shown = Some(Shown::new(token));
+        Verified(Principal(Arc::new(facts)))
     }
 
     /// Whether it is the very same proof, and not only an equal one.
@@ -201,7 +214,7 @@ impl Verified {
         };
         let token = Some(record.hash);
         let kind = PrincipalKind::Token;
-        Verified(Principal(Arc::new(Facts { kind, id, partition, token, attributes })))
+        Verified(Principal(Arc::new(Facts { kind, id, partition, token, shown: None, attributes })))
     }
 
     /// A person of whom a provider says `attributes`.
@@ -226,6 +239,13 @@ impl Verified {
         partition: Arc<str>,
         attributes: Attributes,
     ) -> Verified {
-        Verified(Principal(Arc::new(Facts { kind, id, partition, token: None, attributes })))
+        Verified(Principal(Arc::new(Facts {
+            kind,
+            id,
+            partition,
+            token: None,
+            shown: None,
+            attributes,
+        })))
     }
 }

@@ -98,7 +98,7 @@ impl<'a> Bearer<'a> {
     }
 
     /// Whether it could be a token of ours at all: if not, the store need not be asked.
-    pub(crate) fn is_ours(self) -> bool {
+    pub fn is_ours(self) -> bool {
         self.0.starts_with(PREFIX) && self.0.len() == PREFIX.len() + 43
     }
 }

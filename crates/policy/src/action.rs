@@ -6,6 +6,8 @@ use crate::{Kind, uri::is_ambiguous};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are the protocol's own")]
 pub enum Operation {
+    /// A call of a language model, through the pass-through.
+    CallModel,
     Complete,
     GetPrompt,
     /// A method that Bartizan does not know.
@@ -19,7 +21,8 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub(crate) const ALL: [Operation; 9] = [
+    pub(crate) const ALL: [Operation; 10] = [
+        Operation::CallModel,
         Operation::Complete,
         Operation::GetPrompt,
         Operation::Method,
@@ -34,6 +37,7 @@ impl Operation {
     /// The name of the action in Cedar: the protocol's method.
     pub fn as_str(self) -> &'static str {
         match self {
+            Operation::CallModel => "models/call",
             Operation::CallTool => "tools/call",
             Operation::Complete => "completion/complete",
             Operation::GetPrompt => "prompts/get",
@@ -124,6 +128,7 @@ impl<'a> Action<'a> {
     pub fn new(server: &'a str, kind: Kind, name: &'a str) -> Action<'a> {
         let operation = match kind {
             Kind::Method => Operation::Method,
+            Kind::Model => Operation::CallModel,
             Kind::Prompt => Operation::GetPrompt,
             Kind::Resource => Operation::ReadResource,
             Kind::Tool => Operation::CallTool,

@@ -103,7 +103,7 @@ impl Rates {
 
     /// One more, or not now.
     pub fn take(&mut self, key: &impl Hash, now: u64) -> Result<(), Exhausted> {
-        let length = self.rate.period.div_ceil(PARTS as u64).max(1);
+        let length = self.part_length();
         let part = now / length;
         let key = self.keys.of(key);
         if !self.windows.contains_key(&key) && self.windows.len() >= self.capacity {
@@ -124,6 +124,42 @@ impl Rates {
         let newest = slot(window.newest);
         window.parts[newest] = window.parts[newest].saturating_add(1);
         Ok(())
+    }
+
+    /// Whether there is room for anything, for what is counted only when it is over.
+    pub fn room(&mut self, key: &impl Hash, now: u64) -> Result<(), Exhausted> {
+        let length = self.part_length();
+        let Some(window) = self.windows.get_mut(&self.keys.of(key)) else { return Ok(()) };
+        window.advance(now / length);
+        if window.used() < self.rate.count {
+            return Ok(());
+        }
+        let free = window.free_at(self.rate.count) * length;
+        Err(Exhausted { retry_after: free.saturating_sub(now).max(1) })
+    }
+
+    /// So many more. That is so whether there is room or not; what can't be remembered any more counts for
+    /// nobody.
+    pub fn add(&mut self, key: &impl Hash, amount: u32, now: u64) {
+        let part = now / self.part_length();
+        let key = self.keys.of(key);
+        if !self.windows.contains_key(&key) && self.windows.len() >= self.capacity {
+            self.windows.retain(|_, window| {
+                window.advance(part);
+                window.used() > 0
+            });
+            if self.windows.len() >= self.capacity {
+                return;
+            }
+        }
+        let window = self.windows.entry(key).or_insert_with(|| Window::new(part));
+        window.advance(part);
+        let newest = slot(window.newest);
+        window.parts[newest] = window.parts[newest].saturating_add(amount);
+    }
+
+    fn part_length(&self) -> u64 {
+        self.rate.period.div_ceil(PARTS as u64).max(1)
     }
 
     /// How many keys are remembered.
@@ -209,6 +245,19 @@ mod tests {
         assert!(rates.take(&1, 500).is_err(), "remembered");
         assert!(rates.take(&3, 1100).is_ok());
         assert!(rates.len() <= 2);
+    }
+
+    #[test]
+    fn what_is_counted_afterwards_closes_the_door_until_it_is_forgotten() {
+        let mut rates = Rates::new(Rate { count: 100, period: 1000 }, 2);
+        assert!(rates.room(&"a", 0).is_ok());
+        rates.add(&"a", 99, 0);
+        assert!(rates.room(&"a", 10).is_ok(), "one is left");
+        rates.add(&"a", 500, 10);
+        let refused = rates.room(&"a", 20).unwrap_err();
+        assert!(rates.room(&"b", 20).is_ok(), "another's");
+        assert!(rates.room(&"a", 20 + refused.retry_after - 1).is_err());
+        assert!(rates.room(&"a", 20 + refused.retry_after).is_ok());
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Names {
             principals.push((kind, name(kind.as_str())?));
         }
         let mut resources = Vec::new();
-        for kind in [Kind::Method, Kind::Prompt, Kind::Resource, Kind::Tool] {
+        for kind in [Kind::Method, Kind::Model, Kind::Prompt, Kind::Resource, Kind::Tool] {
             resources.push((kind, name(kind.type_name())?));
         }
         Ok(Names {

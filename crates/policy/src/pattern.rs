@@ -11,6 +11,8 @@ use crate::glob::Glob;
 pub enum Kind {
     /// A method that Bartizan does not know (an extension's); its name is the method's.
     Method,
+    /// A deployment of a language model; what stands for a server is the entry in `[models]`.
+    Model,
     Prompt,
     Resource,
     Tool,
@@ -21,6 +23,7 @@ impl Kind {
     pub(crate) fn type_name(self) -> &'static str {
         match self {
             Kind::Method => "Method",
+            Kind::Model => "Model",
             Kind::Prompt => "Prompt",
             Kind::Resource => "Resource",
             Kind::Tool => "Tool",
@@ -43,7 +46,7 @@ pub enum PatternFault {
 }
 
 /// `server/name`, `*` in either part standing for any text, slashes included; `*` alone is
-/// everything. A prefix `tool:`, `prompt:`, `resource:` or `method:` narrows it to that kind. Letters
+/// everything. A prefix `tool:`, `prompt:`, `resource:`, `model:` or `method:` narrows it to that kind. Letters
 /// match exactly: `Get` is not `get`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
@@ -88,8 +91,9 @@ impl Pattern {
 }
 
 /// A server's name holds no colon, so a prefix can't be one.
-const KINDS: [(&str, Kind); 4] = [
+const KINDS: [(&str, Kind); 5] = [
     ("method:", Kind::Method),
+    ("model:", Kind::Model),
     ("prompt:", Kind::Prompt),
     ("resource:", Kind::Resource),
     ("tool:", Kind::Tool),
@@ -149,6 +153,8 @@ mod tests {
             ("git*/*", "github", Kind::Tool, "x", true),
             ("tool:github/*", "github", Kind::Prompt, "x", false),
             ("tool:*", "github", Kind::Tool, "x", true),
+            ("model:azure/gpt-*", "azure", Kind::Model, "gpt-5", true),
+            ("model:azure/gpt-*", "azure", Kind::Tool, "gpt-5", false),
             ("resource:files/file:///home/*", "files", Kind::Resource, "file:///home/a/b", true),
             ("resource:files/file:///home/*", "files", Kind::Resource, "file:///etc/passwd", false),
         ] {

@@ -11,7 +11,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 const SERVERS: [&str; 2] = ["a", "ab"];
 const NAMES: [&str; 4] = ["x", "xy", "y", "file:///x"];
-const PATTERNS: [&str; 10] = [
+const PATTERNS: [&str; 11] = [
     "*",
     "a/*",
     "a*/x*",
@@ -21,9 +21,10 @@ const PATTERNS: [&str; 10] = [
     "resource:*/file:///*",
     "ab/y",
     "resource:a/*",
+    "model:a*/x*",
     "*/x",
 ];
-const KINDS: [Kind; 4] = [Kind::Method, Kind::Prompt, Kind::Resource, Kind::Tool];
+const KINDS: [Kind; 5] = [Kind::Method, Kind::Model, Kind::Prompt, Kind::Resource, Kind::Tool];
 
 #[derive(Clone, Debug)]
 struct Line {
@@ -44,8 +45,8 @@ fn lines() -> impl Strategy<Value = Vec<Line>> {
     let line = (select(&PATTERNS[..]), proptest::option::of(any::<bool>()), any::<bool>());
     vec(
         line.prop_map(|(pattern, flag, read_only): (&'static str, _, bool)| {
-            let read_only =
-                read_only && !pattern.starts_with("prompt:") && !pattern.starts_with("resource:");
+            let read_only = read_only
+                && !["prompt:", "resource:", "model:"].iter().any(|kind| pattern.starts_with(kind));
             Line { pattern, flag, read_only }
         }),
         0..3,

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod credential;
+pub mod exchange;
 mod fault;
 pub mod leak;
 mod name;

@@ -1,10 +1,14 @@
 //! `grants`: what people let Bartizan have at servers. Never the tokens themselves.
 
+use std::path::Path;
+
+use gateway::grants::GivenBack;
 use serde::Serialize;
 
-use super::{token::time, wait};
+use super::{load, token::time, wait};
 use crate::{
     cli::{Global, GrantsCommand},
+    config::resolve::resolve,
     outcome::Mistake,
     print, state,
 };
@@ -17,7 +21,7 @@ pub fn run(global: &Global, command: GrantsCommand) -> anyhow::Result<()> {
         let done = match command {
             GrantsCommand::List => list(global, &store).await,
             GrantsCommand::Revoke { server, principal } => {
-                revoke(&store, &server, &principal).await
+                revoke(global, &folder, &store, &server, &principal).await
             }
         };
         store.close().await;
@@ -41,7 +45,19 @@ async fn list(global: &Global, store: &store::Store) -> anyhow::Result<()> {
     print::rows(global.output, &rows, "nobody has connected anything yet")
 }
 
-async fn revoke(store: &store::Store, server: &str, principal: &str) -> anyhow::Result<()> {
+async fn revoke(
+    global: &Global,
+    folder: &Path,
+    store: &store::Store,
+    server: &str,
+    principal: &str,
+) -> anyhow::Result<()> {
+    let kept = store.grants().await?;
+    let kept = kept.iter().filter(|kept| kept.server == server && kept.principal == principal);
+    let mut told = Vec::new();
+    for kept in kept {
+        told.push(give_back(global, folder, kept).await);
+    }
     if store.grant_remove(server, principal).await? == 0 {
         let what = format!("{principal} has no grant at `{server}`");
         return Err(Mistake::new(what, "`bartizan grants list` shows all").into());
@@ -50,10 +66,32 @@ async fn revoke(store: &store::Store, server: &str, principal: &str) -> anyhow::
         "forgotten; a running gateway stops using it within {} seconds",
         gateway::grants::BELIEVED
     ))?;
+    if told.iter().all(|given| *given == GivenBack::Done) {
+        return print::line("and given back: its tokens are good no longer");
+    }
+    for given in told {
+        match given {
+            GivenBack::Done => {}
+            GivenBack::Failed(why) => eprintln!("It could not be given back: {why}."),
+            GivenBack::NotTaken => eprintln!("Its authorization server takes nothing back."),
+        }
+    }
     eprintln!(
         "The server still lists Bartizan among the account's applications: remove it there too."
     );
     Ok(())
+}
+
+async fn give_back(global: &Global, folder: &Path, kept: &store::Grant) -> GivenBack {
+    let failed = |fault: anyhow::Error| GivenBack::Failed(format!("{fault:#}"));
+    let config = match load(global).and_then(|loaded| Ok(resolve(&loaded, folder)?)) {
+        Ok(config) => config,
+        Err(fault) => return failed(fault),
+    };
+    match config.servers.iter().find(|entry| entry.name.as_str() == kept.server) {
+        Some(entry) => gateway::grants::give_back(folder, kept, entry).await,
+        None => GivenBack::Failed("the server is not in the configuration any more".to_owned()),
+    }
 }
 
 #[derive(Serialize)]

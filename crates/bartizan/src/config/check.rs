@@ -8,6 +8,7 @@ use std::{
 use super::{
     confinement,
     egress::{self, EnvValue},
+    exchange,
     fault::{Finding, nearest},
     file::{self, File, Loopback, Role, Server},
     secrets,
@@ -28,6 +29,7 @@ pub fn check(file: &File, folder: &Path) -> Vec<Finding> {
     for (key, server) in &file.servers {
         check_server(key.0.as_str(), server.get_ref(), server.span(), folder, &mut findings);
     }
+    super::models::check(file, &mut findings);
     findings.sort_by_key(|finding| finding.severity as u8);
     findings
 }
@@ -73,7 +75,7 @@ fn check_door(file: &File, folder: &Path, findings: &mut Vec<Finding>) {
 }
 
 fn check_roles(file: &File, findings: &mut Vec<Finding>) {
-    let servers = || file.servers.keys().map(|key| key.0.as_str());
+    let servers = || file.servers.keys().chain(file.models.keys()).map(|key| key.0.as_str());
     for role in file.roles.values() {
         let Role { members, allow, ask, deny, when: _ } = role.get_ref();
         let loopback = members.iter().find(|member| member.get_ref().0.to_string() == "loopback");
@@ -162,6 +164,16 @@ fn check_remote(name: &str, server: &Server, findings: &mut Vec<Finding>) {
     if let Some(oauth) = &server.oauth {
         check_oauth(name, server, oauth, findings);
     }
+    if let Some(exchange) = &server.exchange {
+        exchange::check(name, exchange, findings);
+        if server.credential.is_some() || server.oauth.is_some() {
+            findings.push(Finding::error(
+                format!("`{name}` has `exchange` beside another credential"),
+                exchange.get_ref().kind.span(),
+                "keep one of credential, oauth and exchange",
+            ));
+        }
+    }
     let Some(credential) = &server.credential else { return };
     if url.get_ref().0.scheme_str() == Some("http") && !near {
         findings.push(Finding::warning(
@@ -208,11 +220,16 @@ fn check_oauth(
         ));
     }
     if let Some(value) = &oauth.client_secret {
-        check_template(value.get_ref(), value.span(), findings);
-        if value.get_ref().reference.is_literal() {
-            let what = "the client's secret stands in this file as it is";
-            findings.push(literal_secret(what, value.span(), "CLIENT_SECRET"));
-        }
+        check_secret(value, "CLIENT_SECRET", findings);
+    }
+}
+
+/// A client's secret, or its key.
+pub fn check_secret(value: &toml::Spanned<Template>, name: &str, findings: &mut Vec<Finding>) {
+    check_template(value.get_ref(), value.span(), findings);
+    if value.get_ref().reference.is_literal() {
+        let what = "the client's secret stands in this file as it is";
+        findings.push(literal_secret(what, value.span(), name));
     }
 }
 
@@ -234,6 +251,13 @@ fn check_local(
         findings.push(Finding::error(
             format!("`oauth` is for a remote server, and `{name}` is started here"),
             oauth.span(),
+            "take it out",
+        ));
+    }
+    if let Some(exchange) = &server.exchange {
+        findings.push(Finding::error(
+            format!("`exchange` is for a remote server, and `{name}` is started here"),
+            exchange.get_ref().kind.span(),
             "take it out",
         ));
     }

@@ -16,9 +16,11 @@ use toml::Spanned;
 use super::alerts::Alerts;
 use super::audit::Audit;
 use super::egress::{Egress, EnvValue};
+use super::exchange::Exchange;
 use super::export::{Export, ExportKey};
 use super::flow::{CallStack, Flow, Reads, ToolLabels, Writes};
 use super::inspect::Inspect;
+use super::models::Model;
 pub use super::provider::{Kind as ProviderKind, Provider};
 pub use super::roles::{Approvals, LimitOn, Network, Policy, Role};
 use super::sign_in::SignIn;
@@ -76,6 +78,10 @@ pub struct File {
     /// The name is 1 to 32 of a-z, 0-9 and single `-`, a letter first.
     #[schemars(with = "BTreeMap<ServerKey, Server>")]
     pub servers: BTreeMap<ServerKey, Spanned<Server>>,
+    /// Language models behind this gateway, by name: at `/models/NAME/…` it passes their protocols through, with a credential of its own in place of what the client shows.
+    /// The name is one that no server has. docs/models.md explains it.
+    #[schemars(with = "BTreeMap<ServerKey, Model>")]
+    pub models: BTreeMap<ServerKey, Spanned<Model>>,
     /// How secrets are kept and fetched.
     pub vault: Vault,
     /// What is said of single secrets, by what stands in their references: `[secrets."secret:github"]`.
@@ -119,6 +125,7 @@ impl Default for File {
             policy: Policy::default(),
             network: Network::default(),
             servers: BTreeMap::new(),
+            models: BTreeMap::new(),
             vault: Vault::default(),
             secrets: BTreeMap::new(),
             trust: Trust::default(),
@@ -194,7 +201,7 @@ pub enum Loopback {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Server {
     /// The URL of a remote server.
-    #[schemars(with = "Option<ServerUrl>", extend("x-kind" = "url signed-in", "examples" = ["https://mcp.example.com/mcp"]))]
+    #[schemars(with = "Option<ServerUrl>", extend("x-kind" = "url signed-in exchanged", "examples" = ["https://mcp.example.com/mcp"]))]
     pub url: Option<Spanned<ServerUrl>>,
     /// Lets `url` lead to a private address: this machine, a local network, a cloud's metadata service. Otherwise such an address is refused when it is connected to, whatever the name resolved to before.
     #[schemars(extend("x-kind" = "url"))]
@@ -206,6 +213,9 @@ pub struct Server {
     /// `oauth = {}` is enough for a server that takes registrations.
     #[schemars(with = "Option<OAuth>", extend("x-kind" = "signed-in"))]
     pub oauth: Option<Spanned<OAuth>>,
+    /// OUTGOING authentication by a token that a token endpoint gives: on behalf of each caller, or for Bartizan itself. docs/exchange.md explains it.
+    #[schemars(with = "Option<Exchange>", extend("x-kind" = "exchanged"))]
+    pub exchange: Option<Spanned<Exchange>>,
     /// The program to start, found in PATH or by its path. It speaks MCP on standard input and output.
     #[schemars(with = "Option<String>", extend("x-kind" = "command", "examples" = ["npx"]))]
     pub command: Option<Spanned<String>>,
@@ -258,6 +268,7 @@ impl Default for Server {
             allow_private: false,
             credential: None,
             oauth: None,
+            exchange: None,
             command: None,
             args: Vec::new(),
             env: BTreeMap::new(),
@@ -398,6 +409,13 @@ pub enum GrantKind {
     User,
     /// Bartizan's own, for all callers (client credentials). Needs `client-id` and `client-secret`.
     Client,
+}
+
+impl Credential {
+    /// As the vault takes it.
+    pub fn resolve(&self) -> Result<vault::Credential, vault::VaultFault> {
+        vault::Credential::new(&self.header.0, self.value.get_ref().reference.clone())
+    }
 }
 
 fn authorization() -> HeaderText {

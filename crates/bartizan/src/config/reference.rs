@@ -45,9 +45,17 @@ fn samples(section: &str) -> &'static [Sample] {
         "roles" => &[("ci", None)],
         "rules" => &[("strangers", None)],
         "keys" => &[("acme-2026", None)],
-        "servers" => {
-            &[("github", Some("url")), ("tracker", Some("signed-in")), ("files", Some("command"))]
-        }
+        "servers" => &[
+            ("github", Some("url")),
+            ("tracker", Some("signed-in")),
+            ("orders", Some("exchanged")),
+            ("files", Some("command")),
+        ],
+        "models" => &[
+            ("azure", Some("azure-openai")),
+            ("openai", Some("openai")),
+            ("claude", Some("anthropic")),
+        ],
         "secrets" => &[("\"secret:github\"", None)],
         "tools" => &[("send_mail", None)],
         _ => &[],
@@ -299,12 +307,12 @@ mod tests {
         let text = uncommented().replace("/etc/bartizan/", "").replace("/srv/docs", ".");
         let loaded = parse(&folder.path().join("bartizan.toml"), text.clone())
             .unwrap_or_else(|fault| panic!("{fault}"));
-        assert_eq!(loaded.file.servers.len(), 3);
+        assert_eq!(loaded.file.servers.len(), 4);
         let document: toml::Table = text.parse().unwrap();
         let mut missing = Vec::new();
         missing_keys("", &inlined(), &toml::Value::Table(document), &mut missing);
         // What one kind of server has, the other has not; of alike entries the first shows every key.
-        let named = ["servers.", "inspect.servers.", "identity.providers.", "export."];
+        let named = ["servers.", "models.", "inspect.servers.", "identity.providers.", "export."];
         missing.retain(|key| !named.iter().any(|section| key.starts_with(section)));
         assert_eq!(missing, Vec::<String>::new());
     }

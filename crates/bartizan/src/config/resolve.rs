@@ -37,6 +37,9 @@ pub enum ResolveFault {
     /// Rules of the detectors.
     #[error("{0}")]
     Rules(String),
+    /// What an exchange needs can't be had.
+    #[error("exchange: {0}")]
+    Exchange(String),
     /// A key that can't be used.
     #[error(transparent)]
     Key(#[from] super::trust::KeyFault),
@@ -61,6 +64,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         policy: _,
         network,
         servers,
+        models,
         vault: _,
         secrets: _,
         trust,
@@ -107,6 +111,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         policies: loaded.policies.clone(),
         network: network.resolve(),
         servers: entries,
+        models: super::models::resolve(models, &folder)?,
         limits: resolve_limits(limits),
         limits_on: limits.on.iter().map(|(key, on)| on.resolve(&key.0)).collect(),
         approvals: approvals.resolve(),
@@ -180,15 +185,10 @@ fn entry(
         (None, None) => return Ok(None),
     };
     let credentials = match &server.credential {
-        Some(credential) => {
-            let credential = credential.get_ref();
-            vec![vault::Credential::new(
-                &credential.header.0,
-                credential.value.get_ref().reference.clone(),
-            )?]
-        }
+        Some(credential) => vec![credential.get_ref().resolve()?],
         None => Vec::new(),
     };
+    let exchange = server.exchange.as_ref().map(|written| written.get_ref().resolve(folder));
     let era = match server.era {
         Era::Auto => EraChoice::Auto,
         Era::Handshake => EraChoice::Handshake,
@@ -202,6 +202,7 @@ fn entry(
         timeout: server.timeout.0,
         credentials,
         oauth: server.oauth.as_ref().map(|oauth| resolve_oauth(oauth.get_ref())),
+        exchange: exchange.transpose()?,
         first_use: server.on_first_use.unwrap_or(trust.on_first_use).into(),
         require_signature: server.require_signature.clone(),
         labels: policy::Labelled::new(
@@ -353,6 +354,7 @@ fn demo() -> Result<resolved::Server, ResolveFault> {
         timeout: server.timeout.0,
         credentials: Vec::new(),
         oauth: None,
+        exchange: None,
         // It is this very program.
         first_use: trust::FirstUse::Approve,
         require_signature: None,

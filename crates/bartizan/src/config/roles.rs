@@ -26,7 +26,7 @@ pub struct Role {
     #[schemars(with = "Vec<Member>", extend("examples" = [json!(["group:8a1c", "token:ci"])]))]
     pub members: Vec<Spanned<Member>>,
     /// What the role may see and use, as `server/name`; `*` stands for any text. It covers tools, prompts and resources (by their URI);
-    /// `tool:`, `prompt:` or `resource:` in front narrows it to that kind. A table instead of a text adds conditions, all of which must hold:
+    /// `tool:`, `prompt:`, `resource:` or `model:` in front narrows it to that kind; a language model is `name/deployment`. A table instead of a text adds conditions, all of which must hold:
     /// `annotated`, `arguments`, `networks`, `hours`, `acr`, `amr`, `max-age`, `scopes`, `labels`, `findings`. See docs/policy.md.
     #[schemars(with = "Vec<RuleText>", extend("examples" = [json!(["github/get_*", {"match": "tool:files/*", "annotated": ["read-only"]}])]))]
     pub allow: Vec<Spanned<RuleText>>,
@@ -261,6 +261,9 @@ pub struct LimitOn {
     /// At most so many at once.
     #[schemars(extend("examples" = [4]))]
     pub concurrency: Option<Bounded<1, 1_000_000>>,
+    /// At most so many tokens of language models in any stretch of time of that length: a call that begins when they are used up is refused, one that has begun is counted to its end.
+    #[schemars(extend("examples" = ["200000/1h"]))]
+    pub tokens: Option<PerPeriod>,
 }
 
 /// What a limit counts apart.
@@ -293,17 +296,20 @@ impl LimitOn {
             name: name.to_owned(),
             patterns: self.patterns.iter().map(|pattern| pattern.0.clone()).collect(),
             per: self.per.iter().map(per).collect(),
-            rate: self.rate.map(|rate| policy::Rate {
-                count: rate.count,
-                period: u64::try_from(rate.period.0.as_millis()).unwrap_or(u64::MAX),
-            }),
+            rate: self.rate.map(rate),
             quota: self.quota.map(|quota| limits::Quota {
                 count: u64::from(quota.count),
                 period: quota.period.0.as_secs().max(1),
             }),
             concurrency: self.concurrency.map(|most| most.0),
+            tokens: self.tokens.map(rate),
         }
     }
+}
+
+fn rate(of: PerPeriod) -> policy::Rate {
+    let period = u64::try_from(of.period.0.as_millis()).unwrap_or(u64::MAX);
+    policy::Rate { count: of.count, period }
 }
 
 /// Calls that a person must approve: what rules with `ask` lead to.

@@ -156,6 +156,15 @@ pub struct KnownClient {
     pub workload: bool,
 }
 
+impl Certificate {
+    pub fn resolve(&self, folder: &Path) -> resolved::ClientProof {
+        resolved::ClientProof::Certificate {
+            cert: folder.join(self.cert.get_ref()),
+            key: folder.join(self.key.get_ref()),
+        }
+    }
+}
+
 fn scope(text: &str) -> ScopeText {
     ScopeText(text.to_owned())
 }
@@ -271,17 +280,13 @@ pub fn resolve(file: &File, folder: &Path) -> Result<Option<resolved::SignIn>, R
     let (Some(sign_in), Some(public_url)) = (&file.sign_in, &file.public_url) else {
         return Ok(None);
     };
-    let path = |path: &Spanned<PathBuf>| folder.join(path.get_ref());
     let proof = match (&sign_in.certificate, &sign_in.client_token_file, &sign_in.client_secret) {
-        (Some(certificate), ..) => resolved::ProviderProof::Certificate {
-            cert: path(&certificate.cert),
-            key: path(&certificate.key),
-        },
-        (None, Some(file), _) => resolved::ProviderProof::Federated(path(file)),
+        (Some(certificate), ..) => certificate.resolve(folder),
+        (None, Some(file), _) => resolved::ClientProof::Federated(folder.join(file.get_ref())),
         (None, None, Some(secret)) => {
-            resolved::ProviderProof::Secret(secret.get_ref().reference.clone())
+            resolved::ClientProof::Secret(secret.get_ref().reference.clone())
         }
-        (None, None, None) => resolved::ProviderProof::None,
+        (None, None, None) => resolved::ClientProof::None,
     };
     let registration = &sign_in.registration;
     let clients = sign_in

@@ -5,7 +5,7 @@
 //! away drops the call, which in the stateless era is what cancels it.
 
 use std::{
-    convert::Infallible,
+    io,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -192,6 +192,8 @@ impl Exchange {
 pub enum Body {
     /// Ready bytes, last chunk first.
     Chunks(Vec<Bytes>),
+    /// Another server's bytes as they come, which may break off.
+    Passed(Pin<Box<dyn http_body::Body<Data = Bytes, Error = io::Error> + Send>>),
     /// An event stream.
     Stream(Box<Stream>),
 }
@@ -240,14 +242,15 @@ pub fn event_stream(source: impl Source + 'static) -> Response<Body> {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match self.get_mut() {
             Body::Chunks(chunks) => Poll::Ready(chunks.pop().map(|chunk| Ok(Frame::data(chunk)))),
+            Body::Passed(body) => body.as_mut().poll_frame(cx),
             Body::Stream(stream) => {
                 if let Poll::Ready(frame) = stream.source.poll_frame(cx) {
                     stream.quiet.as_mut().reset(tokio::time::Instant::now() + KEEP_ALIVE);
@@ -273,7 +276,7 @@ impl http_body::Body for Body {
             Body::Chunks(chunks) => {
                 SizeHint::with_exact(chunks.iter().map(|chunk| chunk.len() as u64).sum())
             }
-            Body::Stream(_) => SizeHint::default(),
+            Body::Passed(_) | Body::Stream(_) => SizeHint::default(),
         }
     }
 }

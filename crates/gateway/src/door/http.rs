@@ -16,13 +16,14 @@ use mcp::{JsonBuf, ServerName};
 use super::{
     approvals,
     exchange::Body,
-    guard, network, oauth, resource, sse_pair,
+    guard, network, oauth, owner, resource, sse_pair,
     streamable::{self, refused, status},
 };
 use crate::{
     Gateway,
     call::{Door, Scope},
     grants,
+    models::{self, ModelRoute},
     refusal::Refusal,
     telemetry,
 };
@@ -71,10 +72,16 @@ pub async fn handle(
             }
         }
         Some(route) => match enter(&gateway, peer, certificate.as_ref(), &head, &route).await {
-            Ok((caller, client)) => {
-                served(gateway, caller, route, Door::Http(client), &head, body).await
-            }
-            Err(refusal) => refused(None, &refusal),
+            Ok((caller, client)) => match route {
+                Route::Model(model) => {
+                    models::handle(gateway, caller, model, client, &head, body).await
+                }
+                route => served(gateway, caller, route, Door::Http(client), &head, body).await,
+            },
+            Err(refusal) => match &route {
+                Route::Model(model) => models::refused(current.model_kind(model), &refusal),
+                _ => refused(None, &refusal),
+            },
         },
         None => resource::metadata(&current, host, head.uri.path())
             .unwrap_or_else(|| status(StatusCode::NOT_FOUND)),
@@ -99,6 +106,8 @@ pub(super) enum Route {
     Sse(Scope),
     /// `/messages`: the 2024-11-05 pair's other half.
     Messages,
+    /// `/models/{name}/…`
+    Model(ModelRoute),
 }
 
 pub(super) fn route(path: &str) -> Option<Route> {
@@ -110,6 +119,9 @@ pub(super) fn route(path: &str) -> Option<Route> {
     }
     if let Some(id) = path.strip_prefix("/approvals/") {
         return Some(Route::Approval(id.to_owned()));
+    }
+    if path.starts_with("/models/") {
+        return ModelRoute::of(path).map(Route::Model);
     }
     let (door, rest) = if let Some(rest) = path.strip_prefix("/mcp") {
         (Route::Mcp as fn(Scope) -> Route, rest)
@@ -146,6 +158,13 @@ async fn enter(
         return Err(gateway.refuse(None, refusal).await);
     }
     let loopback = network::is_loopback(&current.config, peer, client, &head.headers);
+    let meant = matches!(route, Route::Model(_)).then(|| models::shown(&head.headers));
+    let (authorization, loopback) = match &meant {
+        None => (authorization, loopback),
+        // Whoever has nothing to show is let in as this gateway's own user or not at all.
+        Some(None) => (None, loopback && owner::is_own(peer)),
+        Some(Some(shown)) => (Some(shown.as_bytes()), loopback),
+    };
     let caller = match gateway.authenticate(authorization, loopback, certificate).await {
         Ok(caller) => caller,
         Err(refusal) => return Err(gateway.refuse(None, refusal).await),
@@ -153,9 +172,12 @@ async fn enter(
     if let Err(refusal) = oauth::check_possession(gateway, &caller, head) {
         return Err(gateway.refuse(Some(&caller), refusal).await);
     }
-    if let Route::Mcp(scope) | Route::Sse(scope) = route
-        && !gateway.glance().offered.opens(&caller, scope)
-    {
+    let opens = match route {
+        Route::Mcp(scope) | Route::Sse(scope) => gateway.glance().offered.opens(&caller, scope),
+        Route::Model(model) => gateway.glance().offered.opens_model(&caller, model),
+        Route::Approval(_) | Route::Live | Route::Messages | Route::Ready => true,
+    };
+    if !opens {
         let refusal = Refusal::Authentication(AuthFault::Proof(JwtFault::Audience.into()));
         return Err(gateway.refuse(Some(&caller), refusal).await);
     }
@@ -163,6 +185,12 @@ async fn enter(
         && gateway.served_to(&caller, name.as_str()).is_none()
     {
         let refusal = Refusal::UnknownServer(name.to_string());
+        return Err(gateway.refuse(Some(&caller), refusal).await);
+    }
+    if let Route::Model(model) = route
+        && !current.offers_model(&caller, model)
+    {
+        let refusal = Refusal::UnknownServer(model.name.to_string());
         return Err(gateway.refuse(Some(&caller), refusal).await);
     }
     Ok((caller, client))
@@ -207,7 +235,7 @@ async fn served(
         (Route::Approval(_), _) => not_allowed("GET, POST"),
         (Route::Mcp(_), _) => not_allowed("GET, POST, DELETE"),
         (Route::Sse(_) | Route::Live | Route::Ready, _) => not_allowed("GET"),
-        (Route::Messages, _) => not_allowed("POST"),
+        (Route::Messages | Route::Model(_), _) => not_allowed("POST"),
     }
 }
 

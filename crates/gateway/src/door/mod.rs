@@ -9,6 +9,7 @@ pub(crate) mod http;
 mod listener;
 mod network;
 pub(crate) mod oauth;
+mod owner;
 mod peer;
 mod replay;
 pub(crate) mod resource;
@@ -18,7 +19,7 @@ mod stall;
 mod standalone;
 mod standing;
 mod stateless;
-mod streamable;
+pub(crate) mod streamable;
 mod tls;
 #[cfg(unix)]
 mod unix;

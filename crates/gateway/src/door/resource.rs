@@ -10,7 +10,7 @@ use super::{
     exchange::Body,
     http::{Route, route},
 };
-use crate::{Current, call::Scope, config::Config, refusal::Refusal};
+use crate::{Current, call::Scope, config::Config, models::ModelRoute, refusal::Refusal};
 
 /// Where the metadata is, before a door's own path.
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -89,15 +89,27 @@ impl Offered {
         audiences.is_empty() || audiences.iter().any(|audience| self.covers(audience, scope))
     }
 
+    /// The same for the door of a model.
+    pub(crate) fn opens_model(&self, caller: &Verified, model: &ModelRoute) -> bool {
+        let door = format!("/models/{}", model.name);
+        let audiences = caller.principal().audiences();
+        let covers = |audience: &String| self.door(audience).is_none_or(|path| path == door);
+        audiences.is_empty() || audiences.iter().any(covers)
+    }
+
     fn covers(&self, audience: &str, scope: &Scope) -> bool {
-        let mut ours = self.bases.iter().filter_map(|base| audience.strip_prefix(base.as_str()));
-        match ours.find(|rest| rest.is_empty() || rest.starts_with('/')) {
-            None | Some("" | "/") => true,
-            Some(path) => match route(path) {
-                Some(Route::Mcp(door) | Route::Sse(door)) => door == *scope,
-                _ => false,
-            },
+        match self.door(audience).map(route) {
+            None => true,
+            Some(Some(Route::Mcp(door) | Route::Sse(door))) => door == *scope,
+            Some(_) => false,
         }
+    }
+
+    /// The one door that an audience names, if it is a URL of ours with a path.
+    fn door<'a>(&self, audience: &'a str) -> Option<&'a str> {
+        let mut ours = self.bases.iter().filter_map(|base| audience.strip_prefix(base.as_str()));
+        let rest = ours.find(|rest| rest.is_empty() || rest.starts_with('/'));
+        rest.filter(|rest| !matches!(*rest, "" | "/"))
     }
 }
 
@@ -112,7 +124,7 @@ pub(super) fn metadata(current: &Current, host: &str, path: &str) -> Option<Resp
 }
 
 /// The challenge that a refusal makes, as far as it can be told without knowing the door.
-pub(super) fn challenge(refusal: &Refusal) -> Option<HeaderValue> {
+pub(crate) fn challenge(refusal: &Refusal) -> Option<HeaderValue> {
     let text = match refusal {
         Refusal::Authentication(AuthFault::Proof(fault)) => format!(
             r#"Bearer realm="bartizan", error="invalid_token", error_description="{}""#,

@@ -125,7 +125,7 @@ impl Grants {
             }
         };
         let url = format!("{public_url}/connect/{key}");
-        Refusal::Connect { server: self.server.clone(), url }
+        Refusal::Connect { server: self.server.clone(), url, question: None }
     }
 }
 
@@ -272,7 +272,7 @@ impl Asked<'_> {
         let browser = Browser::of(&self.head.headers, self.secure()).ok_or(Failure::Over)?;
         let ticket = self.ticket(key, &browser).await?;
         let served = self.served(&ticket)?;
-        let grants = served.grants.as_ref().ok_or(Failure::Over)?;
+        let grants = served.grants().ok_or(Failure::Over)?;
         let sealer = &self.gateway.grants.sealer;
         let question = sealer
             .seal(Purpose::Connect, &browser.owner(), crate::now() + LIFE, key.as_bytes())
@@ -307,7 +307,7 @@ impl Asked<'_> {
         }
         let ticket = self.ticket(key, &browser).await?;
         let served = self.served(&ticket)?;
-        let grants = served.grants.as_ref().ok_or(Failure::Over)?;
+        let grants = served.grants().ok_or(Failure::Over)?;
         let redirect = self.redirect()?;
         let terms = grants.terms(&ticket.challenge, &ticket.had, Some(&redirect)).await;
         let terms = match terms {
@@ -349,7 +349,7 @@ impl Asked<'_> {
         let visit = visit.filter(|visit| now < visit.until).ok_or(Failure::Over)?;
         let Visit { ticket, authorization, .. } = visit;
         let served = self.served(&ticket)?;
-        let grants = served.grants.as_ref().ok_or(Failure::Over)?;
+        let grants = served.grants().ok_or(Failure::Over)?;
         let code = match authorization.code(&callback) {
             Ok(code) => code,
             Err(fault) => return Err(self.failed(&ticket, fault).await),
@@ -375,7 +375,7 @@ impl Asked<'_> {
             return Err(Failure::Fault { server: ticket.server, text: refusal.error().message });
         }
         let owner = Owner { partition: ticket.owner.clone(), principal: ticket.principal.clone() };
-        let slot = grants.slot(&owner.partition);
+        let slot = grants.slots.of(&owner.partition);
         if let Err(refusal) = grants.keep(&owner, &slot, grant, now).await {
             return Err(Failure::Fault { server: ticket.server, text: refusal.error().message });
         }

@@ -4,13 +4,12 @@
 //! one request, however many calls wait for it) and given up when the server says so; a person is asked
 //! only then. `shared.rs` talks to authorization servers, `connect.rs` is the person's road there.
 
+mod ask;
 mod connect;
+mod give_back;
 mod shared;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use identity::Verified;
@@ -22,12 +21,14 @@ use vault::{
 };
 
 pub(crate) use connect::{handle, is_ours};
+pub use give_back::{GivenBack, give_back};
 pub(crate) use shared::Shared;
 
 use crate::{
     config::{Reach, Server},
     refusal::Refusal,
-    seal::{Purpose, random_id},
+    seal::{Purpose, Sealer, random_id},
+    slots::Slots,
 };
 
 /// How the grants for a server are got.
@@ -66,8 +67,6 @@ pub struct Registered {
 
 /// Whose client credentials are; no principal's partition is like it.
 const GATEWAY: &str = "gateway";
-/// Principals whose grants are kept at hand; the others' are read again.
-const KEPT: usize = 10_000;
 /// For how long a grant at hand is believed to be in the store still, in seconds: how long a revocation
 /// by another process takes.
 pub const BELIEVED: u64 = 10;
@@ -79,7 +78,7 @@ pub(crate) struct Grants {
     allow_private: bool,
     oauth: OAuth,
     shared: Arc<Shared>,
-    slots: Mutex<HashMap<Arc<str>, Arc<Slot>>>,
+    slots: Slots<Slot>,
 }
 
 /// Whose a grant is: one principal's, and the same for people.
@@ -112,14 +111,14 @@ impl Grants {
             allow_private: *allow_private,
             oauth: entry.oauth.clone()?,
             shared: shared.clone(),
-            slots: Mutex::default(),
+            slots: Slots::default(),
         })
     }
 
     /// The credential of this caller; none, where nothing is granted: the server then says what it wants.
     pub async fn credential(&self, caller: &Verified) -> Result<Fetched, Refusal> {
         let owner = self.owner(caller);
-        let slot = self.slot(&owner.partition);
+        let slot = self.slots.of(&owner.partition);
         let now = crate::now();
         if let Some(held) = &*slot.held.load()
             && held.grant.is_fresh(now)
@@ -146,7 +145,7 @@ impl Grants {
     ) -> Result<Fetched, Refusal> {
         let challenge = Challenge::parse(challenge);
         let owner = self.owner(caller);
-        let slot = self.slot(&owner.partition);
+        let slot = self.slots.of(&owner.partition);
         let now = crate::now();
         let _alone = slot.alone.lock().await;
         let held = self.read(&owner, &slot, now).await?;
@@ -253,11 +252,9 @@ impl Grants {
         }
         let sealed = self.shared.store.grant(self.server.as_str(), &owner.partition).await;
         let sealed = sealed.map_err(|fault| Refusal::StoreUnavailable(fault.to_string()))?;
-        let plain = sealed.and_then(|sealed| {
-            self.shared.sealer.open(Purpose::Grant, &self.sealed_for(owner), now, &sealed).ok()
-        });
-        let text = plain.and_then(|plain| String::from_utf8(plain).ok());
-        let grant = text.and_then(|text| Grant::from_plain(&Secret::new(text.into_boxed_str())));
+        let sealer = &self.shared.sealer;
+        let grant =
+            sealed.and_then(|sealed| opened(sealer, &self.url, &owner.partition, &sealed, now));
         let held = match grant {
             Some(grant) => Some(self.held(grant, now)?),
             None => None,
@@ -278,7 +275,7 @@ impl Grants {
             .sealer
             .seal(
                 Purpose::Grant,
-                &self.sealed_for(owner),
+                &sealed_for(&self.url, &owner.partition),
                 u64::MAX,
                 grant.to_plain().expose().as_bytes(),
             )
@@ -299,6 +296,7 @@ impl Grants {
             .map_err(|fault| Refusal::StoreUnavailable(fault.to_string()))?;
         let held = self.held(grant, now)?;
         slot.held.store(Some(held.clone()));
+        self.shared.kept.send_modify(|count| *count += 1);
         Ok(held.fetched.clone())
     }
 
@@ -321,23 +319,21 @@ impl Grants {
         }
     }
 
-    /// A grant opens for its owner at the server that it was made for: an entry that was pointed elsewhere
-    /// does not bring it there.
-    fn sealed_for(&self, owner: &Owner) -> String {
-        format!("{}\n{}", self.url, owner.partition)
-    }
-
-    fn slot(&self, owner: &Arc<str>) -> Arc<Slot> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.len() >= KEPT && !slots.contains_key(owner) {
-            // Those that nobody holds can be read again.
-            slots.retain(|_, slot| Arc::strong_count(slot) > 1);
-        }
-        slots.entry(owner.clone()).or_default().clone()
-    }
-
     fn unavailable(&self, detail: &dyn std::fmt::Display) -> Refusal {
         let (server, detail) = (self.server.clone(), detail.to_string());
         Refusal::CredentialUnavailable { server, detail }
     }
+}
+
+/// A grant opens for its owner at the server that it was made for: an entry that was pointed elsewhere does not
+/// bring it there.
+fn sealed_for(url: &Url, owner: &str) -> String {
+    format!("{url}\n{owner}")
+}
+
+/// What the store has, if it can still be opened.
+fn opened(sealer: &Sealer, url: &Url, owner: &str, sealed: &str, now: u64) -> Option<Grant> {
+    let plain = sealer.open(Purpose::Grant, &sealed_for(url, owner), now, sealed).ok()?;
+    let text = String::from_utf8(plain).ok()?;
+    Grant::from_plain(&Secret::new(text.into_boxed_str()))
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::Full;
 use store::Store;
+use tokio::sync::watch;
 use upstream::{Fetch, HttpClient, LinkFault};
 use url::Url;
 use vault::{
@@ -18,7 +19,7 @@ use vault::{
 };
 
 use super::{OAuth, connect::Connecting};
-use crate::{seal::Sealer, secrets::Secrets};
+use crate::{Gateway, seal::Sealer, secrets::Secrets};
 
 /// What a document or a token may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,10 +31,14 @@ pub(crate) struct Shared {
     pub store: Store,
     pub sealer: Sealer,
     pub connecting: Connecting,
+    /// Counts the grants that were kept.
+    pub kept: watch::Sender<u64>,
     /// Where browsers reach this gateway, without a slash at the end; known once it listens.
     pub public_url: OnceLock<String>,
-    client: HttpClient,
-    secrets: Arc<Secrets>,
+    /// The gateway itself, once it is there.
+    pub gateway: OnceLock<Weak<Gateway>>,
+    pub client: HttpClient,
+    pub secrets: Arc<Secrets>,
     /// By issuer and redirect URI. After a restart Bartizan registers anew; a grant brings its own client.
     clients: Mutex<HashMap<(String, String), Client>>,
 }
@@ -46,7 +51,9 @@ impl Shared {
             client,
             secrets,
             connecting: Connecting::default(),
+            kept: watch::channel(0).0,
             public_url: OnceLock::new(),
+            gateway: OnceLock::new(),
             clients: Mutex::default(),
         }
     }
@@ -144,11 +151,7 @@ impl Shared {
 
     /// Sends a form; its status and body.
     pub async fn post(&self, form: Form, allow_private: bool) -> Result<(u16, Bytes), OAuthFault> {
-        let body = Bytes::copy_from_slice(form.body.expose().as_bytes());
-        let kind = "application/x-www-form-urlencoded";
-        let request = request(&form.url, kind, body, form.authorization.as_ref())?;
-        let answer = self.fetch(request, allow_private).await?;
-        Ok((answer.status().as_u16(), answer.into_body()))
+        send(&self.client, form, allow_private).await
     }
 
     /// A document; `None` where there is none.
@@ -170,9 +173,30 @@ impl Shared {
         request: Request<Full<Bytes>>,
         allow_private: bool,
     ) -> Result<http::Response<Bytes>, OAuthFault> {
-        let rules = Fetch { bytes: DOCUMENT_BYTES, deadline: PATIENCE, allow_private };
-        self.client.fetch(request, rules).await.map_err(unreachable)
+        fetch(&self.client, request, allow_private).await
     }
+}
+
+/// Sends a form; its status and body.
+pub(super) async fn send(
+    client: &HttpClient,
+    form: Form,
+    allow_private: bool,
+) -> Result<(u16, Bytes), OAuthFault> {
+    let body = Bytes::copy_from_slice(form.body.expose().as_bytes());
+    let kind = "application/x-www-form-urlencoded";
+    let request = request(&form.url, kind, body, form.authorization.as_ref())?;
+    let answer = fetch(client, request, allow_private).await?;
+    Ok((answer.status().as_u16(), answer.into_body()))
+}
+
+async fn fetch(
+    client: &HttpClient,
+    request: Request<Full<Bytes>>,
+    allow_private: bool,
+) -> Result<http::Response<Bytes>, OAuthFault> {
+    let rules = Fetch { bytes: DOCUMENT_BYTES, deadline: PATIENCE, allow_private };
+    client.fetch(request, rules).await.map_err(unreachable)
 }
 
 fn unreachable(fault: LinkFault) -> OAuthFault {

@@ -188,6 +188,7 @@ async fn what_more_scopes_would_permit_is_asked_for_with_all_of_them() {
             timeout: Duration::from_secs(5),
             credentials: vec![],
             oauth: None,
+            exchange: None,
             first_use: trust::FirstUse::Approve,
             require_signature: None,
             labels: policy::Labelled::default(),

@@ -5,6 +5,7 @@
 mod certificates;
 mod doors;
 mod entra;
+mod exchange;
 mod issuer;
 mod outage;
 #[path = "../../../identity/tests/support/signer.rs"]

@@ -70,6 +70,11 @@ impl Grant {
         Fetched::bearer(&self.access)
     }
 
+    /// What is given back when the grant is (RFC 7009 §2.1): with the refresh token all that came of it ends.
+    pub fn revocable(&self) -> &Secret {
+        self.refresh.as_ref().unwrap_or(&self.access)
+    }
+
     /// As text, to be sealed: it holds the secrets.
     pub fn to_plain(&self) -> Secret {
         let Terms { issuer, client, resource, scopes } = &self.terms;

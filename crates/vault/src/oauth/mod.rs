@@ -19,6 +19,7 @@ mod resource;
 mod scopes;
 mod token;
 
+pub(crate) use authorization::is_code;
 pub use authorization::{Authorization, Callback};
 pub use challenge::Challenge;
 pub use fault::OAuthFault;
@@ -27,7 +28,8 @@ pub use issuer::Issuer;
 pub use registration::{Client, ClientAuth};
 pub use resource::Resource;
 pub use scopes::Scopes;
-pub use token::{Form, TokenError, TokenRequest, revocation};
+pub(crate) use token::read as read_tokens;
+pub use token::{Form, TokenError, TokenRequest, client_assertion, revocation};
 
 use url::Url;
 

@@ -134,7 +134,7 @@ fn authenticate(
             return Ok(Some(Secret::new(header.into_boxed_str())));
         }
         ClientAuth::PrivateKeyJwt(key) => {
-            let assertion = assertion(&client.id, &issuer.issuer, key, now, id)?;
+            let assertion = client_assertion(&client.id, &issuer.issuer, key, now, id)?;
             body.append_pair("client_id", &client.id)
                 .append_pair("client_assertion_type", JWT_BEARER)
                 .append_pair("client_assertion", &assertion);
@@ -153,7 +153,9 @@ struct Assertion<'a> {
     exp: u64,
 }
 
-fn assertion(
+/// What proves a client that has a private key in PEM form (`private_key_jwt`, RFC 7523): signed, for this
+/// audience, good for five minutes. `id` must be random.
+pub fn client_assertion(
     client: &str,
     audience: &str,
     key: &Secret,
@@ -182,9 +184,29 @@ fn assertion(
 struct Answer {
     access_token: Secret,
     token_type: String,
-    expires_in: Option<f64>,
+    expires_in: Option<Seconds>,
+    /// Identity endpoints of machines name the end itself, in seconds since 1970.
+    expires_on: Option<Seconds>,
     refresh_token: Option<Secret>,
     scope: Option<String>,
+}
+
+/// Some servers write their numbers as texts.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(f64),
+    Text(String),
+}
+
+impl Seconds {
+    fn count(&self) -> Option<u64> {
+        let seconds = match self {
+            Seconds::Number(seconds) => *seconds,
+            Seconds::Text(text) => text.parse().ok()?,
+        };
+        (0.0..1e10).contains(&seconds).then_some(seconds as u64)
+    }
 }
 
 #[derive(Deserialize)]
@@ -194,7 +216,7 @@ struct Failure {
 
 /// What a token endpoint gave.
 #[derive(Debug)]
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     pub access: Secret,
     pub refresh: Option<Secret>,
     /// Seconds since 1970.
@@ -203,7 +225,7 @@ pub(super) struct Tokens {
 }
 
 /// Reads what a token endpoint answered.
-pub(super) fn read(status: u16, bytes: &[u8], now: u64) -> Result<Tokens, TokenError> {
+pub(crate) fn read(status: u16, bytes: &[u8], now: u64) -> Result<Tokens, TokenError> {
     if bytes.len() > DOCUMENT_BYTES {
         return Err(OAuthFault::document(DOCUMENT, "too long").into());
     }
@@ -229,11 +251,12 @@ pub(super) fn read(status: u16, bytes: &[u8], now: u64) -> Result<Tokens, TokenE
     if !visible(&answer.access_token) {
         return Err(OAuthFault::document(DOCUMENT, "a token with unprintable characters").into());
     }
-    let lifetime = answer.expires_in.filter(|seconds| (0.0..1e10).contains(seconds));
+    let lifetime = answer.expires_in.as_ref().and_then(Seconds::count);
+    let end = answer.expires_on.as_ref().and_then(Seconds::count);
     Ok(Tokens {
         access: answer.access_token,
         refresh: answer.refresh_token.filter(visible),
-        expires: lifetime.map(|seconds| now.saturating_add(seconds as u64)),
+        expires: lifetime.map(|seconds| now.saturating_add(seconds)).or(end),
         scopes: answer.scope.as_deref().map(Scopes::parse),
     })
 }

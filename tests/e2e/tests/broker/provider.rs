@@ -129,11 +129,20 @@ impl Provider {
                 assert_eq!(begun["code_challenge"], B64.encode(digest), "our own PKCE");
                 (begun["user"].clone(), begun.get("nonce").cloned())
             }
+            "urn:ietf:params:oauth:grant-type:token-exchange" => {
+                self.change(|state| state.asked.push(body.to_owned()));
+                let user = params["subject_token"].strip_prefix("provider-access-").unwrap();
+                return ok(&self.onward(user));
+            }
             _ => {
                 let user =
                     params["refresh_token"].strip_prefix("provider-refresh-").unwrap().to_owned();
                 if self.change(|state| state.disabled) {
                     return refused("invalid_grant");
+                }
+                if params.contains_key("scope") {
+                    self.change(|state| state.asked.push(body.to_owned()));
+                    return ok(&self.onward(&user));
                 }
                 (user, None)
             }
@@ -152,9 +161,20 @@ impl Provider {
             claims[name] = value;
         }
         ok(&json!({
-            "access_token": "provider-access", "id_token": self.sign("JWT", &claims), "token_type": "Bearer", "expires_in": 3600,
+            "access_token": format!("provider-access-{user}"), "id_token": self.sign("JWT", &claims), "token_type": "Bearer", "expires_in": 3600,
             "refresh_token": format!("provider-refresh-{user}"),
         }))
+    }
+}
+
+impl Provider {
+    /// A token for the server `orders`, as an answer.
+    fn onward(&self, user: &str) -> Value {
+        let token = self.sign("JWT", &json!({"aud": "api://orders", "upn": user}));
+        json!({
+            "access_token": token, "token_type": "Bearer", "expires_in": 3600,
+            "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        })
     }
 }
 

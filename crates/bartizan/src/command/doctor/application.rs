@@ -1,7 +1,7 @@
 //! This gateway as the provider knows it: the redirect URI, and how it proves itself. Both are found out by asking, and
 //! nobody signs in for it.
 
-use gateway::config::{ProviderProof, SignIn};
+use gateway::config::{ClientProof, SignIn};
 use identity::Discovery;
 
 use super::{
@@ -108,7 +108,7 @@ pub async fn proof(sign_in: &SignIn, about: &Discovery, web: &Web) -> Finding {
             "choose another `provider` in [sign-in]",
         );
     };
-    let proof = match gateway::sign_in_proof(sign_in, endpoint, &web.secrets).await {
+    let proof = match web.prove(&sign_in.client_id, &sign_in.proof, endpoint).await {
         Ok(proof) => proof,
         Err(fault) => {
             return Finding::fault(
@@ -131,10 +131,12 @@ pub async fn proof(sign_in: &SignIn, about: &Discovery, web: &Web) -> Finding {
         Err(unreached) => return Finding::unreached(check, &unreached),
     };
     let kind = match sign_in.proof {
-        ProviderProof::None => "a public client, which proves nothing",
-        ProviderProof::Secret(_) => "the secret",
-        ProviderProof::Certificate { .. } => "the certificate",
-        ProviderProof::Federated(_) => "the federated credential",
+        ClientProof::None => "a public client, which proves nothing",
+        ClientProof::Secret(_) => "the secret",
+        ClientProof::Key(_) => "the private key",
+        ClientProof::Certificate { .. } => "the certificate",
+        ClientProof::Federated(_) => "the federated credential",
+        ClientProof::ManagedIdentity(_) => "the managed identity",
     };
     match reply.json()["error"].as_str() {
         Some("invalid_grant" | "invalid_request") => {

@@ -54,6 +54,16 @@ impl Web {
         self.send(url, request.body(Full::from(json))).await
     }
 
+    /// What proves the gateway at a token endpoint, or why it can't.
+    pub async fn prove(
+        &self,
+        client_id: &str,
+        proof: &gateway::config::ClientProof,
+        endpoint: &str,
+    ) -> Result<Vec<(&'static str, String)>, String> {
+        gateway::exchange::prove(client_id, proof, endpoint, &self.client, &self.secrets).await
+    }
+
     /// A form, as token endpoints take it.
     pub async fn post(&self, url: &str, form: &[(&str, &str)]) -> Result<Reply, Unreached> {
         let body = query(form);

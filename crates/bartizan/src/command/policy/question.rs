@@ -62,12 +62,13 @@ impl Question {
             (Kind::Tool, &args.tool),
             (Kind::Prompt, &args.prompt),
             (Kind::Resource, &args.resource),
+            (Kind::Model, &args.model),
         ];
         let named = named.into_iter().find_map(|(kind, name)| Some((kind, name.as_deref()?)));
         let (kind, text) = named.ok_or_else(|| {
             Mistake::new(
                 "nothing is asked about",
-                "name it: --tool SERVER__TOOL, --prompt or --resource",
+                "name it: --tool SERVER__TOOL, --prompt, --resource or --model",
             )
         })?;
         let (server, name) = thing(loaded, text)?;

@@ -1,11 +1,13 @@
 //! How people sign in: what `[sign-in]` says, resolved.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use identity::{
     ProviderName,
     broker::{Client, Scopes},
 };
+
+use crate::exchange::ClientProof;
 
 /// The authorization server in front of an identity provider.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +19,7 @@ pub struct SignIn {
     /// What this gateway is called at the provider.
     pub client_id: String,
     /// How it proves itself to the provider.
-    pub proof: ProviderProof,
+    pub proof: ClientProof,
     /// The scopes that it asks the provider for.
     pub provider_scopes: Scopes,
     /// The scopes that clients may have.
@@ -42,24 +44,6 @@ pub struct SignIn {
     pub id_jag: bool,
     /// The clients that the operator vouches for.
     pub clients: Vec<Client>,
-}
-
-/// How this gateway proves itself to the provider.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ProviderProof {
-    /// Not at all: a public client, PKCE alone.
-    None,
-    /// A secret, in the form (`client_secret_post`).
-    Secret(vault::Reference),
-    /// A certificate: `private_key_jwt`, PS256, `x5t#S256`.
-    Certificate {
-        /// The certificate in PEM form.
-        cert: PathBuf,
-        /// Its private RSA key in PEM form.
-        key: PathBuf,
-    },
-    /// A token that somebody else (Kubernetes, a managed identity) keeps in this file: a federated credential.
-    Federated(PathBuf),
 }
 
 /// Whose client ID metadata documents are read.

@@ -14,6 +14,7 @@ mod client;
 pub mod config;
 mod device;
 mod keys;
+mod onward;
 pub(crate) mod pages;
 mod provider;
 mod register;
@@ -21,8 +22,6 @@ mod revoke;
 mod serve;
 mod session;
 mod token;
-
-pub use provider::prove;
 
 use std::{
     collections::HashMap,

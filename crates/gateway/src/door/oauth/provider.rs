@@ -3,15 +3,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::Engine;
 use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::Full;
 use identity::{
     broker::{
-        Challenge, OAuthError, SignedIn,
-        assertion::{CLIENT_ASSERTION, CertificateKey},
-        encode, hash,
+        Challenge, OAuthError, SignedIn, encode, hash,
         metadata::{grant, path},
     },
     jwt::Jwt,
@@ -19,19 +17,12 @@ use identity::{
 use serde::{Deserialize, Serialize};
 use upstream::Fetch;
 
-use super::{
-    Asked, Broker,
-    authorize::Asking,
-    browser::Browser,
-    config::{ProviderProof, SignIn},
-    keys::random,
-    unavailable,
-};
+use super::{Asked, Broker, authorize::Asking, browser::Browser, keys::random, unavailable};
 use crate::{
     Gateway,
+    exchange::prove,
     providers::{Provider, ProviderFault},
     seal::Purpose,
-    secrets::Secrets,
 };
 
 /// A person may take so many seconds at the provider.
@@ -168,9 +159,9 @@ impl Gateway {
     ) -> Result<TokenAnswer, SignInFault> {
         let silent = |fault: String| SignInFault::Silent(fault);
         let endpoints = self.endpoints(broker).await?;
-        let proof = prove(&broker.config, &endpoints.token, &self.secrets)
-            .await
-            .map_err(SignInFault::Proof)?;
+        let (id, proof) = (&broker.config.client_id, &broker.config.proof);
+        let proof = prove(id, proof, &endpoints.token, &self.client, &self.secrets).await;
+        let proof = proof.map_err(SignInFault::Proof)?;
         let pairs =
             form.iter().copied().chain(proof.iter().map(|(name, value)| (*name, value.as_str())));
         let body = encode(pairs.map(|(name, value)| (name, Some(value.into()))));
@@ -228,7 +219,7 @@ impl Gateway {
         found.ok_or_else(|| SignInFault::Silent(format!("no provider is called {}", name.as_str())))
     }
 
-    async fn endpoints(&self, broker: &Broker) -> Result<Endpoints, SignInFault> {
+    pub(super) async fn endpoints(&self, broker: &Broker) -> Result<Endpoints, SignInFault> {
         let provider = self.sign_in_provider(broker)?;
         let about = provider.about(crate::now()).await?;
         let there = |url: Option<&str>, name: &str| {
@@ -244,10 +235,10 @@ impl Gateway {
 }
 
 /// Where the provider is asked.
-struct Endpoints {
-    authorization: String,
-    token: String,
-    allow_private: bool,
+pub(super) struct Endpoints {
+    pub authorization: String,
+    pub token: String,
+    pub allow_private: bool,
 }
 
 impl From<ProviderFault> for SignInFault {
@@ -268,56 +259,6 @@ fn vouched(answer: TokenAnswer, identity: Option<SignedIn>) -> Vouched {
         refresh: answer.refresh_token,
         expires_in: answer.expires_in.as_ref().and_then(seconds).unwrap_or(3600),
     }
-}
-
-/// What proves this gateway to the provider at this token endpoint, beside its name: fields of a form. `Err`: why it
-/// can't be made.
-pub async fn prove(
-    config: &SignIn,
-    endpoint: &str,
-    secrets: &Secrets,
-) -> Result<Vec<(&'static str, String)>, String> {
-    let mut form = vec![("client_id", config.client_id.clone())];
-    let assertion = match &config.proof {
-        ProviderProof::None => return Ok(form),
-        ProviderProof::Secret(secret) => {
-            let given = secrets.resolve(secret).await.map_err(|f| f.to_string())?;
-            form.push(("client_secret", given.secret.expose().to_owned()));
-            return Ok(form);
-        }
-        ProviderProof::Federated(file) => tokio::fs::read_to_string(file)
-            .await
-            .map_err(|f| format!("{}: {f}", file.display()))?
-            .trim()
-            .to_owned(),
-        ProviderProof::Certificate { cert, key } => {
-            let read = async |path: &std::path::Path| {
-                tokio::fs::read_to_string(path)
-                    .await
-                    .map_err(|f| format!("{}: {f}", path.display()))
-            };
-            let (cert, key) = (read(cert).await?, read(key).await?);
-            let der = certificate(&cert).ok_or("the certificate is not in PEM form")?;
-            let mut digest = [0; 32];
-            digest.copy_from_slice(
-                aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der).as_ref(),
-            );
-            let jti = crate::seal::random_id().map_err(|f| f.to_string())?;
-            CertificateKey::new(key.as_bytes(), digest)
-                .and_then(|key| key.assertion(&config.client_id, endpoint, &jti, crate::now()))
-                .ok_or("the key is not an RSA key in PEM form")?
-        }
-    };
-    form.push(("client_assertion_type", CLIENT_ASSERTION.to_owned()));
-    form.push(("client_assertion", assertion));
-    Ok(form)
-}
-
-/// The first certificate of a PEM file.
-fn certificate(pem: &str) -> Option<Vec<u8>> {
-    let (_, rest) = pem.split_once("-----BEGIN CERTIFICATE-----")?;
-    let (body, _) = rest.split_once("-----END CERTIFICATE-----")?;
-    BASE64_STANDARD.decode(body.split_ascii_whitespace().collect::<String>()).ok()
 }
 
 /// Entra's descriptions go on with trace ids and times, a line each.

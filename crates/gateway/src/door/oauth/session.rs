@@ -131,7 +131,7 @@ impl Gateway {
         }
     }
 
-    async fn stored_session(&self, id: &str) -> Result<Session, Over> {
+    pub(super) async fn stored_session(&self, id: &str) -> Result<Session, Over> {
         let session =
             self.store.oauth_session(id).await.map_err(Over::Store)?.ok_or(Over::Ended)?;
         if session.ended.is_some() || session.expires <= crate::now() {
@@ -282,7 +282,7 @@ impl From<Over> for Refusal {
 }
 
 impl Broker {
-    fn turn(&self, id: &str) -> &tokio::sync::Mutex<()> {
+    pub(super) fn turn(&self, id: &str) -> &tokio::sync::Mutex<()> {
         let at = identity::broker::hash(id)[0];
         &self.turns[usize::from(at) % self.turns.len()]
     }

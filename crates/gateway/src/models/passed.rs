@@ -1,0 +1,125 @@
+//! A model's stream on its way to the client: byte for byte and as it comes, with its tokens counted along.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use audit::{Append, Intended, Outcome};
+use bytes::Bytes;
+use http_body::{Body as _, Frame};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use super::{call::Known, usage::Meter};
+
+/// A stream that is passed on. Dropped, the request to the model ends, and that is recorded.
+pub(super) struct Passed {
+    known: Known,
+    /// Until its end is recorded.
+    intent: Option<Intended>,
+    body: Incoming,
+    meter: Meter,
+    bytes: u64,
+    idle: Duration,
+    silence: Pin<Box<Sleep>>,
+    /// Resolves when the caller would no longer be let in.
+    outlived: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// The end, until it is durable; and how it ended.
+    ending: Option<(Append, Option<&'static str>)>,
+}
+
+impl Passed {
+    pub fn new(known: Known, intent: Intended, body: Incoming, idle: Duration) -> Passed {
+        let (gateway, caller) = (known.gateway.clone(), known.caller.clone());
+        Passed {
+            known,
+            intent: Some(intent),
+            body,
+            meter: Meter::new(),
+            bytes: 0,
+            idle,
+            silence: Box::pin(tokio::time::sleep(idle)),
+            outlived: Box::pin(async move { gateway.outlived(&caller).await }),
+            ending: None,
+        }
+    }
+
+    /// Records the end, once.
+    fn end(&mut self, outcome: Outcome, how: &str) -> Option<Append> {
+        let intent = self.intent.take()?;
+        let usage = self.meter.usage(self.known.bytes_in(), outcome == Outcome::Ok);
+        Some(self.known.end(intent, outcome, usage, self.bytes, how))
+    }
+
+    /// The next bytes, the end (`None`), or why it breaks off.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, &'static str>>> {
+        if self.outlived.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(Err("the caller is no longer let in")));
+        }
+        while let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            match frame {
+                None => return Poll::Ready(None),
+                Some(Err(_)) => return Poll::Ready(Some(Err("the model's stream broke off"))),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+            }
+        }
+        if self.silence.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(Err("the model was silent for too long")));
+        }
+        Poll::Pending
+    }
+}
+
+impl http_body::Body for Passed {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = self.get_mut();
+        loop {
+            // The client sees the end when it is recorded.
+            if let Some((append, broken)) = &mut this.ending {
+                let recorded = std::task::ready!(Pin::new(append).poll(cx));
+                let broken = *broken;
+                this.ending = None;
+                return Poll::Ready(match (recorded, broken) {
+                    (Ok(_), None) => None,
+                    (Ok(_), Some(why)) => Some(Err(io::Error::other(why))),
+                    (Err(fault), _) => Some(Err(io::Error::other(fault))),
+                });
+            }
+            if this.intent.is_none() {
+                return Poll::Ready(None);
+            }
+            let (outcome, broken) = match std::task::ready!(this.poll_next(cx)) {
+                Some(Ok(data)) => {
+                    this.bytes += data.len() as u64;
+                    this.meter.push(data.clone());
+                    this.silence.as_mut().reset(Instant::now() + this.idle);
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Err(why)) => (Outcome::Error, Some(why)),
+                None => (Outcome::Ok, None),
+            };
+            let append = this.end(outcome, broken.unwrap_or("streamed"));
+            this.ending = append.map(|append| (append, broken));
+        }
+    }
+}
+
+impl Drop for Passed {
+    fn drop(&mut self) {
+        // The record is written although nobody waits for it.
+        drop(self.end(Outcome::Unknown, "the client left"));
+    }
+}
