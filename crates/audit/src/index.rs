@@ -11,6 +11,7 @@ use std::path::Path;
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::filter::{has, is_failed, is_refused, is_tool};
+use crate::personal::Subjects;
 use crate::{AuditFault, Filter, Kind, Outcome, files};
 
 const MAGIC: &[u8] = b"bartizan index 1\n";
@@ -114,10 +115,13 @@ impl Index {
     }
 
     /// The records that a filter may match; `None` when that may be all.
-    pub(crate) fn candidates(&self, filter: &Filter) -> Option<Vec<u32>> {
+    pub(crate) fn candidates(&self, filter: &Filter, subjects: &Subjects) -> Option<Vec<u32>> {
         let mut sets: Vec<Vec<u32>> = Vec::new();
         if let Some(who) = &filter.who {
-            sets.push(self.having(&[PRINCIPAL, CLIENT], |value| has(value, who)));
+            let is = |value: &str| {
+                has(value, who) || subjects.name(value).is_some_and(|name| has(&name, who))
+            };
+            sets.push(self.having(&[PRINCIPAL, CLIENT], is));
         }
         if let Some(server) = &filter.server {
             sets.push(self.having(&[SERVER], |value| value == server));
@@ -322,6 +326,10 @@ mod tests {
 
     use super::*;
 
+    fn nobody() -> Subjects {
+        Subjects::open(Path::new("no such journal")).unwrap()
+    }
+
     fn journal(records: &[(u8, u8, bool)]) -> Vec<u8> {
         let line = |(seq, (who, name, refused)): (usize, &(u8, u8, bool))| {
             let outcome = if *refused { "refused" } else { "ok" };
@@ -348,8 +356,8 @@ mod tests {
             }
             let filter = Filter { who: Some("W2".into()), tool: Some("s__n[13]".replace("[13]", "3")), refused: true, ..Filter::default() };
             let expected: Vec<u32> = (0..).zip(&records).filter(|(_, r)| **r == (2, 3, true)).map(|(at, _)| at).collect();
-            prop_assert_eq!(index.candidates(&filter), Some(expected));
-            prop_assert_eq!(index.candidates(&Filter::default()), None);
+            prop_assert_eq!(index.candidates(&filter, &nobody()), Some(expected));
+            prop_assert_eq!(index.candidates(&Filter::default(), &nobody()), None);
         }
 
         #[test]
@@ -373,7 +381,7 @@ mod tests {
         bytes.extend_from_slice(b"{\"unfinished\":");
         let index = Index::read(encoded(&bytes), bytes.len() as u64).unwrap();
         let filter = Filter { who: Some("nobody".into()), ..Filter::default() };
-        assert_eq!(index.candidates(&filter), Some(vec![1]));
+        assert_eq!(index.candidates(&filter, &nobody()), Some(vec![1]));
         assert_eq!(index.count(), 2);
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use crate::files;
 use crate::follow::Follower;
 use crate::ledger::Ledger;
+use crate::personal::{Sealed, Subjects};
 use crate::read::{Entries, Entry};
 use crate::writer::{Disk, Line, Queue};
 use crate::{AuditFault, Kind, Outcome, Record};
@@ -30,6 +31,8 @@ pub struct Options {
     pub max_file_bytes: u64,
     /// How long a record may be without a signed checkpoint over it.
     pub checkpoint_every: Duration,
+    /// Whether what names people is sealed, with a key for each of them.
+    pub sealed: bool,
 }
 
 impl Default for Options {
@@ -39,6 +42,7 @@ impl Default for Options {
             strict: false,
             max_file_bytes: 64 << 20,
             checkpoint_every: Duration::from_secs(10),
+            sealed: false,
         }
     }
 }
@@ -50,6 +54,7 @@ pub struct Journal(Arc<Inner>);
 struct Inner {
     queue: Arc<Queue>,
     strict: bool,
+    subjects: Option<Subjects>,
     dir: PathBuf,
     origin: String,
     /// The number of the last durable record; its sender is the thread's.
@@ -70,6 +75,7 @@ impl Journal {
         end.file.sync_all().map_err(files::at(dir))?;
         ledger.recover()?;
         let queue = Arc::new(Queue::new(&end, &options));
+        let subjects = options.sealed.then(|| Subjects::open(dir)).transpose()?;
         let origin = ledger.origin().to_owned();
         let (committed, following) = watch::channel(end.next - 1);
         let (signing, signed) = watch::channel(ledger.signed());
@@ -90,6 +96,7 @@ impl Journal {
         let inner = Inner {
             queue,
             strict: options.strict,
+            subjects,
             dir: dir.into(),
             origin,
             committed: following,
@@ -185,6 +192,16 @@ impl Journal {
         signed.wait_for(|size| *size >= seq).await.map(drop).map_err(|_| AuditFault::Closed)
     }
 
+    /// Looks whose key was destroyed since the last look, and records it; how many they are.
+    pub async fn notice_forgotten(&self) -> Result<usize, AuditFault> {
+        let gone = self.0.subjects.as_ref().map(Subjects::refresh).unwrap_or_default();
+        for word in &gone {
+            let detail = format!("the key of {word} was destroyed: who that was is forgotten");
+            self.append(&Record { detail: &detail, ..Record::default() }).await?;
+        }
+        Ok(gone.len())
+    }
+
     /// Follows the journal from the record with this number on.
     pub fn follow(&self, from: u64) -> Follower {
         Follower::new(self.0.dir.clone(), self.0.committed.clone(), from)
@@ -212,7 +229,18 @@ impl Journal {
         record: &Record<'_>,
         waiter: Option<oneshot::Sender<Result<Recorded, AuditFault>>>,
     ) -> Result<u64, AuditFault> {
-        self.0.queue.push(&Line::new(kind, intent, record), waiter)
+        let sealed = self.0.subjects.as_ref().map(|subjects| subjects.seal(record)).transpose()?;
+        let line = match sealed.flatten() {
+            None => Line::new(kind, intent, record),
+            Some(Sealed { word, text }) => {
+                let (tenant, agent, client, detail) = ("", "", "", "");
+                let principal = &*word;
+                let open = Record { principal, tenant, agent, client, detail, ..*record };
+                let record = Record { address: None, sealed: &text, ..open };
+                Line::new(kind, intent, &record)
+            }
+        };
+        self.0.queue.push(&line, waiter)
     }
 
     fn unknown(&self, intent: u64, detail: &str) -> Result<u64, AuditFault> {

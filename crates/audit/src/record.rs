@@ -233,6 +233,8 @@ pub struct Record<'a> {
     pub pruned: Option<u64>,
     /// For the operator.
     pub detail: &'a str,
+    /// What names people, where it is sealed. The journal's own: leave it empty.
+    pub sealed: &'a str,
 }
 
 /// The longest text of a member, in bytes.
@@ -282,6 +284,11 @@ impl Record<'_> {
         text(line, "trace", self.trace);
         optional(line, "pruned", self.pruned);
         text(line, "detail", self.detail);
+        if !self.sealed.is_empty() {
+            member(line, "sealed");
+            // Base64, at its whole length: cut, it would be lost.
+            let _ = write!(line, "\"{}\"", self.sealed);
+        }
     }
 }
 
@@ -406,6 +413,7 @@ mod tests {
             trace: "t",
             pruned: Some(6),
             detail: "d",
+            sealed: "AA==",
         };
         let expected = serde_json::json!({
             "seq": 1, "id": "c-1", "principal": "token:ci", "tenant": "T",
@@ -415,7 +423,7 @@ mod tests {
             "arguments_bytes": 2, "rule": "role dev allow github/*", "policy": "0123456789abcdef", "approval": "ap-1",
             "labels": "private", "credential": "authorization ${env:X}", "definition": "ab".repeat(32),
             "outcome": "tool_error", "bytes_in": 1, "bytes_out": 2, "duration_us": 3000, "before_us": 4, "upstream_us": 5, "findings": "f", "refusal": "r", "trace": "t",
-            "pruned": 6, "detail": "d",
+            "pruned": 6, "detail": "d", "sealed": "AA==",
         });
         assert_eq!(written(record), expected);
     }

@@ -10,6 +10,7 @@ use memchr::memmem;
 use crate::filter::{SLACK, written};
 use crate::index::{Index, MEMBERS};
 use crate::lines::Lines;
+use crate::personal::Subjects;
 use crate::{AuditFault, Entry, Filter, Followed, files};
 
 /// When more than one line in so many is wanted, a file is read whole.
@@ -20,6 +21,7 @@ const DENSE: usize = 64;
 pub struct Search {
     dir: PathBuf,
     filter: Filter,
+    subjects: Subjects,
     files: VecDeque<Piece>,
     current: Option<Segment>,
 }
@@ -27,7 +29,8 @@ pub struct Search {
 /// Looks for records of the journal in `dir`.
 pub fn search(dir: &Path, filter: Filter) -> Result<Search, AuditFault> {
     let files = pieces(dir, &filter)?.into();
-    Ok(Search { dir: dir.into(), filter, files, current: None })
+    let subjects = Subjects::open(dir)?;
+    Ok(Search { dir: dir.into(), filter, subjects, files, current: None })
 }
 
 impl Search {
@@ -39,7 +42,7 @@ impl Search {
     fn found(&mut self) -> Option<Result<(Followed, Entry), AuditFault>> {
         loop {
             if let Some(segment) = &mut self.current {
-                match segment.next(&self.filter) {
+                match segment.next(&self.filter, &self.subjects) {
                     Ok(Some(found)) => return Some(Ok(found)),
                     Ok(None) => {}
                     Err(fault) => {
@@ -49,7 +52,7 @@ impl Search {
                 }
             }
             let piece = self.files.pop_front()?;
-            match Segment::open(&piece, &self.filter) {
+            match Segment::open(&piece, &self.filter, &self.subjects) {
                 Ok(segment) => self.current = Some(segment),
                 Err(fault) => {
                     (self.current, self.files) = (None, VecDeque::new());
@@ -77,9 +80,10 @@ impl std::fmt::Debug for Search {
 /// The newest records of the journal in `dir` that a filter matches, oldest first, and whether there are more.
 pub fn newest(dir: &Path, filter: &Filter, count: usize) -> Result<(Vec<Entry>, bool), AuditFault> {
     let mut found = VecDeque::new();
+    let subjects = Subjects::open(dir)?;
     for piece in pieces(dir, filter)?.iter().rev() {
-        let mut segment = Segment::open(piece, filter)?;
-        while let Some((_, entry)) = segment.next_back(filter)? {
+        let mut segment = Segment::open(piece, filter, &subjects)?;
+        while let Some((_, entry)) = segment.next_back(filter, &subjects)? {
             if found.len() == count {
                 return Ok((found.into(), true));
             }
@@ -95,7 +99,8 @@ pub fn record(dir: &Path, seq: u64) -> Result<Option<Entry>, AuditFault> {
     let Some(line) = lines.next()? else { return Ok(None) };
     let entry: Option<Entry> = serde_json::from_slice(line).ok();
     let place = lines.place();
-    let entry = entry.ok_or(AuditFault::Corrupt { path: place.file, line: place.line })?;
+    let mut entry = entry.ok_or(AuditFault::Corrupt { path: place.file, line: place.line })?;
+    Subjects::open(dir)?.reveal(&mut entry);
     Ok((entry.seq == seq).then_some(entry))
 }
 
@@ -123,15 +128,16 @@ impl Stats {
 /// Counts the records of the journal in `dir` that a filter matches.
 pub fn stats(dir: &Path, filter: &Filter) -> Result<Stats, AuditFault> {
     let mut stats = Stats::default();
+    let subjects = Subjects::open(dir)?;
     for piece in pieces(dir, filter)? {
-        let mut segment = Segment::open(&piece, filter)?;
+        let mut segment = Segment::open(&piece, filter, &subjects)?;
         let exact = piece.inside && !filter.needs_reading() && !filter.events;
         let wanted = match segment.hits.take() {
             None if exact => None,
             hits if exact => hits,
             hits => {
                 segment.hits = hits;
-                Some(segment.matching(filter)?)
+                Some(segment.matching(filter, &subjects)?)
             }
         };
         let index = &segment.index;
@@ -232,10 +238,10 @@ enum Body {
 }
 
 impl Segment {
-    fn open(piece: &Piece, filter: &Filter) -> Result<Segment, AuditFault> {
+    fn open(piece: &Piece, filter: &Filter, subjects: &Subjects) -> Result<Segment, AuditFault> {
         let path = piece.path.clone();
         let index = if piece.last { Index::made(&path)? } else { Index::of(&path)? };
-        let hits = index.candidates(filter);
+        let hits = index.candidates(filter, subjects);
         let back = hits.as_ref().map_or(index.count() as usize, Vec::len);
         let body = if back * DENSE > index.count() as usize {
             Body::Whole(std::fs::read(&path).map_err(files::at(&path))?)
@@ -245,20 +251,28 @@ impl Segment {
         Ok(Segment { path, index, hits, front: 0, back, body })
     }
 
-    fn next(&mut self, filter: &Filter) -> Result<Option<(Followed, Entry)>, AuditFault> {
+    fn next(
+        &mut self,
+        filter: &Filter,
+        subjects: &Subjects,
+    ) -> Result<Option<(Followed, Entry)>, AuditFault> {
         while self.front < self.back {
             self.front += 1;
-            if let Some(found) = self.read(self.front - 1, filter)? {
+            if let Some(found) = self.read(self.front - 1, filter, subjects)? {
                 return Ok(Some(found));
             }
         }
         Ok(None)
     }
 
-    fn next_back(&mut self, filter: &Filter) -> Result<Option<(Followed, Entry)>, AuditFault> {
+    fn next_back(
+        &mut self,
+        filter: &Filter,
+        subjects: &Subjects,
+    ) -> Result<Option<(Followed, Entry)>, AuditFault> {
         while self.front < self.back {
             self.back -= 1;
-            if let Some(found) = self.read(self.back, filter)? {
+            if let Some(found) = self.read(self.back, filter, subjects)? {
                 return Ok(Some(found));
             }
         }
@@ -266,10 +280,10 @@ impl Segment {
     }
 
     /// The numbers of all that match.
-    fn matching(&mut self, filter: &Filter) -> Result<Vec<u32>, AuditFault> {
+    fn matching(&mut self, filter: &Filter, subjects: &Subjects) -> Result<Vec<u32>, AuditFault> {
         let mut all = Vec::new();
         for place in self.front..self.back {
-            if self.read(place, filter)?.is_some() {
+            if self.read(place, filter, subjects)?.is_some() {
                 all.push(self.number(place));
             }
         }
@@ -284,6 +298,7 @@ impl Segment {
         &mut self,
         place: usize,
         filter: &Filter,
+        subjects: &Subjects,
     ) -> Result<Option<(Followed, Entry)>, AuditFault> {
         let number = self.number(place);
         let line = self.index.line(number);
@@ -304,7 +319,8 @@ impl Segment {
         let corrupt =
             || AuditFault::Corrupt { path: self.path.clone(), line: u64::from(number) + 1 };
         let line = String::from_utf8(bytes).map_err(|_| corrupt())?;
-        let entry: Entry = serde_json::from_str(&line).map_err(|_| corrupt())?;
+        let mut entry: Entry = serde_json::from_str(&line).map_err(|_| corrupt())?;
+        subjects.reveal(&mut entry);
         let found = Followed { seq: entry.seq, line };
         Ok(filter.matches(&entry).then_some((found, entry)))
     }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use crate::personal::Subjects;
 use crate::{AuditFault, Entry, files};
 
 /// Reads what is added to a journal after this was made.
@@ -40,7 +41,13 @@ impl Tail {
             self.read(&path, &mut lines)?;
         }
         let entries = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        Ok(entries.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+        let mut entries: Vec<Entry> =
+            entries.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        if !entries.is_empty() {
+            let subjects = Subjects::open(&self.dir)?;
+            entries.iter_mut().for_each(|entry| subjects.reveal(entry));
+        }
+        Ok(entries)
     }
 
     /// Adds the whole lines of a file behind where it was read to.

@@ -103,6 +103,7 @@ impl Config {
             audit: Audit {
                 anchors: crate::anchors::Anchors::default(),
                 keep: audit::Retention::default(),
+                sealed: false,
                 strict: false,
                 sync: true,
             },
@@ -376,6 +377,8 @@ pub struct Audit {
     pub keep: audit::Retention,
     /// Forward a call only after its intent is durable.
     pub strict: bool,
+    /// Seal what names people.
+    pub sealed: bool,
     /// `fdatasync` each group before replies leave.
     pub sync: bool,
 }

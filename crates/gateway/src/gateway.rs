@@ -199,6 +199,7 @@ impl Gateway {
         let options = audit::Options {
             fsync: config.audit.sync,
             strict: config.audit.strict,
+            sealed: config.audit.sealed,
             ..audit::Options::default()
         };
         let journal = Journal::open(&path.join("audit"), options)

@@ -32,6 +32,9 @@ impl Gateway {
         if let Ok(Err(fault)) = indexed {
             tracing::warn!(%fault, "the journal can't be indexed; searches take longer");
         }
+        if let Err(fault) = self.journal.notice_forgotten().await {
+            tracing::error!(%fault, "that somebody was forgotten can't be recorded");
+        }
         let keep = self.current().config.audit.keep;
         if keep == Retention::default() {
             return;

@@ -80,6 +80,20 @@ For what is to go elsewhere all the time there are [export.NAME] sections: docs/
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+    /// Destroy the key of somebody whose records are sealed: who they were can't be read any more
+    #[command(after_help = "\
+Example: bartizan audit forget user:11111111-2222-3333-4444-555555555555/66666666-7777-8888-9999-000000000000
+
+With [audit] personal = \"sealed\". The records stay, and the log still verifies; what named the person in
+them is gone for good, in exports too. A running gateway notices within a minute and records it. Backups
+of the state folder made before still have the key.")]
+    Forget {
+        /// Who, as `search` shows them
+        who: String,
+        /// The journal's folder [default: audit in the state folder]
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// Verify that all records are those that were signed
     #[command(after_help = "\
 Examples:

@@ -366,10 +366,14 @@ fn audit(file: &File) -> Protection {
         format!(
             "every call's record is {written}{strict}; the log is a signed Merkle tree: an edit, deletion or reordering shows in `bartizan audit verify` once a checkpoint covers it (within 10 s)"
         ),
-        "keep audit.pub and copies of checkpoint on another machine",
+        "keep audit.pub and checkpoints on another machine: [audit.anchors]",
     );
-    found.gap = Some(format!(
-        "{lost}whoever holds audit.key or rolls the whole folder back is found out only by a checkpoint kept elsewhere"
-    ));
+    found.gap = Some(if file.audit.anchors.is_empty() {
+        format!(
+            "{lost}whoever holds audit.key or rolls the whole folder back is found out only by a checkpoint kept elsewhere"
+        )
+    } else {
+        format!("{lost}whoever holds audit.key can still change what is not in an anchor yet")
+    });
     found
 }

@@ -19,6 +19,9 @@ pub struct Audit {
     pub strict: bool,
     /// Waits until the disk has confirmed each group of records. `false` is quicker and may lose the last records when the machine (not the gateway) fails.
     pub sync: bool,
+    /// How what names people is recorded: their ids, the client's and the agent's name, addresses, details. A change takes effect at the next start.
+    #[schemars(with = "Personal")]
+    pub personal: Personal,
     /// For how long records are kept; without it, for good. Whole files are removed, oldest first, with a signed record of it; the hashes of their records stay, so that the log still verifies.
     /// What an export has not delivered yet stays.
     #[schemars(extend("examples" = ["365d"]))]
@@ -35,6 +38,7 @@ impl Default for Audit {
         Audit {
             strict: false,
             sync: true,
+            personal: Personal::Clear,
             keep: None,
             keep_bytes: None,
             anchors: Anchors::default(),
@@ -50,8 +54,25 @@ impl Audit {
             bytes: self.keep_bytes.map(|ByteSize(bytes)| bytes as u64),
         };
         let anchors = self.anchors.resolve(folder);
-        gateway::config::Audit { keep, strict: self.strict, sync: self.sync, anchors }
+        gateway::config::Audit {
+            keep,
+            sealed: self.personal == Personal::Sealed,
+            strict: self.strict,
+            sync: self.sync,
+            anchors,
+        }
     }
+}
+
+/// How what names people is recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Personal {
+    /// As it is.
+    #[default]
+    Clear,
+    /// Sealed, with a key for each person or program; `bartizan audit forget WHO` destroys one. Exports get it sealed.
+    Sealed,
 }
 
 /// Where signed checkpoints go besides.
@@ -78,6 +99,11 @@ impl Default for Anchors {
 }
 
 impl Anchors {
+    /// Whether nothing is kept anywhere.
+    pub fn is_empty(&self) -> bool {
+        self.folder.is_none() && self.git.is_none() && self.witnesses.is_empty()
+    }
+
     fn resolve(&self, folder: &std::path::Path) -> anchors::Anchors {
         let witness = |witness: &Witness| anchors::Witness {
             url: witness.url.as_str().to_owned(),

@@ -238,6 +238,9 @@ pub fn check(
         if let Some(url) = &export.url {
             check_url(name, export, url, findings);
         }
+        if let Some(credential) = &export.credential {
+            check_credential(credential.get_ref(), findings);
+        }
         if let Some(ca) = &export.ca
             && let Err(error) = std::fs::File::open(folder.join(ca.get_ref()))
         {
@@ -324,6 +327,21 @@ fn check_url(name: &str, export: &Export, url: &Spanned<ReceiverUrl>, findings: 
             format!("the records for `{name}` travel unencrypted"),
             url.span(),
             if to == To::Syslog { "write tls://" } else { "write https://" },
+        ));
+    }
+}
+
+fn check_credential(credential: &Credential, findings: &mut Vec<Finding>) {
+    let (value, span) = (credential.value.get_ref(), credential.value.span());
+    if let Err(fault) = value.reference.resolve() {
+        let mend = "without it nothing is delivered";
+        findings.push(Finding::warning(fault.to_string(), span.clone(), mend));
+    }
+    if value.reference.is_literal() {
+        findings.push(Finding::warning(
+            "the credential stands in this file as it is",
+            span,
+            "keep it elsewhere and write \"${env:TOKEN}\" or \"${file:/path/to/it}\" in its place",
         ));
     }
 }

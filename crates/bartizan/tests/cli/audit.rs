@@ -11,9 +11,14 @@ pub const JOURNAL: &str = ".local/state/bartizan/audit";
 
 /// A user whose gateway has answered calls, refused some, and ended.
 pub fn used() -> Home {
+    used_with("")
+}
+
+/// The same, with these sections more.
+fn used_with(more: &str) -> Home {
     let server = env!("CARGO_BIN_EXE_bartizan");
     let home = Home::with(&format!(
-        "[servers.demo]\ncommand = {server:?}\nargs = [\"demo-server\"]\non-first-use = \"approve\"\n\
+        "{more}[servers.demo]\ncommand = {server:?}\nargs = [\"demo-server\"]\non-first-use = \"approve\"\n\
          [roles.reader]\nmembers = [\"token:ci\"]\nallow = [\"demo/echo\"]\n"
     ));
     let up = home.up();
@@ -268,4 +273,49 @@ fn a_call_is_shown_counted_and_written_out() {
     assert_eq!(home.run(&["audit", "export", "--to", "out.cef"]).code, 2);
     let wrong = home.run(&["audit", "search", "--kind", "outcom"]);
     assert!(wrong.code == 2 && wrong.err.contains("refusal"), "{}", wrong.err);
+}
+
+#[test]
+fn who_is_forgotten_can_not_be_read_any_more() {
+    let home = used_with("[audit]\npersonal = \"sealed\"\n");
+    let journal = fs::read_dir(home.path(JOURNAL)).unwrap().map(|entry| entry.unwrap().path());
+    let journal = journal.filter(|path| path.extension().is_some_and(|end| end == "jsonl"));
+    let text: String = journal.map(|path| fs::read_to_string(path).unwrap()).collect();
+    assert!(!text.contains("token:ci") && text.contains("\"principal\":\"subject:"), "{text}");
+    let before = records(&home, &["search", "--who", "token:ci"]);
+    assert!(!before.is_empty() && before[0]["principal"].as_str().unwrap().starts_with("token:ci"));
+    let forgotten = home.run(&["audit", "forget", "token:ci", "--output", "json"]).ok().json();
+    assert_eq!(records(&home, &["search", "--who", "token:ci"]), Vec::<Value>::new());
+    let word = forgotten["forgotten"].as_str().unwrap();
+    assert_eq!(records(&home, &["search", "--who", word]).len(), before.len());
+    home.run(&["audit", "verify"]).ok();
+    assert_eq!(home.run(&["audit", "forget", "token:ci"]).code, 2);
+}
+
+#[test]
+fn exports_that_can_not_be_are_refused_with_their_mend() {
+    for (text, told) in [
+        ("[export.siem]\nto = \"splunk\"\n", "add url = \"https://…\""),
+        ("[export.Siem]\nto = \"splunk\"\n", "can't be an export's name"),
+        (
+            "[export.a]\nto = \"file\"\npath = \"a\"\nurl = \"https://a.example\"\n",
+            "`url` means nothing to an export to `file`",
+        ),
+        ("[export.a]\nto = \"syslog\"\nurl = \"https://a.example\"\n", "write \"tls://HOST:PORT\""),
+        ("[export.a]\nto = \"syslog\"\nurl = \"tls://a.example\"\n", "it has no port"),
+        ("[export.a]\nto = \"azure\"\nurl = \"https://a.example\"\n", "dcr-"),
+        ("[export.a]\nto = \"otlp\"\nurl = \"https://u:p@a.example\"\n", "more than scheme"),
+    ] {
+        let ran = Home::with(text).run(&["check"]);
+        assert_eq!(ran.code, 2, "{text}");
+        assert!(ran.err.contains(told), "{text}: {}", ran.err);
+    }
+    let fine = Home::with("[export.a]\nto = \"otlp\"\nurl = \"http://10.0.0.1:4318\"\n")
+        .run(&["check"])
+        .ok();
+    assert!(
+        fine.err.contains("allow-private") || fine.out.contains("allow-private"),
+        "{}",
+        fine.err
+    );
 }

@@ -10,11 +10,12 @@ use std::path::PathBuf;
 
 use ::audit::VerifierKey;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::json;
 
 use crate::{
-    cli::{Global, audit::AuditCommand},
+    cli::{Global, Output, audit::AuditCommand},
     outcome::Mistake,
-    state,
+    print, state,
 };
 
 pub fn run(global: &Global, command: AuditCommand) -> anyhow::Result<()> {
@@ -23,6 +24,7 @@ pub fn run(global: &Global, command: AuditCommand) -> anyhow::Result<()> {
         AuditCommand::Export { format, filters, to, dir } => {
             export::run(global, format, filters, to, dir)
         }
+        AuditCommand::Forget { who, dir } => forget(global, &who, dir),
         AuditCommand::Prove { seq, dir } => receipt::prove(global, seq, dir),
         AuditCommand::Search(args) => records::search(global, args),
         AuditCommand::Show { what, dir } => records::show(global, &what, dir),
@@ -30,6 +32,19 @@ pub fn run(global: &Global, command: AuditCommand) -> anyhow::Result<()> {
         AuditCommand::Tail { lines, follow, only } => records::tail(global, lines, follow, only),
         AuditCommand::Verify { dir, key, checkpoints, witnesses } => {
             verify::run(global, dir, key.as_deref(), &checkpoints, &witnesses)
+        }
+    }
+}
+
+/// Destroys somebody's key.
+fn forget(global: &Global, who: &str, dir: Option<PathBuf>) -> anyhow::Result<()> {
+    let dir = journal(global, dir)?;
+    match ::audit::forget(&dir, who)? {
+        Some(word) if global.output == Output::Json => print::json(&json!({"forgotten": word})),
+        Some(word) => print::line(&format!("forgotten; their records are those of {word}")),
+        None => {
+            let mend = "name them as `bartizan audit search` does; only sealed records have keys ([audit] personal = \"sealed\")";
+            Err(Mistake::new(format!("no key of {who} is in {}", dir.display()), mend).into())
         }
     }
 }
