@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tokio::sync::watch;
 
 use crate::lines::{self, Lines};
-use crate::{AuditFault, Entry};
+use crate::{AuditFault, Entry, files};
 
 /// How many records are given at once, and roughly how many bytes.
 const RECORDS: usize = 1000;
@@ -63,31 +63,39 @@ impl Follower {
     }
 
     /// The next records, at least one; waits until there is one. `None` when the journal was
-    /// closed and all of it was given. A future that is dropped has taken nothing.
+    /// closed and all of it was given. A future that is dropped has taken nothing. Records that were
+    /// pruned meanwhile are passed over.
     pub async fn next(&mut self) -> Result<Option<Vec<Followed>>, AuditFault> {
-        let next = self.next;
-        let Ok(committed) = self.committed.wait_for(|last| *last >= next).await.map(|last| *last)
-        else {
-            return Ok(None);
-        };
-        let (dir, lines) = (self.dir.clone(), self.lines.take());
-        let read = tokio::task::spawn_blocking(move || read(&dir, lines, next, committed));
-        // It does not panic; were it aborted, the runtime would be ending.
-        let (lines, records) = read.await.map_err(|_| AuditFault::Closed)??;
-        self.lines = Some(lines);
-        self.next += records.len() as u64;
-        Ok(Some(records))
+        loop {
+            let next = self.next;
+            let Ok(committed) =
+                self.committed.wait_for(|last| *last >= next).await.map(|last| *last)
+            else {
+                return Ok(None);
+            };
+            let (dir, lines) = (self.dir.clone(), self.lines.take());
+            let read = tokio::task::spawn_blocking(move || read(&dir, lines, next, committed));
+            // It does not panic; were it aborted, the runtime would be ending.
+            let (lines, next, records) = read.await.map_err(|_| AuditFault::Closed)??;
+            (self.lines, self.next) = (Some(lines), next);
+            if !records.is_empty() {
+                return Ok(Some(records));
+            }
+        }
     }
 }
 
-/// Reads on from where `lines` is, or from the record `next`, as far as `committed`.
+/// Reads on from where `lines` is, or from the record `next`, as far as `committed`; what comes then.
 fn read(
     dir: &std::path::Path,
     lines: Option<Lines>,
     mut next: u64,
     committed: u64,
-) -> Result<(Lines, Vec<Followed>), AuditFault> {
+) -> Result<(Lines, u64, Vec<Followed>), AuditFault> {
     let mut fresh = lines.is_none();
+    if fresh {
+        next = next.max(files::first(dir)?);
+    }
     let mut lines = lines.map_or_else(|| Lines::from(dir, next), Ok)?;
     let (mut records, mut bytes) = (Vec::new(), 0);
     while next <= committed && records.len() < RECORDS && bytes < BYTES {
@@ -97,6 +105,7 @@ fn read(
                 return Err(AuditFault::Corrupt { path: place.file, line: place.line });
             }
             // That file was full: the rest is in one that came later.
+            next = next.max(files::first(dir)?);
             lines = Lines::from(dir, next)?;
             fresh = true;
             continue;
@@ -111,5 +120,5 @@ fn read(
         next += 1;
         fresh = false;
     }
-    Ok((lines, records))
+    Ok((lines, next, records))
 }

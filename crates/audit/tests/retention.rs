@@ -67,6 +67,8 @@ async fn what_was_removed_is_said_and_the_rest_verifies_and_goes_on() {
     check(&receipt, &key).unwrap();
     assert!(matches!(prove(dir.path(), 3), Err(ProveFault::Pruned(3))));
     assert_eq!(check(&prove(dir.path(), last + 1).unwrap(), &key).unwrap().seq, last + 1);
+    let followed = journal.follow(1).next().await.unwrap().unwrap();
+    assert_eq!(followed[0].seq, last + 1);
     let cursor = dir.path().join("new.cursor");
     assert_eq!(Cursor::open(&cursor, &journal, Start::Beginning).unwrap().next(), last + 1);
 
