@@ -333,7 +333,7 @@ fn check_url(name: &str, export: &Export, url: &Spanned<ReceiverUrl>, findings: 
 
 fn check_credential(credential: &Credential, findings: &mut Vec<Finding>) {
     let (value, span) = (credential.value.get_ref(), credential.value.span());
-    if let Err(fault) = value.reference.resolve() {
+    if let Some(fault) = value.reference.local_fault() {
         let mend = "without it nothing is delivered";
         findings.push(Finding::warning(fault.to_string(), span.clone(), mend));
     }
