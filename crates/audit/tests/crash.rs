@@ -20,6 +20,7 @@ const OPTIONS: Options = Options {
     strict: false,
     max_file_bytes: 20_000,
     checkpoint_every: Duration::from_millis(3),
+    sealed: false,
 };
 
 /// Not a test: the process that is killed. It prints the number of each record once it is durable.
