@@ -32,6 +32,7 @@ pub(crate) fn launch(entry: &Server, witness: &Witness) -> Result<Launch, vault:
             read: sandbox.read.clone(),
             write: sandbox.write.clone(),
             limits: sandbox.limits,
+            household: witness.state_dir().display().to_string(),
             hidden: vec![witness.state_dir().to_owned()],
             ..Profile::new(name.as_str(), &command)
         };

@@ -120,6 +120,7 @@ fn specify(profile: &Profile) -> Result<Spec, SpawnFault> {
     Ok(Spec {
         parent: std::process::id().cast_signed(),
         name: label(&profile.name),
+        household: profile.household.clone(),
         program,
         // Programs look at their own name: it stays as it was written.
         args: std::iter::once(&profile.command).chain(&profile.args).cloned().collect(),

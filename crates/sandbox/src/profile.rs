@@ -8,8 +8,11 @@ use std::path::PathBuf;
 /// contents of files: they may be secrets.
 #[derive(Clone)]
 pub struct Profile {
-    /// The server's name: names its control group, and as root its user id.
+    /// The server's name: names its control group.
     pub name: String,
+    /// Whose server it is, for the user id that it gets where the gateway is root: two gateways on one machine have
+    /// servers of one name.
+    pub household: String,
     /// A name that is looked for on `PATH`, or a path.
     pub command: String,
     /// Its arguments.
@@ -148,6 +151,7 @@ impl Profile {
     pub fn new(name: impl Into<String>, command: impl Into<String>) -> Profile {
         Profile {
             name: name.into(),
+            household: String::new(),
             command: command.into(),
             args: Vec::new(),
             env: Vec::new(),

@@ -24,6 +24,8 @@ pub(crate) struct Spec {
     /// Whose death ends it.
     pub parent: i32,
     pub name: String,
+    /// As the profile has it.
+    pub household: String,
     /// The file that is executed.
     pub program: PathBuf,
     /// With the program's own name in front.

@@ -7,7 +7,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::{PATIENCE, binary, eventually, node, node_module, source};
+use crate::{PATIENCE, binary, environment, eventually, node, node_module, source};
 
 /// A running HTTP server, killed on drop.
 #[derive(Debug)]
@@ -30,6 +30,13 @@ impl Upstream {
         let script = source("servers/shifting.py");
         let arguments = [script.to_str().unwrap(), "http", file.to_str().unwrap()];
         Self::start(Path::new("python3"), &arguments).await
+    }
+
+    /// Starts a script of this crate that works in a folder.
+    pub async fn script(script: &str, folder: &Path) -> Self {
+        let script = source(script);
+        let arguments = [script.to_str().unwrap(), folder.to_str().unwrap()];
+        Self::start(&environment("py", "python"), &arguments).await
     }
 
     /// Starts the npm package server-everything in one of its HTTP modes.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use e2e::{Client, Era, Gateway, Upstream, node, node_module, python, run, source};
+use e2e::{Client, Era, Gateway, Upstream, environment, node, node_module, run, source};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -47,8 +47,14 @@ fn profile(name: &str, path: &str, folder: &Path) -> String {
             .replace(&format!("\"-y\", \"{package}\""), &format!("{script:?}")),
         false => {
             let program = format!("mcp-server-{name}");
-            text.replace("\"uvx\"", &format!("{:?}", python(&program)))
+            let (place, before) = match name {
+                "sqlite" => ("sqlite", "\"--with\", \"mcp<2\", "),
+                _ => ("py", ""),
+            };
+            text.replace("\"uvx\"", &format!("{:?}", environment(place, &program)))
+                .replace(before, "")
                 .replace(&format!("\"{program}\", "), "")
+                .replace(&format!("\"{program}\""), "")
         }
     };
     assert!(!text.contains("npx") && !text.contains("uvx"), "{text}");
@@ -179,4 +185,37 @@ async fn over_http_and_over_sse() {
             read_a_resource(&client, "demo:").await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_database_in_its_folder_and_the_web_as_far_as_its_profile_goes() {
+    let folder = workspace().await;
+    let web = Upstream::script("servers/recorder.py", folder.path()).await;
+    let port = web.url.rsplit(':').next().unwrap();
+    let here = format!("host = \"127.0.0.2\", ports = [{port}], allow-private = true");
+    let fetch = profile("fetch", "", folder.path()).replace("host = \"docs.example.com\"", &here);
+    let sqlite = profile("sqlite", "/srv/data", folder.path());
+    let open = "[trust]\non-first-use = \"approve\"\n[identity]\nloopback = \"open\"\n";
+    let ca = folder.path().join("ca.pem").display().to_string();
+    let text = format!("{open}{fetch}{sqlite}");
+    let gateway = Gateway::start_with(&text, &[("SSL_CERT_FILE", ca.as_str())]).await;
+    for era in Era::ALL {
+        let client = Client::plain(&gateway.address, "/mcp", era).await;
+        let query = async |tool: &str, query: String| {
+            client.call_text(&format!("sqlite__{tool}"), json!({ "query": query })).await
+        };
+        let table = format!("notes_{era:?}");
+        query("create_table", format!("CREATE TABLE {table} (text TEXT)")).await;
+        query("write_query", format!("INSERT INTO {table} VALUES ('kept')")).await;
+        let read = query("read_query", format!("SELECT text FROM {table}")).await;
+        assert!(read.contains("kept"), "{read}\n{}", gateway.log());
+
+        let fetched =
+            async |url: String| client.call_text("fetch__fetch", json!({ "url": url })).await;
+        let page = fetched(format!("{}/page", web.url)).await;
+        assert!(page.contains("you showed"), "{page}\n{}", gateway.log());
+        let outside = fetched("https://example.com/".to_owned()).await;
+        assert!(!outside.contains("Example Domain"), "{outside}");
+    }
+    assert!(folder.path().join("notes.db").is_file());
 }

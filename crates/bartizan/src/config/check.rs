@@ -30,6 +30,13 @@ pub fn check(file: &File, folder: &Path) -> Vec<Finding> {
         check_server(key.0.as_str(), server.get_ref(), server.span(), folder, &mut findings);
     }
     super::models::check(file, &mut findings);
+    for (name, command) in crate::lock::unlocked(file, folder) {
+        findings.push(Finding::warning(
+            format!("`{name}` is fetched when it starts, and nobody has locked what that is"),
+            command.span(),
+            format!("run `bartizan lock {name}`"),
+        ));
+    }
     findings.sort_by_key(|finding| finding.severity as u8);
     findings
 }

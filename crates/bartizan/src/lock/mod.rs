@@ -9,11 +9,16 @@ use std::path::{Path, PathBuf};
 
 use sandbox::package::{Digest, Locked};
 use serde::{Deserialize, Serialize};
+use toml::Spanned;
 use toml_edit::DocumentMut;
 
 pub use source::{Launch, Source};
 
-use crate::config::edit;
+use crate::config::{
+    edit,
+    file::{File, Server},
+    value::ServerKey,
+};
 use crate::outcome::Mistake;
 
 /// The file's name, beside the configuration.
@@ -90,6 +95,22 @@ pub fn read(folder: &Path) -> Result<BTreeMap<String, Package>, Mistake> {
         let mend = "`bartizan lock --update` writes the section [packages] anew";
         Mistake::new(format!("{}: {}", path.display(), error.message()), mend)
     })
+}
+
+/// Enabled servers whose launcher fetches a package when they start, since nobody locked it; and where the
+/// configuration says so.
+pub fn unlocked<'a>(file: &'a File, folder: &Path) -> Vec<(&'a str, &'a Spanned<String>)> {
+    // A lockfile that can't be read is an error elsewhere.
+    let packages = read(folder).unwrap_or_default();
+    let loose = |(key, server): (&'a ServerKey, &'a Spanned<Server>)| {
+        let (name, server) = (key.0.as_str(), server.get_ref());
+        let command = server.command.as_ref().filter(|_| server.enabled)?;
+        let args: Vec<String> = server.args.iter().map(|arg| arg.get_ref().clone()).collect();
+        let launch = Launch::of(command.get_ref(), &args, folder).ok()?;
+        let fetched = matches!(launch.source, Source::Npm { .. } | Source::Pypi { .. });
+        (fetched && !packages.contains_key(name)).then_some((name, command))
+    };
+    file.servers.iter().filter_map(loose).collect()
 }
 
 /// Writes the section `[packages]` anew.

@@ -200,4 +200,33 @@ mod tests {
         let chaos = query("api.example", TYPE::TXT, CLASS::CH);
         assert_eq!(rcode(&chaos), Some(RCODE::NotImplemented));
     }
+
+    proptest::proptest! {
+        /// Whatever a server sends: an answer can be read, is to its question, and an address is given for what
+        /// is allowed alone.
+        #[test]
+        fn any_bytes(
+            mut bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
+            usual in 0..4usize,
+            place in 0..40usize,
+        ) {
+            if let Some(name) = ["api.example", "x.cdn.example", "secret.evil.example"].get(usual) {
+                let mut query = query(name, TYPE::A, CLASS::IN);
+                for (old, new) in query.iter_mut().skip(place).zip(bytes.iter().take(3)) {
+                    *old = *new;
+                }
+                bytes = query;
+            }
+            let (rules, names) = (rules(), Names::default());
+            if let Some(Answer { reply, refused }) = answer(&bytes, &rules, &names) {
+                let packet = Packet::parse(&reply).unwrap();
+                proptest::prop_assert_eq!(&reply[..2], &bytes[..2]);
+                proptest::prop_assert!(packet.answers.len() <= 1 && reply.len() < 2 * QUERY_LIMIT);
+                for record in &packet.answers {
+                    let host = Host::parse(&record.name.to_string()).unwrap();
+                    proptest::prop_assert!(refused.is_none() && rules.knows(&host));
+                }
+            }
+        }
+    }
 }

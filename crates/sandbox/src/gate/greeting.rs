@@ -14,7 +14,8 @@ use super::event::Reason;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest TLS greeting.
 const LIMIT: usize = 32 << 10;
-const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n";
+/// No method of HTTP/1 is called so.
+const HTTP2: &[u8] = b"PRI ";
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// What a connection begins with.
@@ -73,10 +74,8 @@ fn recognise(
                 }
             }))
         }
-        _ if bytes.len() < 4 && HTTP2.starts_with(bytes) => Ok(None),
-        _ if HTTP2.starts_with(&bytes[..bytes.len().min(HTTP2.len())]) && bytes.len() >= 4 => {
-            Ok(Some(Greeting::Http2))
-        }
+        _ if bytes.len() < HTTP2.len() && HTTP2.starts_with(bytes) => Ok(None),
+        _ if bytes.starts_with(HTTP2) => Ok(Some(Greeting::Http2)),
         [b'A'..=b'Z', ..] => Ok(Some(Greeting::Http1)),
         _ => Err(Reason::Greeting),
     }
@@ -143,6 +142,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     async fn greeting(bytes: &[u8]) -> Result<Greeting, Reason> {
@@ -163,5 +164,62 @@ mod tests {
         assert!(matches!(greeting(b"").await, Err(Reason::Malformed(_))));
         assert!(matches!(greeting(b"\x16\x03\x01").await, Err(Reason::Malformed(_))));
         assert!(matches!(greeting(&[0x16; 100]).await, Err(Reason::Malformed(_))));
+    }
+
+    /// The greeting of a TLS client for this name.
+    fn hello(name: &str) -> Vec<u8> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        let name = name.to_owned().try_into().unwrap();
+        let mut connection = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut bytes = Vec::new();
+        connection.write_tls(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// What is seen of bytes that come in pieces.
+    fn in_pieces(bytes: &[u8], size: usize) -> Result<Option<Greeting>, ()> {
+        let mut acceptor = Acceptor::default();
+        for before in (0..bytes.len()).step_by(size) {
+            let until = bytes.len().min(before + size);
+            match recognise(&bytes[..until], before, &mut acceptor) {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                Err(_) => return Err(()),
+            }
+        }
+        Ok(None)
+    }
+
+    proptest::proptest! {
+        /// However it comes, the same is seen; and what is not touched is seen as it is.
+        #[test]
+        fn any_bytes_in_any_pieces(
+            mut bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+            usual in 0..6usize,
+            place in 0..400usize,
+            size in 1..64usize,
+        ) {
+            let beginnings = [hello("api.example"), b"GET / HTTP/1.1".to_vec(), b"PRI * HTTP/2.0".to_vec(), b"PRO".to_vec()];
+            if let Some(usual) = beginnings.get(usual) {
+                let mut changed = usual.clone();
+                for (old, new) in changed.iter_mut().skip(place).zip(bytes.iter().take(3)) {
+                    *old = *new;
+                }
+                bytes = changed;
+            }
+            let whole = in_pieces(&bytes, bytes.len().max(1));
+            if let (Ok(Some(whole)), Ok(Some(pieces))) = (&whole, in_pieces(&bytes, size)) {
+                proptest::prop_assert_eq!(whole, &pieces);
+            }
+            if bytes == beginnings[0] {
+                let seen = matches!(whole, Ok(Some(Greeting::Tls { server_name: Some(name), .. })) if name == "api.example");
+                proptest::prop_assert!(seen);
+            }
+        }
     }
 }

@@ -31,13 +31,14 @@ pub(super) struct User {
 }
 
 impl User {
-    /// One of its own for each server name, if the gateway is root; else the gateway's.
-    pub fn of(name: &str) -> User {
+    /// One of its own for each server of each gateway, if the gateway is root; else the gateway's.
+    pub fn of(household: &str, name: &str) -> User {
         let own = geteuid().as_raw();
         // FNV-1a: the same in each run, so that what a server wrote stays its own.
-        let hash = name
-            .bytes()
-            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        let hash =
+            household.bytes().chain([0]).chain(name.bytes()).fold(0x811c_9dc5_u32, |hash, byte| {
+                (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+            });
         let apart = FIRST + hash % COUNT;
         if own == 0 && has_id(apart) {
             return User { outer: apart, inner: apart, gid: apart, own: false };

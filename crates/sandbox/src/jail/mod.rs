@@ -88,7 +88,7 @@ fn run(order: Order, control: &UnixStream) -> Result<Infallible, LayerFault> {
 
 /// The keeper's part: what has to be done before the process namespace's init exists.
 fn strong(spec: &Spec, contents: &[u8], control: &UnixStream) -> Result<Infallible, LayerFault> {
-    let user = identity::User::of(&spec.name);
+    let user = identity::User::of(&spec.household, &spec.name);
     let group = cgroup::Group::make(&spec.name, &spec.limits);
     let maps = idmap::Maps::make(spec, &user)?;
     if user.is_own() {
@@ -161,7 +161,7 @@ impl Init<'_> {
 
 /// Without namespaces: the keeper and the server are one process group, which the server can't leave.
 fn basic(spec: &Spec, control: &UnixStream) -> Result<Infallible, LayerFault> {
-    let user = identity::User::of(&spec.name);
+    let user = identity::User::of(&spec.household, &spec.name);
     let group = cgroup::Group::make(&spec.name, &spec.limits);
     let scratch = process::Scratch::make(&user)?;
     let signals = process::hold_end_signals()?;

@@ -23,7 +23,8 @@ pub async fn install(
 ) -> anyhow::Result<Package> {
     let registry = Registry::find().await?;
     let stage = installer.stage()?;
-    fs::write(stage.path().join("package.json"), "{\"private\":true}\n")?;
+    // Named, since npm writes the folder's name into its lock otherwise, and that differs each time.
+    fs::write(stage.path().join("package.json"), "{\"name\":\"server\",\"private\":true}\n")?;
     // What was locked keeps its version, whatever the range allows by now.
     let wanted = match known {
         Some(Package { name, version: Some(version), .. }) => format!("{name}@{version}"),

@@ -41,7 +41,7 @@ pub async fn install(
     let compile = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"];
     let places = ["-s", TREE, "-p", "/", TREE];
     let compile: Vec<&str> = compile.into_iter().chain(places).collect();
-    installer.run(&stage, &index.rules, "python3", &compile, &[]).await?;
+    installer.run(&stage, &index.rules, &index.python, &compile, &[]).await?;
     let tree = stage.path().join(TREE);
     let own = asked.split(|c: char| "[<>=!~,".contains(c)).next().unwrap_or(asked);
     let program = PathBuf::from("bin").join(bin.unwrap_or(own));
@@ -70,6 +70,8 @@ pub async fn latest(installer: &Installer<'_>, name: &str) -> anyhow::Result<Str
 }
 
 struct Index {
+    /// The interpreter itself: a version manager's shim looks for it in places that are not in the sandbox.
+    python: String,
     url: String,
     rules: Vec<Rule>,
 }
@@ -92,7 +94,9 @@ impl Index {
         if url.starts_with(PUBLIC) {
             rules.push(rule(HostPattern::Exact(Host::Name(PUBLIC_FILES.into())), 443));
         }
-        Ok(Index { url, rules })
+        let own = ["-c", "import sys; print(sys.executable)"];
+        let python = setting("python3", &own).await.unwrap_or_else(|| "python3".to_owned());
+        Ok(Index { python, url, rules })
     }
 
     async fn pip(
@@ -110,7 +114,7 @@ impl Index {
             ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
             ("PIP_ROOT_USER_ACTION", "ignore"),
         ];
-        installer.run(stage, &self.rules, "python3", &args, &env).await.map(drop)
+        installer.run(stage, &self.rules, &self.python, &args, &env).await.map(drop)
     }
 
     async fn resolve(
