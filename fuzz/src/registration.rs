@@ -4,8 +4,10 @@ use identity::broker::{ClientId, Description, Params, RedirectUri, Scopes};
 
 /// A registration, a metadata document, a query, and the texts in them.
 pub fn target(data: &[u8]) {
-    if let (Ok(described), Ok(id)) = (Description::parse(data), ClientId::parse("bza_x")) {
-        let client = described.of_registration(id);
+    let (described, id) = (Description::parse(data), ClientId::parse("bza_x"));
+    if let (Ok(described), Ok(id)) = (described, id)
+        && let Ok(client) = described.of_registration(id)
+    {
         assert!((1..=16).contains(&client.redirects.len()));
         client.redirects.iter().for_each(|redirect| check_redirect(redirect.as_str()));
         assert!(client.name.len() <= 128 && !client.name.chars().any(char::is_control));

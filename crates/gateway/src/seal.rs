@@ -92,7 +92,8 @@ impl Sealer {
         }
     }
 
-    fn from_key(key: &[u8]) -> io::Result<Sealer> {
+    /// With a key of 32 bytes that is kept elsewhere.
+    pub fn from_key(key: &[u8]) -> io::Result<Sealer> {
         let key = RandomizedNonceKey::new(&AES_256_GCM, key)
             .map_err(|_| io::Error::other("the sealing key is not 32 bytes"))?;
         Ok(Sealer { key })

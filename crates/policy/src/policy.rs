@@ -8,48 +8,17 @@ use cedar_policy::{
 };
 
 use crate::{
-    Action, Ask, CedarFile, Context, Decision, Denied, Permit, PrincipalView, Role, SourceFault,
+    Action, Ask, CedarFile, Context, Decision, Denied, Permit, PrincipalView, Role,
     cache::Cache,
     compile::{Effect, built_in, compile},
     context::{set, text},
-    names::{NameFault, Names},
-    principal::{ALL, Membership, uid},
+    fault::PolicyFault,
+    names::Names,
+    principal::{Membership, uid},
+    role::check_names,
     scope::{Scopes, What, Who},
     source::{Needs, Written, read_file},
 };
-
-/// Why roles and files do not make a policy.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum PolicyFault {
-    /// Two roles of one name.
-    #[error("role `{0}` is defined twice")]
-    Duplicate(String),
-    /// A name with other characters.
-    #[error("`{0}`: a role name is 1 to 64 of a-z, 0-9, _ and -")]
-    Name(String),
-    /// `all` is built in.
-    #[error("role `all` is built in: it allows everything")]
-    Reserved,
-    /// A condition on annotations, which only tools have.
-    #[error("role `{0}`: `{1}` is about no tools, and only tools are annotated")]
-    Annotated(String, String),
-    /// A role that Cedar does not take.
-    #[error("a role could not be compiled: {0}")]
-    Role(String),
-    /// Files with policies, and all that is wrong with them.
-    #[error("{}", listed(.0))]
-    Files(Vec<SourceFault>),
-    /// More than can be decided in time.
-    #[error("there are more than {} rules and policies", Policy::MOST)]
-    TooMany,
-    /// This program's own mistake.
-    #[error(transparent)]
-    Own(#[from] NameFault),
-}
-
-fn listed(faults: &[SourceFault]) -> String {
-    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-}
 
 /// All roles and policies.
 #[derive(Debug)]
@@ -374,36 +343,6 @@ impl Policy {
         let parents = self.membership.parents(caller, &self.names).into_iter().collect();
         entity(uid(self.names.principal(caller.kind()), caller.id), attributes, parents)
     }
-}
-
-impl Role {
-    /// Whether a role may be called so.
-    pub fn check_name(name: &str) -> Result<(), PolicyFault> {
-        let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
-        match name {
-            ALL => Err(PolicyFault::Reserved),
-            _ if name.is_empty() || name.len() > 64 => Err(PolicyFault::Name(name.to_owned())),
-            _ if !name.bytes().all(plain) => Err(PolicyFault::Name(name.to_owned())),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn check_names(roles: &[Role]) -> Result<(), PolicyFault> {
-    for (at, role) in roles.iter().enumerate() {
-        let name = &role.name;
-        Role::check_name(name)?;
-        let rules = [&role.allow, &role.ask, &role.deny].into_iter().flatten();
-        for rule in rules.filter(|rule| !rule.annotated.is_empty()) {
-            if !matches!(rule.pattern.parts().0, None | Some(crate::Kind::Tool)) {
-                return Err(PolicyFault::Annotated(name.clone(), rule.pattern.to_string()));
-            }
-        }
-        if roles.iter().take(at).any(|other| other.name == *name) {
-            return Err(PolicyFault::Duplicate(name.clone()));
-        }
-    }
-    Ok(())
 }
 
 /// A policy's number is its id.

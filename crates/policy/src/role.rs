@@ -4,7 +4,7 @@ use std::{ops::Range, str::FromStr};
 
 use ipnet::IpNet;
 
-use crate::{Member, Pattern};
+use crate::{Member, Pattern, fault::PolicyFault, principal::ALL};
 
 /// A role as configured.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -234,6 +234,37 @@ fn minutes(text: &str) -> Option<i64> {
     let (hours, minutes): (u8, u8) = (hours.parse().ok()?, minutes.parse().ok()?);
     let all = i64::from(hours) * 60 + i64::from(minutes);
     (minutes < 60 && all <= DAY).then_some(all)
+}
+
+impl Role {
+    /// Whether a role may be called so.
+    pub fn check_name(name: &str) -> Result<(), PolicyFault> {
+        let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+        match name {
+            ALL => Err(PolicyFault::Reserved),
+            _ if name.is_empty() || name.len() > 64 => Err(PolicyFault::Name(name.to_owned())),
+            _ if !name.bytes().all(plain) => Err(PolicyFault::Name(name.to_owned())),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether roles can be told apart, and what they say of annotations is about tools.
+pub(crate) fn check_names(roles: &[Role]) -> Result<(), PolicyFault> {
+    for (at, role) in roles.iter().enumerate() {
+        let name = &role.name;
+        Role::check_name(name)?;
+        let rules = [&role.allow, &role.ask, &role.deny].into_iter().flatten();
+        for rule in rules.filter(|rule| !rule.annotated.is_empty()) {
+            if !matches!(rule.pattern.parts().0, None | Some(crate::Kind::Tool)) {
+                return Err(PolicyFault::Annotated(name.clone(), rule.pattern.to_string()));
+            }
+        }
+        if roles.iter().take(at).any(|other| other.name == *name) {
+            return Err(PolicyFault::Duplicate(name.clone()));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

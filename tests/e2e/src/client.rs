@@ -60,7 +60,8 @@ impl Client {
         Self::able(address, path, era, token, capabilities).await
     }
 
-    async fn able(
+    /// A client that can do exactly this.
+    pub async fn able(
         address: &str,
         path: &str,
         era: Era,

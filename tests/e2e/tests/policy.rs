@@ -225,3 +225,60 @@ async fn nobody_approves_their_own_call_and_strangers_approve_none() {
     let log = run(gateway.command().args(["audit", "search", "--output", "json"])).await;
     assert!(log.contains("\"approval\"") && log.contains("token:eve"), "{log}");
 }
+
+/// One gateway, at a URL that people reach, where it takes two.
+#[tokio::test]
+async fn a_client_that_shows_links_is_given_one_and_it_takes_two() {
+    let (url, command) = (e2e::free_url(), binary("everything"));
+    let text = format!(
+        "[trust]\non-first-use = \"approve\"\n[servers.new]\ncommand = {command:?}\nargs = [\"stdio\"]\n[roles.r]\nmembers = [\"token:ada\", \"token:eve\"]\nallow = [\"*\"]\nask = [\"new/echo\"]\n[approvals]\napprovers = [\"owner\", \"token:eve\"]\nquorum = 2\nwait = \"60s\"\nurl = {url:?}\n"
+    );
+    let gateway = Gateway::start_at(&url, &text, &[]).await;
+    let (ada, eve) = (gateway.token("ada").await, gateway.token("eve").await);
+    let capabilities = json!({ "elicitation": { "url": {} } });
+    for era in Era::ALL {
+        let able = Client::able(&gateway.address, "/mcp", era, Some(&ada), capabilities.clone());
+        let (caller, link) = (able.await, std::sync::Mutex::new(String::new()));
+        let text = format!("hello {era:?}");
+        let params = json!({ "name": "new__echo", "arguments": { "text": text } });
+        // The link is shown; that it was opened is no approval.
+        let call = caller.request_answering("tools/call", params, |method, params| {
+            assert_eq!((method, &params["mode"]), ("elicitation/create", &json!("url")));
+            *link.lock().unwrap() = params["url"].as_str().unwrap().to_owned();
+            json!({ "action": "accept" })
+        });
+        let decide = async {
+            let asked = gateway.asked().await;
+            let id = asked["id"].as_str().unwrap();
+            let body = json!({ "approve": true }).to_string();
+            let mut reply = e2e::Request::post(&gateway.address, &format!("/approvals/{id}"), body)
+                .header("authorization", &format!("Bearer {eve}"))
+                .send()
+                .await;
+            let first: Value = serde_json::from_str(&reply.text().await).unwrap();
+            assert_eq!((&first["state"], &first["by"]), (&json!("pending"), &json!(["token:eve"])));
+            let second = approvals(&gateway, &["approve", id]).await;
+            assert_eq!(second["state"], "approved", "{second}");
+            id.to_owned()
+        };
+        let (answer, id) = tokio::join!(call, decide);
+        assert_eq!(answer["result"]["content"][0]["text"], text, "{answer}");
+        assert_eq!(*link.lock().unwrap(), format!("{url}/approvals/{id}"));
+    }
+}
+
+#[tokio::test]
+async fn a_check_looks_at_what_the_running_gateway_offers() {
+    let roles = "[roles.r]\nmembers = [\"token:ada\"]\nallow = [\"new/echo\", \"new/ehco\", \"new/test_*\"]\ndeny = [\"new/test_image_content\"]\n";
+    let gateway = gateway(roles).await;
+    let check = ["policy", "check", "--output", "json"];
+    let output = gateway.command().args(check).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let findings: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let found = |finding: &str, rule: &str| {
+        findings.iter().any(|one| one["finding"] == finding && one["rule"] == rule)
+    };
+    assert!(found("unmatched", "role r allow new/ehco"), "{findings:?}");
+    assert!(found("nobody", "tool new/test_image_content"), "{findings:?}");
+    assert!(!found("nobody", "tool new/echo") && !found("unmatched", "role r allow new/echo"));
+}

@@ -1,14 +1,21 @@
 //! People sign in at a real OpenID Connect provider, through this gateway, with clients that people really use and a
 //! real browser: discovery, registration, consent, calls, refresh, revocation.
 
+use std::process::Stdio;
+
 use e2e::{
     Gateway, OidcProvider, PROVIDER_SECRET, Person, Sdk, SigningClient, authorization_suite,
-    binary, eventually, free_url,
+    binary, eventually, free_url, run,
 };
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// A gateway before a provider, with the fixture `everything` behind it.
 async fn gateway(more: &str) -> (Gateway, OidcProvider, String) {
+    gateway_that_allows("[\"*\"]", more).await
+}
+
+async fn gateway_that_allows(allow: &str, more: &str) -> (Gateway, OidcProvider, String) {
     let url = free_url();
     let provider = OidcProvider::start(&format!("{url}/oauth/callback")).await;
     let (issuer, everything) = (&provider.issuer, binary("everything"));
@@ -30,7 +37,7 @@ async fn gateway(more: &str) -> (Gateway, OidcProvider, String) {
         {more}
         [roles.everybody]
         members = ["user:id/alice", "user:id/bob"]
-        allow = ["*"]
+        allow = {allow}
         [trust]
         on-first-use = "approve"
         [servers.everything]
@@ -140,4 +147,71 @@ async fn a_disabled_account_ends_the_session() {
         client.visits.len() > 1
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_client_steps_up_in_the_browser() {
+    let allow = r#"["everything/echo", { match = "everything/test_simple_text", scopes = ["tools.write"] }]"#;
+    let (_gateway, provider, url) =
+        gateway_that_allows(allow, r#"scopes = ["mcp", "tools.write"]"#).await;
+    for sdk in Sdk::ALL {
+        let alice = person("alice", &url, &provider);
+        let start = format!("{url}/mcp/everything");
+        let mut client = SigningClient::connect(sdk, &start, alice, &json!({"scope": "mcp"})).await;
+        assert_eq!(client.ask(r#"call echo {"text":"hello"}"#).await, "hello", "{sdk:?}");
+        assert_eq!(client.visits.len(), 1, "{sdk:?}");
+        // More is asked for, and the person says yes once more.
+        let said = client.ask("call test_simple_text {}").await;
+        assert!(said.as_str().is_some_and(|said| said.contains("simple text")), "{sdk:?}: {said}");
+        assert_eq!(client.visits.len(), 2, "{sdk:?}: {:?}", client.visits);
+        let seen = &client.visits[1]["seen"];
+        assert!(seen.as_array().unwrap().contains(&json!("consent")), "{sdk:?}: {seen}");
+    }
+}
+
+#[tokio::test]
+async fn a_terminal_signs_in_by_the_code_that_a_person_types_elsewhere() {
+    let (gateway, provider, url) = gateway("").await;
+    let remote = format!("{url}/mcp/everything");
+    let mut command = gateway.command();
+    command.args(["login", &remote, "--device"]).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        told.push(lines.next_line().await.unwrap().unwrap_or_else(|| panic!("{told:?}")));
+    }
+    let page = told[0].split(' ').nth(1).unwrap();
+    let end = person("alice", &url, &provider).visit_with(page, told[2].trim()).await;
+    assert_eq!(end["seen"][0], "device", "{end}");
+    assert!(child.wait().await.unwrap().success(), "{end}");
+    let who = run(gateway.command().args(["whoami", "--output", "json"])).await;
+    assert!(who.contains(&url), "{who}");
+    let sessions = run(gateway.command().args(["sessions", "list", "--output", "json"])).await;
+    assert!(sessions.contains("user:id/alice"), "{sessions}");
+}
+
+#[tokio::test]
+async fn a_client_that_is_removed_is_a_stranger() {
+    let (gateway, provider, url) = gateway("").await;
+    let alice = person("alice", &url, &provider);
+    let start = format!("{url}/mcp/everything");
+    let mut client = SigningClient::connect(Sdk::TypeScript, &start, alice, &json!({})).await;
+    assert_eq!(client.ask(r#"call echo {"text":"hello"}"#).await, "hello");
+    let clients = async || -> Vec<String> {
+        let list = run(gateway.command().args(["clients", "list", "--output", "json"])).await;
+        let list: Value = serde_json::from_str(&list).unwrap();
+        let id = |client: &Value| client["id"].as_str().unwrap().to_owned();
+        list.as_array().unwrap().iter().map(id).collect()
+    };
+    let [id] = &clients().await[..] else { panic!("one client") };
+    run(gateway.command().args(["clients", "remove", id])).await;
+    // Its token ends, its refresh token too, and so does what alice let it do: she is asked again.
+    eventually("alice is asked again", async || {
+        client.ask(r#"call echo {"text":"hello"}"#).await;
+        client.visits.len() > 1
+    })
+    .await;
+    assert_eq!(client.visits[1]["seen"][0], "consent", "{}", client.visits[1]);
+    assert!(!clients().await.contains(id));
 }

@@ -48,7 +48,12 @@ pub fn login(global: &Global, args: &LoginArgs) -> anyhow::Result<()> {
             login::by_browser(&client, &server, &resource, &client_id, !args.no_browser).await?
         };
         let who = Who::of(&signed_in);
-        Logins::open(&folder)?.keep(signed_in)?;
+        let mut logins = Logins::open(&folder)?;
+        logins.keep(signed_in)?;
+        if args.passphrase {
+            logins.lock_with_passphrase()?;
+        }
+        drop(logins);
         eprintln!(
             "Signed in as {}. `bartizan call --remote` and `bartizan stdio --remote` use it.",
             who.name

@@ -1,5 +1,6 @@
-//! Where sign-ins are kept: one file, readable by its owner alone, sealed with a key in a file beside it. The seal keeps tokens out of what is
-//! searched, indexed or pasted by mistake; whoever can read all of this user's files can read them.
+//! Where sign-ins are kept: one file, readable by its owner alone, sealed with a key in a file beside it or made from a passphrase. The first
+//! keeps tokens out of what is searched, indexed or pasted by mistake, and whoever can read all of this user's files can read them; the second
+//! keeps them from whoever does not know the passphrase.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -10,6 +11,12 @@ use std::{
 use anyhow::Context;
 use gateway::seal::{Purpose, Sealer};
 use serde::{Deserialize, Serialize};
+use vault::{
+    Secret,
+    sealed::{Passphrase, PassphraseSalt},
+};
+
+use super::passphrase;
 
 /// One sign-in at one gateway.
 #[derive(Clone, Serialize, Deserialize)]
@@ -32,20 +39,30 @@ pub struct Login {
     pub refresh_token: Option<String>,
 }
 
+/// Asks for the passphrase; `true` for a new one.
+pub type Asking<'a> = &'a dyn Fn(bool) -> anyhow::Result<Secret>;
+
 /// The file, locked as long as this lives: two commands that renew the same sign-in at once would look like a thief to the gateway.
 pub struct Logins {
     file: File,
     sealer: Sealer,
+    /// Where the key is made from a passphrase.
+    salt: Option<PassphraseSalt>,
     pub list: Vec<Login>,
 }
 
 const OWNER: &str = "login";
+/// What stands before the salt, in the first line of a file that a passphrase opens.
+const BY_PASSPHRASE: &str = "passphrase ";
 
 impl Logins {
     /// Opens it, waiting for other commands to be done with it.
     pub fn open(folder: &Path) -> anyhow::Result<Logins> {
+        Logins::open_asking(folder, &passphrase::asked)
+    }
+
+    fn open_asking(folder: &Path, ask: Asking<'_>) -> anyhow::Result<Logins> {
         crate::state::make(folder)?;
-        let sealer = Sealer::persistent(&folder.join("login.key")).context("login.key")?;
         let path = folder.join("login");
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -57,19 +74,45 @@ impl Logins {
         file.lock()?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
-        let list = match text.as_str() {
+        let head = text.split_once('\n').and_then(|(head, sealed)| {
+            Some((PassphraseSalt::parse(head.strip_prefix(BY_PASSPHRASE)?)?, sealed))
+        });
+        let (salt, sealed) = match head {
+            Some((salt, sealed)) => (Some(salt), sealed),
+            None => (None, text.as_str()),
+        };
+        let sealer = match &salt {
+            Some(salt) => sealer(ask(false)?, salt)?,
+            None => Sealer::persistent(&folder.join("login.key")).context("login.key")?,
+        };
+        let list = match sealed {
             "" => Vec::new(),
             sealed => {
                 let plain = sealer.open(Purpose::Login, OWNER, 0, sealed).map_err(|_| {
-                    anyhow::anyhow!(
-                        "{} does not open with login.key: delete both and sign in again",
-                        path.display()
-                    )
+                    let (path, by) = (path.display(), match salt {
+                        Some(_) => "this passphrase",
+                        None => "login.key",
+                    });
+                    anyhow::anyhow!("{path} does not open with {by}; what can't be opened any more can be deleted, to sign in again")
                 })?;
                 serde_json::from_slice(&plain)?
             }
         };
-        Ok(Logins { file, sealer, list })
+        Ok(Logins { file, sealer, salt, list })
+    }
+
+    /// From now on a passphrase opens it.
+    pub fn lock_with_passphrase(&mut self) -> anyhow::Result<()> {
+        self.lock_asking(&passphrase::asked)
+    }
+
+    fn lock_asking(&mut self, ask: Asking<'_>) -> anyhow::Result<()> {
+        if self.salt.is_none() {
+            let salt = PassphraseSalt::random()?;
+            self.sealer = sealer(ask(true)?, &salt)?;
+            self.salt = Some(salt);
+        }
+        self.write()
     }
 
     /// The sign-in at this endpoint; the only one when none is named.
@@ -96,13 +139,20 @@ impl Logins {
 
     fn write(&mut self) -> anyhow::Result<()> {
         let plain = serde_json::to_vec(&self.list)?;
-        let sealed = self.sealer.seal(Purpose::Login, OWNER, u64::MAX, &plain)?;
+        let mut sealed = self.sealer.seal(Purpose::Login, OWNER, u64::MAX, &plain)?;
+        if let Some(salt) = &self.salt {
+            sealed.insert_str(0, &format!("{BY_PASSPHRASE}{salt}\n"));
+        }
         self.file.rewind()?;
         self.file.set_len(0)?;
         self.file.write_all(sealed.as_bytes())?;
         self.file.sync_all()?;
         Ok(())
     }
+}
+
+fn sealer(passphrase: Secret, salt: &PassphraseSalt) -> anyhow::Result<Sealer> {
+    Ok(Sealer::from_key(Passphrase::new(passphrase)?.key(salt)?.bytes())?)
 }
 
 /// A final slash is nobody's intention.
@@ -162,5 +212,22 @@ mod tests {
         drop(logins);
         fs::write(folder.path().join("login.key"), [0; 32]).unwrap();
         assert!(Logins::open(folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_passphrase_opens_what_it_locked_and_another_one_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let say = |text: &'static str| move |_| Ok(Secret::new(text.into()));
+        let mut logins = Logins::open(folder.path()).unwrap();
+        logins.keep(login("https://gw/mcp")).unwrap();
+        logins.lock_asking(&say("correct horse battery")).unwrap();
+        drop(logins);
+        // The key beside it is good for nothing any more.
+        fs::remove_file(folder.path().join("login.key")).unwrap();
+        let opened = Logins::open_asking(folder.path(), &say("correct horse battery")).unwrap();
+        assert_eq!(opened.find(None).unwrap().access_token, "secret-text");
+        drop(opened);
+        assert!(Logins::open_asking(folder.path(), &say("another horse battery")).is_err());
+        assert!(!folder.path().join("login.key").exists());
     }
 }

@@ -5,6 +5,7 @@ mod discovery;
 mod file;
 mod loopback;
 mod oauth;
+mod passphrase;
 
 pub use device::by_device;
 pub use discovery::{Server, discover};

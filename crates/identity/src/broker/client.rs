@@ -127,8 +127,10 @@ pub enum ClientFault {
     /// It is no JSON object, or breaks the bounds.
     #[error("not a JSON object within the bounds: {0}")]
     Json(String),
-    /// `private_key_jwt` without usable `jwks`.
-    #[error("private_key_jwt needs jwks with 1 to 8 public keys")]
+    /// `private_key_jwt` without usable keys.
+    #[error(
+        "private_key_jwt needs jwks with 1 to 8 public keys, or in a document jwks_uri on its own host"
+    )]
     Keys,
     /// A member has the wrong type or length.
     #[error("{0} is not what it must be")]
@@ -156,13 +158,23 @@ const KEYS: usize = 8;
 /// Bytes of a name.
 const NAME: usize = 128;
 
+/// Where a client's public keys are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Keys {
+    None,
+    /// `jwks`
+    Here(String),
+    /// `jwks_uri`
+    At(String),
+}
+
 /// What a client says about itself: a registration request, or its metadata document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     name: Option<String>,
     uri: Option<String>,
     redirects: Vec<RedirectUri>,
-    keys: Option<String>,
+    keys: Keys,
     asks_for_secret: bool,
     client_id: Option<String>,
     scopes: Option<Scopes>,
@@ -193,8 +205,11 @@ impl Description {
         }
         let method = member(json, "token_endpoint_auth_method", 64)?;
         let keys = match method.as_deref() {
-            Some("private_key_jwt") => Some(keys(json)?),
-            None | Some("none" | "client_secret_basic" | "client_secret_post") => None,
+            Some("private_key_jwt") => match member(json, "jwks_uri", RedirectUri::LENGTH)? {
+                Some(uri) if json.get("jwks").is_none() && is_page(&uri) => Keys::At(uri),
+                _ => Keys::Here(keys(json.get("jwks").ok_or(ClientFault::Keys)?)?),
+            },
+            None | Some("none" | "client_secret_basic" | "client_secret_post") => Keys::None,
             Some(_) => return Err(ClientFault::AuthMethod),
         };
         let scope = member(json, "scope", Scopes::COUNT * Scopes::LENGTH)?;
@@ -214,6 +229,21 @@ impl Description {
         })
     }
 
+    /// Where the client's keys have to be read from first, when they are not in here.
+    pub fn keys_uri(&self) -> Option<&str> {
+        match &self.keys {
+            Keys::At(uri) => Some(uri),
+            Keys::Here(_) | Keys::None => None,
+        }
+    }
+
+    /// With the keys that were read from there.
+    pub fn with_keys(self, text: &[u8]) -> Result<Description, ClientFault> {
+        let json =
+            Json::read(text, &DOCUMENT).map_err(|fault| ClientFault::Json(fault.to_string()))?;
+        Ok(Description { keys: Keys::Here(keys(json)?), ..self })
+    }
+
     /// The client whose document this is, read from the URL that is its id.
     pub fn of_document(self, id: ClientId) -> Result<Client, ClientFault> {
         if self.client_id.as_deref() != Some(id.as_str()) {
@@ -223,32 +253,38 @@ impl Description {
         if self.asks_for_secret {
             return Err(ClientFault::AuthMethod);
         }
-        Ok(self.into_client(id, Provenance::Document))
+        self.into_client(id, Provenance::Document)
     }
 
     /// The client that registers itself under a new id. One that asks for a secret gets none: it is told `none`, since a secret that
     /// anybody can ask for proves nothing.
-    pub fn of_registration(self, id: ClientId) -> Client {
+    pub fn of_registration(self, id: ClientId) -> Result<Client, ClientFault> {
         self.into_client(id, Provenance::Registered)
     }
 
-    fn into_client(self, id: ClientId, provenance: Provenance) -> Client {
+    fn into_client(self, id: ClientId, provenance: Provenance) -> Result<Client, ClientFault> {
+        let proof = match self.keys {
+            Keys::None => ClientProof::None,
+            Keys::Here(keys) => ClientProof::Keys(keys),
+            // Not looked at: what says that it proves itself must not become one that need not.
+            Keys::At(_) => return Err(ClientFault::Keys),
+        };
         let name = self.name.filter(|name| !name.is_empty());
         let name = name.unwrap_or_else(|| {
             id.document()
                 .and_then(|url| Some(url.host_str()?.to_owned()))
                 .unwrap_or_else(|| "A client without a name".to_owned())
         });
-        Client {
+        Ok(Client {
             id,
             provenance,
             name,
             uri: self.uri,
             redirects: self.redirects,
-            proof: self.keys.map_or(ClientProof::None, ClientProof::Keys),
+            proof,
             scopes: self.scopes,
             workload: false,
-        }
+        })
     }
 }
 
@@ -281,8 +317,8 @@ fn lists(json: Json<'_>, name: &'static str, item: &str) -> Result<bool, ClientF
     Ok(list.items().any(|held| held.string().as_deref() == Some(item)))
 }
 
-fn keys(json: Json<'_>) -> Result<String, ClientFault> {
-    let text = json.get("jwks").ok_or(ClientFault::Keys)?.text();
+fn keys(set: Json<'_>) -> Result<String, ClientFault> {
+    let text = set.text();
     let set: jsonwebtoken::jwk::JwkSet =
         serde_json::from_str(text).map_err(|_| ClientFault::Keys)?;
     if set.keys.is_empty() || set.keys.len() > KEYS {
@@ -317,6 +353,7 @@ mod tests {
         let text = r#"{"client_name":"Inspector\u202e","redirect_uris":["http://localhost:6274/cb"],"token_endpoint_auth_method":"client_secret_post",
             "grant_types":["authorization_code","refresh_token"],"response_types":["code"],"application_type":"native","scope":"mcp","unknown":[1]}"#;
         let client = parsed(text).unwrap().of_registration(ClientId::parse("c1").unwrap());
+        let client = client.unwrap();
         assert_eq!(client.name, "Inspector");
         assert_eq!(client.proof, ClientProof::None);
         assert!(client.is_loopback_only());
@@ -353,6 +390,24 @@ mod tests {
         ] {
             assert!(ClientId::parse(bad).unwrap().document().is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn keys_elsewhere_are_read_before_there_is_a_client() {
+        let text = r#"{"client_id":"https://a.example/c","redirect_uris":["https://a.example/b"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://a.example/keys"}"#;
+        let id = || ClientId::parse("https://a.example/c").unwrap();
+        let described = parsed(text).unwrap();
+        assert_eq!(described.keys_uri(), Some("https://a.example/keys"));
+        assert_eq!(described.clone().of_document(id()), Err(ClientFault::Keys));
+        assert_eq!(described.clone().of_registration(id()), Err(ClientFault::Keys));
+        let keys = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+        let client = described.clone().with_keys(keys).unwrap().of_document(id()).unwrap();
+        assert!(matches!(client.proof, ClientProof::Keys(_)));
+        for bad in [&b"{}"[..], b"[]", br#"{"keys":[]}"#] {
+            assert!(described.clone().with_keys(bad).is_err());
+        }
+        let plain = text.replace("https://a.example/keys", "http://a.example/keys");
+        assert_eq!(parsed(&plain), Err(ClientFault::Keys));
     }
 
     #[test]

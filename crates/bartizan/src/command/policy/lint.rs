@@ -3,7 +3,7 @@
 use policy::{Action, Kind, Policy};
 use serde::Serialize;
 
-use super::{of, question::Caller};
+use super::{live, of, question::Caller};
 use crate::{
     cli::{Global, Output},
     command::load,
@@ -13,10 +13,10 @@ use crate::{
 };
 
 #[derive(Serialize)]
-struct Finding {
-    finding: &'static str,
-    rule: String,
-    detail: String,
+pub struct Finding {
+    pub finding: &'static str,
+    pub rule: String,
+    pub detail: String,
 }
 
 impl print::Row for Finding {
@@ -37,6 +37,9 @@ pub fn run(global: &Global) -> anyhow::Result<()> {
     let policy = of(&loaded)?;
     let mut findings = shadowed(&loaded);
     findings.extend(servers(&loaded, &policy));
+    let offered = live::offered(global, &loaded)?;
+    findings.extend(live::unmatched(&offered, &loaded));
+    findings.extend(live::unusable(&offered, &callers(&loaded), &policy));
     print::rows(global.output, &findings, "ok")?;
     if findings.is_empty() { Ok(()) } else { Err(Told::failure().into()) }
 }

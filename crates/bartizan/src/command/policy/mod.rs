@@ -1,6 +1,7 @@
 //! `policy`: what it says, why, and whether it says what is meant.
 
 mod lint;
+mod live;
 mod question;
 mod replay;
 mod test;

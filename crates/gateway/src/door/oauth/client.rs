@@ -110,22 +110,40 @@ impl Asked<'_> {
         if !allow_private && (host == "localhost" || host.ends_with(".localhost")) {
             return Err("the client's document can't be fetched from there".to_owned());
         }
+        let (fresh, text) = self.fetch_json(id, url, "the client's document").await?;
+        let mut description = Description::parse(&text).map_err(|fault| fault.to_string())?;
+        if let Some(uri) = description.keys_uri() {
+            // Whoever may write the document may write the keys: nobody else's host has a say.
+            let uri = Url::parse(uri).ok().filter(|uri| uri.origin() == url.origin());
+            let uri = uri.ok_or("the client's jwks_uri is on another host than its document")?;
+            let (_, keys) = self.fetch_json(id, &uri, "the client's jwks_uri").await?;
+            description = description.with_keys(&keys).map_err(|fault| fault.to_string())?;
+        }
+        let client = description.of_document(id.clone()).map_err(|fault| fault.to_string())?;
+        Ok((client, fresh))
+    }
+
+    /// What is at a URL of a client's, and for how long it may be kept. `what` is what the client is told of.
+    async fn fetch_json(
+        &self,
+        id: &ClientId,
+        url: &Url,
+        what: &str,
+    ) -> Result<(u64, Bytes), String> {
+        let allow_private = self.broker.config.documents_private;
         let rules =
             Fetch { bytes: DOCUMENT.bytes, deadline: Duration::from_secs(5), allow_private };
         let request = Request::get(url.as_str())
             .header(header::ACCEPT, "application/json")
             .body(Full::new(Bytes::new()))
-            .map_err(|_| "client_id is no URL".to_owned())?;
+            .map_err(|_| format!("{what} has no URL"))?;
         let response = self.gateway.client.fetch(request, rules).await.map_err(|fault| {
             // Which address it led to, and what listens there, is not the client's to know.
             tracing::info!(client = id.as_str(), %fault, "a client's document could not be fetched");
-            "the client's document can't be fetched".to_owned()
+            format!("{what} can't be fetched")
         })?;
         if response.status() != StatusCode::OK {
-            return Err(format!(
-                "the client's document is answered with {}",
-                response.status().as_u16()
-            ));
+            return Err(format!("{what} is answered with {}", response.status().as_u16()));
         }
         let media =
             response.headers().get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok());
@@ -134,12 +152,9 @@ impl Asked<'_> {
         if media != "application/json"
             && !(media.starts_with("application/") && media.ends_with("+json"))
         {
-            return Err("the client's document is not application/json".to_owned());
+            return Err(format!("{what} is not application/json"));
         }
-        let fresh = freshness(response.headers());
-        let description = Description::parse(response.body()).map_err(|fault| fault.to_string())?;
-        let client = description.of_document(id.clone()).map_err(|fault| fault.to_string())?;
-        Ok((client, fresh))
+        Ok((freshness(response.headers()), response.into_body()))
     }
 }
 

@@ -15,7 +15,7 @@ impl Asked<'_> {
         let Some(rules) = self.broker.config.registration else {
             return Ok(answer::plain(StatusCode::NOT_FOUND));
         };
-        let described = Description::parse(&body).map_err(|fault| {
+        let refused = |fault: ClientFault| {
             let code = match &fault {
                 ClientFault::Redirect(_) | ClientFault::Redirects | ClientFault::Web => {
                     Code::InvalidRedirectUri
@@ -23,7 +23,8 @@ impl Asked<'_> {
                 _ => Code::InvalidClientMetadata,
             };
             OAuthError::new(code, fault.to_string())
-        })?;
+        };
+        let described = Description::parse(&body).map_err(refused)?;
         let now = crate::now();
         let full = || {
             OAuthError::new(
@@ -36,7 +37,7 @@ impl Asked<'_> {
         }
         let id = crate::seal::random_id().map_err(unavailable)?;
         let id = ClientId::parse(&format!("bza_{id}")).map_err(unavailable)?;
-        let client = described.of_registration(id);
+        let client = described.of_registration(id).map_err(refused)?;
         let document = serde_json::to_string(&client).map_err(unavailable)?;
         let unused = now.saturating_sub(rules.unused.as_secs());
         let store = &self.gateway.store;
