@@ -447,6 +447,9 @@ pub struct LoginArgs {
     /// The client_id that the gateway's operator gave you
     #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,
+    /// From now on a passphrase opens the sign-ins that are kept here, and not a key in a file beside them
+    #[arg(long)]
+    pub passphrase: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -510,7 +513,9 @@ pub enum ConfigCommand {
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
     /// Look for rules that can't be meant: idle ones, servers that nobody or everybody may use
-    #[command(after_help = "The exit code is 1 when there is something to look at.")]
+    #[command(after_help = "\
+When the gateway runs, its tools are looked at too: those that nobody may call, and rules that name none.
+The exit code is 1 when there is something to look at.")]
     Check,
     /// Why somebody may or may not do something, and what would change it
     #[command(after_help = "\

@@ -80,7 +80,7 @@ impl Gate {
             oauth: None,
             exchange: None,
             first_use: trust::FirstUse::Approve,
-            require_signature: None,
+            proofs: gateway::config::Proofs::default(),
             labels: policy::Labelled::default(),
         });
         // What may be used of the servers there, that gateway decides.

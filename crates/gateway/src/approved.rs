@@ -10,7 +10,7 @@ use std::{
 use futures_util::future::try_join_all;
 use mcp::{Json, JsonBuf, ServerName, quote};
 use policy::Kind;
-use trust::{Approved, Definition, Digest, Judgement, Objection, Pin, State};
+use trust::{Approved, Definition, Digest, FirstUse, Judgement, Objection, Pin, State};
 
 use crate::{
     Gateway, call::Reply, catalogue::Listed, config::Reach, refusal::Refusal, resolve::Target,
@@ -35,6 +35,9 @@ pub(crate) struct Shown<'a> {
     pub definition: &'a Definition,
     pub text: &'a str,
 }
+
+/// By kind and name, how the server is reached whose it was.
+type Moved = HashMap<(String, String), String>;
 
 /// How a definition stands: the proof, or why there is none.
 pub(crate) type Standing = Result<Approved, State>;
@@ -130,11 +133,13 @@ impl Gateway {
         let kept = self.store.pins(&served.identity).await.map_err(unavailable)?;
         let kept: HashMap<(&str, &str), &store::Pin> =
             kept.iter().map(|pin| ((pin.kind.as_str(), pin.name.as_str()), pin)).collect();
+        let moved = self.moved(served, shown, &kept).await?;
         let (mut standings, mut news) = (Vec::with_capacity(shown.len()), Vec::new());
         for one in shown {
             let Definition { kind, name, digest } = one.definition;
             let pin = kept.get(&(kind.as_str(), name)).map(|pin| read(pin));
-            let judgement = self.judge_one(served, one, pin.as_ref()).await?;
+            let from = moved.get(&(kind.as_str().to_owned(), name.clone()));
+            let judgement = self.judge_one(served, one, pin.as_ref(), from.is_some()).await?;
             if pin != Some(judgement.pin) {
                 let before = pin.and_then(|pin| pin.approved).map(|digest| *digest.as_bytes());
                 news.push(store::Showing {
@@ -144,7 +149,7 @@ impl Gateway {
                     text: one.text,
                     by_policy: judgement.by_policy.then_some(before),
                 });
-                self.report(served, one, pin.as_ref(), &judgement).await?;
+                self.report(served, one, pin.as_ref(), from, &judgement).await?;
             }
             let signed = judgement.outcome.is_ok() && self.is_signed(served, one).await?;
             standings.push(match judgement.outcome {
@@ -165,14 +170,37 @@ impl Gateway {
         Ok(standings)
     }
 
+    /// What was another server's under this one's name; asked for only when something new is shown.
+    async fn moved(
+        &self,
+        served: &Served,
+        shown: &[Shown<'_>],
+        kept: &HashMap<(&str, &str), &store::Pin>,
+    ) -> Result<Moved, Refusal> {
+        let is_new = |one: &Shown<'_>| {
+            !kept.contains_key(&(one.definition.kind.as_str(), one.definition.name.as_str()))
+        };
+        if !shown.iter().any(is_new) {
+            return Ok(Moved::new());
+        }
+        let (name, identity) = (served.name().as_str(), &served.identity);
+        let found = self.store.pins_under(name, identity).await.map_err(unavailable)?;
+        Ok(found.into_iter().map(|(kind, name, whose)| ((kind, name), whose)).collect())
+    }
+
     async fn judge_one(
         &self,
         served: &Served,
         shown: &Shown<'_>,
         pin: Option<&Pin>,
+        moved: bool,
     ) -> Result<Judgement, Refusal> {
         let Definition { kind, name, digest } = shown.definition;
-        let first_use = served.entry.first_use;
+        let may_move = || self.glance().config.trust.pass.contains(&trust::Class::Moved);
+        let first_use = match moved && !may_move() {
+            true => FirstUse::Quarantine,
+            false => served.entry.first_use,
+        };
         let other = pin.is_some_and(|pin| pin.approved.is_some_and(|approved| approved != *digest));
         let passes = match other {
             false => false,
@@ -187,7 +215,7 @@ impl Gateway {
 
     /// Whether a definition has the signature that its server's have to have: in itself, or kept beside it.
     async fn is_signed(&self, served: &Served, shown: &Shown<'_>) -> Result<bool, Refusal> {
-        let Some(provider) = &served.entry.require_signature else { return Ok(true) };
+        let Some(provider) = &served.entry.proofs.definitions else { return Ok(true) };
         let Definition { kind, digest, .. } = shown.definition;
         let current = self.current();
         let keys = &current.config.trust.keys;
@@ -217,26 +245,29 @@ impl Gateway {
         served: &Served,
         shown: &Shown<'_>,
         pin: Option<&Pin>,
+        from: Option<&String>,
         judgement: &Judgement,
     ) -> Result<(), Refusal> {
         let Definition { kind, name, digest } = shown.definition;
         let server = served.name().as_str();
-        let Some(pin) = pin else {
-            if judgement.outcome.is_err() {
+        let was = match (pin, from) {
+            (Some(pin), _) => (pin.seen != *digest).then(|| format!("was {}", pin.seen)),
+            (None, Some(whose)) => Some(format!("was another server's, {whose}")),
+            (None, None) => None,
+        };
+        let Some(was) = was else {
+            if pin.is_none() && judgement.outcome.is_err() {
                 tracing::info!(server, kind = kind.as_str(), name, "new: waits for approval");
             }
             return Ok(());
         };
-        if pin.seen == *digest {
-            return Ok(());
-        }
         let held = match judgement.outcome {
             Ok(_) if judgement.by_policy => "passed by policy",
             Ok(_) => "approved again",
             Err(_) => "held back",
         };
         tracing::warn!(server, kind = kind.as_str(), name, held, "a definition changed");
-        let detail = format!("{} was {}; {held}", kind.as_str(), pin.seen);
+        let detail = format!("{} {was}; {held}", kind.as_str());
         let record = audit::Record {
             kind: audit::Kind::Drift,
             server,

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use mcp::{Era, Json, JsonBuf, Method, ServerName, Version, meta};
 use upstream::ClientFacts;
 
-use crate::{refusal::Refusal, telemetry::Context};
+use crate::{refusal::Refusal, signed::CallSignature, telemetry::Context};
 
 /// Which servers a door opens onto.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +67,8 @@ pub struct Call {
     /// The request's `Mcp-Param-*` headers, to be held against the arguments; `None` where the
     /// transport has none to hold.
     pub param_headers: Option<Vec<(HeaderName, HeaderValue)>>,
+    /// A signature over it that came beside it, where the transport has such a place.
+    pub signature: Option<Box<CallSignature>>,
     /// What most steps look at, read once.
     pub gist: Gist,
 }

@@ -241,10 +241,21 @@ pub struct Server {
     pub exchange: Option<crate::exchange::Exchange>,
     /// What happens to definitions that were never seen.
     pub first_use: trust::FirstUse,
-    /// Whose signature each of its definitions has to have.
-    pub require_signature: Option<String>,
+    /// What its definitions and calls have to show.
+    pub proofs: Proofs,
     /// What its tools read and write.
     pub labels: policy::Labelled,
+}
+
+/// What a server's definitions and calls have to show, beside approval and leave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proofs {
+    /// The provider whose signature each definition has to have.
+    pub definitions: Option<String>,
+    /// The provider whose signature each call of a tool has to have, as ETDI makes it.
+    pub calls: Option<String>,
+    /// Whether the caller's token has to be bound to the tool and its version, as ETDI has it.
+    pub bound_tokens: bool,
 }
 
 /// How a server is reached.

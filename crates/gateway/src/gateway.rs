@@ -38,6 +38,7 @@ use crate::{
     seal::Sealer,
     secrets::{SafeFault, Secrets},
     served::Served,
+    signed::SignedCalls,
     stack::Stacks,
     telemetry::{Metrics, Span, Tracer},
 };
@@ -80,6 +81,7 @@ pub struct Gateway {
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) flows: Flows,
     pub(crate) stacks: Stacks,
+    pub(crate) signed_calls: SignedCalls,
     pub(crate) sealer: Sealer,
     pub(crate) sessions: Sessions,
     pub(crate) pairs: Pairs,
@@ -236,6 +238,7 @@ impl Gateway {
             secrets,
             flows: Flows::default(),
             stacks: Stacks::default(),
+            signed_calls: SignedCalls::default(),
             sealer,
             sessions,
             pairs: Pairs::default(),

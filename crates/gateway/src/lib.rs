@@ -40,6 +40,7 @@ pub mod seal;
 pub mod secrets;
 mod send;
 mod served;
+mod signed;
 mod slots;
 mod stack;
 mod standing;

@@ -139,6 +139,7 @@ impl Gateway {
         let target = Arc::new(self.resolve(caller, call).await?);
         facts.reach(target.clone());
         let approved = target.require_approved()?;
+        self.require_signed(caller, call, &target)?;
         let (arguments, found) = self.inspect_arguments(call, &target, &mut facts.findings)?;
         let opened = mrtr::open(&self.sealer, caller, call, &target)?;
         facts.asked = opened.is_own();

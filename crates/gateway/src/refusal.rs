@@ -29,6 +29,8 @@ pub enum Refusal {
     BodyTooLong { limit: usize },
     #[error("call stack: {0}")]
     CallStack(String),
+    #[error("the call has to be signed: {0}")]
+    CallUnsigned(String),
     #[error("the client did not declare {0}")]
     CapabilityMissing(&'static str),
     #[error("denied by {rule}")]
@@ -100,6 +102,8 @@ pub enum Refusal {
     SessionMissing,
     #[error("the store failed: {0}")]
     StoreUnavailable(String),
+    #[error("the token has to be bound to the tool: {0}")]
+    TokenUnbound(String),
     #[error("too many {0}")]
     TooMany(&'static str),
     #[error("unknown prompt {name:?}{}", by(rule))]
@@ -159,6 +163,7 @@ impl Refusal {
             Self::BodyLost => "body-lost",
             Self::BodyTooLong { .. } => "body-too-long",
             Self::CallStack(_) => "call-stack",
+            Self::CallUnsigned(_) => "call-unsigned",
             Self::Cancelled => "cancelled",
             Self::CapabilityMissing(_) => "capability-missing",
             Self::ClaimsRequired { .. } => "claims-required",
@@ -193,6 +198,7 @@ impl Refusal {
             Self::SessionMissing => "session-missing",
             Self::SessionUnknown => "session-unknown",
             Self::StoreUnavailable(_) => "store-unavailable",
+            Self::TokenUnbound(_) => "token-unbound",
             Self::TooMany(_) => "too-many",
             Self::UnknownPrompt { .. } => "unknown-prompt",
             Self::UnknownResource { .. } => "unknown-resource",
@@ -319,6 +325,9 @@ impl Refusal {
                 quote(extension)
             )),
             Self::CallStack(why) => RpcError::new(Code::Refused, format!("Refused: {why}.")),
+            Self::CallUnsigned(why) => {
+                RpcError::new(Code::Refused, format!("This call has to be signed: {why}."))
+            }
             Self::Cancelled => RpcError::new(Code::InvalidRequest, "The request was cancelled."),
             Self::ClaimsRequired { .. } => {
                 RpcError::new(Code::Refused, "Sign in again: more is asked for.")
@@ -428,6 +437,10 @@ impl Refusal {
                 RpcError::new(Code::Limited, format!("Too many calls; try again in {seconds} s."))
                     .with_data(format!("{{\"retryAfter\":{seconds}}}"))
             }
+            Self::TokenUnbound(why) => RpcError::new(
+                Code::Refused,
+                format!("This needs a token that is bound to the tool: {why}."),
+            ),
             Self::TooMany(what) => {
                 RpcError::new(Code::Limited, format!("Too many {what}; try again later."))
             }

@@ -23,6 +23,8 @@ pub struct Attributes {
     pub answers_claims: bool,
     pub groups_looked_up: bool,
     pub grant: Option<Grant>,
+    pub tool: Option<String>,
+    pub tool_version: Option<String>,
 }
 
 /// What stands behind an access token that the authorization server here minted.
@@ -45,6 +47,8 @@ impl Attributes {
             authenticated_at: claims.time("auth_time"),
             expires: Some(claims.expires()),
             audiences: claims.audiences().to_vec(),
+            tool: claims.text("tool_id").map(str::to_owned),
+            tool_version: claims.text("tool_version").map(str::to_owned),
             ..Attributes::default()
         }
     }

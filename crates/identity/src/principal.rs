@@ -120,6 +120,16 @@ impl Principal {
         self.0.attributes.grant.as_ref()
     }
 
+    /// The one tool that the credential is for (`tool_id`), where it says so.
+    pub fn tool(&self) -> Option<&str> {
+        self.0.attributes.tool.as_deref()
+    }
+
+    /// And in which version (`tool_version`).
+    pub fn tool_version(&self) -> Option<&str> {
+        self.0.attributes.tool_version.as_deref()
+    }
+
     /// The first second at which the credential is no longer valid.
     pub fn expires(&self) -> Option<u64> {
         self.0.attributes.expires

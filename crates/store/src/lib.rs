@@ -6,6 +6,7 @@
 
 mod approvals;
 mod column;
+mod decisions;
 mod egress;
 mod fault;
 mod flows;
@@ -19,13 +20,14 @@ mod secrets;
 mod tokens;
 
 pub use approvals::Approval;
+pub use decisions::Decided;
 pub use egress::EgressSeen;
 pub use fault::StoreFault;
 pub use flows::Flow;
 pub use grants::Grant;
 pub use oauth::{Consent, Device, DynamicClient, Poll, SealedKey, Session, Taken};
 pub use open::Store;
-pub use pins::{Decided, Decision, PINS, Pin, PinTexts, Showing};
+pub use pins::{Decision, PINS, Pin, PinTexts, Showing};
 pub use quotas::QuotaPart;
 pub use secrets::{RootKey, SealedSecret, SecretChange};
 pub use tokens::Token;

@@ -36,7 +36,7 @@ pub enum Class {
     Permission,
     /// Anything that has no class of its own.
     Other,
-    /// Another server has shown a definition of this name.
+    /// Under the server's name another server has shown a definition of this name.
     Moved,
 }
 
@@ -117,6 +117,12 @@ pub fn changes(kind: Kind, before: Json<'_>, after: Json<'_>) -> Vec<Change> {
         }
     }
     found.0
+}
+
+/// That what was another server's is this one's now: how each is reached.
+pub fn moved(before: &str, after: &str) -> Change {
+    let [before, after] = [before, after].map(|server| Some(server.to_owned()));
+    Change { class: Class::Moved, path: "server".to_owned(), before, after, why: Vec::new() }
 }
 
 /// Whether each change is of a class that may pass. No change at all passes nothing: then the digests

@@ -5,6 +5,8 @@ mod invocation;
 mod python;
 mod token;
 
+use std::borrow::Cow;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mcp::{Json, quote};
@@ -41,6 +43,12 @@ fn members(definition: Json<'_>) -> Option<Json<'_>> {
         Some(inside) => Some(inside),
         None => definition.get("security").map(|_| definition),
     }
+}
+
+/// The id under which ETDI knows a tool: its own, else its name.
+pub fn tool_id(definition: Json<'_>) -> Option<Cow<'_, str>> {
+    let own = members(definition).and_then(|members| members.get("id"));
+    own.or_else(|| definition.get("name"))?.string()
 }
 
 /// A signed member's text. The protocol calls the schema `inputSchema`.

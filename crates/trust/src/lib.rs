@@ -20,7 +20,7 @@ mod visible;
 
 pub use definition::{Definition, Kind, TrustFault, introduction};
 pub use digest::{Digest, DigestFault, VOLATILE};
-pub use drift::{Change, Class, ClassFault, Mention, changes, mentions, pass};
+pub use drift::{Change, Class, ClassFault, Mention, changes, mentions, moved, pass};
 pub use lock::{Lock, LockFault, Locked, LockedServer, VERSION as LOCK_VERSION};
 pub use lookalike::{Known, Likeness, alike, likenesses};
 pub use pin::{Approved, FirstUse, Judgement, Objection, Pin, State, judge};

@@ -22,7 +22,7 @@ pub use place::Place;
 pub use provider::{OidcProvider, PROVIDER_SECRET};
 pub use signin::{Person, Sdk, SigningClient};
 pub use suite::{Verdict, authorization_suite, client_suite, server_suite};
-pub use tools::{binary, node, node_module, python, run, source};
+pub use tools::{binary, environment, node, node_module, python, run, source};
 pub use upstream::Upstream;
 
 use std::time::{Duration, Instant};

@@ -45,7 +45,12 @@ pub fn node_module(path: &str) -> PathBuf {
 
 /// A program of the Python environment.
 pub fn python(program: &str) -> PathBuf {
-    installed("py/bin").join(program)
+    environment("py", program)
+}
+
+/// A program of one of the Python environments: `py`, `etdi`, `sqlite`.
+pub fn environment(name: &str, program: &str) -> PathBuf {
+    installed(&format!("{name}/bin")).join(program)
 }
 
 /// A file of this crate.

@@ -7,10 +7,11 @@ use crate::{
     cli::Global,
     config::{
         Loaded,
-        file::{File, Level, Loopback},
+        file::{File, Level, Loopback, Server},
+        flow::Conversation,
         trust::OnFirstUse,
     },
-    print,
+    lock, print,
 };
 
 pub fn run(global: &Global) -> anyhow::Result<()> {
@@ -87,11 +88,13 @@ pub fn protections(loaded: &Loaded) -> Vec<Protection> {
     all.push(protection("sessions", State::On, "sessions, cursors and pending questions are sealed and bound to the caller they were made for", ""));
     all.push(definitions(file));
     all.push(policy(file));
+    all.push(flow(file));
     all.push(protection("inspection", State::Partial, "size and structure of messages are bounded; detectors look at arguments and results, and miss a part of what is there (docs/detection.md)", "what they do with a finding: [inspect.modes]"));
     all.push(vault(file));
     all.push(private_addresses(file));
     all.push(levels(file));
     all.push(egress(file));
+    all.push(packages(loaded));
     all.push(audit(file));
     all
 }
@@ -220,8 +223,55 @@ fn policy(file: &File) -> Protection {
     }
 }
 
+/// Where data may flow.
+fn flow(file: &File) -> Protection {
+    let labelled = |server: &Server| {
+        !server.reads.is_empty() || !server.writes.is_empty() || !server.tools.is_empty()
+    };
+    let bare = file.servers.iter().filter(|(_, server)| !labelled(server.get_ref()));
+    let bare: Vec<&str> = bare.map(|(key, _)| key.0.as_str()).collect();
+    if file.flow.rules.is_empty() || bare.len() == file.servers.len() {
+        return protection(
+            "data flow",
+            State::Off,
+            "nothing says what servers read and write: what was read from one may be written to any other",
+            "`bartizan trust suggest-labels NAME`, then reads and writes in its entry",
+        );
+    }
+    let rules: Vec<String> = file.flow.rules.iter().map(ToString::to_string).collect();
+    let mut found = protection("data flow", State::On, rules.join(", "), "");
+    if !bare.is_empty() {
+        found.state = State::Partial;
+        found.gap = Some(format!("{} takes part in no rule", bare.join(", ")));
+        found.mend = "reads and writes in every entry".to_owned();
+    } else if file.flow.conversation == Conversation::Session {
+        found.state = State::Partial;
+        found.gap = Some("an agent that opens a new session begins anew".to_owned());
+        found.mend = "[flow] conversation = \"principal\"".to_owned();
+    }
+    if let Some(gap) = &found.gap {
+        found.means = format!("{}; {gap}", found.means);
+    }
+    found
+}
+
+/// What local servers are made of.
+fn packages(loaded: &Loaded) -> Protection {
+    let loose = lock::unlocked(&loaded.file, &loaded.folder());
+    let loose: Vec<&str> = loose.into_iter().map(|(name, _)| name).collect();
+    match loose.as_slice() {
+        [] => protection("packages", State::On, "no server is fetched anew when it starts", ""),
+        names => protection(
+            "packages",
+            State::Partial,
+            format!("{} is whatever the registry has when it starts", names.join(", ")),
+            "bartizan lock",
+        ),
+    }
+}
+
 fn vault(file: &File) -> Protection {
-    let literal = |server: &crate::config::file::Server| {
+    let literal = |server: &Server| {
         server
             .credential
             .as_ref()

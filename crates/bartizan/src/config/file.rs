@@ -251,6 +251,11 @@ pub struct Server {
     /// The provider (of `[trust.keys]`) by whom each of this server's definitions has to be signed. Others are held back, whoever approved them.
     #[schemars(extend("examples" = ["acme"]))]
     pub require_signature: Option<String>,
+    /// The provider (of `[trust.keys]`) by whom each call of its tools has to be signed, as ETDI signs invocations: in `params` (`etdi_signature`, `etdi_timestamp`, `etdi_key_id`) or in `X-ETDI-*` headers, within five minutes, and once.
+    #[schemars(extend("examples" = ["acme-agents"]))]
+    pub require_signed_calls: Option<String>,
+    /// Lets a tool be called only with a token of an identity provider that is bound to it, as ETDI has it: its claims `tool_id` and `tool_version` are those of the approved definition, and its scopes those that the definition's `permissions` require.
+    pub require_bound_tokens: bool,
     /// What all of its tools, prompts and resources read, where `tools` does not say otherwise: `private` (what not everybody may see), `untrusted` (what strangers can write). `bartizan trust suggest-labels` makes a proposal.
     #[schemars(with = "Vec<String>", extend("examples" = [json!(["private"])]))]
     pub reads: Vec<Reads>,
@@ -281,6 +286,8 @@ impl Default for Server {
             timeout: Period(Duration::from_secs(60)),
             on_first_use: None,
             require_signature: None,
+            require_signed_calls: None,
+            require_bound_tokens: false,
             reads: Vec::new(),
             writes: Vec::new(),
             tools: BTreeMap::new(),

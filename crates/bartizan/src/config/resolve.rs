@@ -204,7 +204,11 @@ fn entry(
         oauth: server.oauth.as_ref().map(|oauth| resolve_oauth(oauth.get_ref())),
         exchange: exchange.transpose()?,
         first_use: server.on_first_use.unwrap_or(trust.on_first_use).into(),
-        require_signature: server.require_signature.clone(),
+        proofs: resolved::Proofs {
+            definitions: server.require_signature.clone(),
+            calls: server.require_signed_calls.clone(),
+            bound_tokens: server.require_bound_tokens,
+        },
         labels: policy::Labelled::new(
             labels(&server.reads, &server.writes),
             server.tools.iter().map(|(name, own)| (name.clone(), labels(&own.reads, &own.writes))),
@@ -357,7 +361,7 @@ fn demo() -> Result<resolved::Server, ResolveFault> {
         exchange: None,
         // It is this very program.
         first_use: trust::FirstUse::Approve,
-        require_signature: None,
+        proofs: resolved::Proofs::default(),
         labels: policy::Labelled::default(),
     })
 }

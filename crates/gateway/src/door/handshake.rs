@@ -22,6 +22,7 @@ use crate::{
     call::{Call, Door, Gist, Reply, ResultKind, Scope},
     mrtr::Waiting,
     refusal::Refusal,
+    signed::CallSignature,
 };
 
 /// Rounds of questions that one call may take; as many as other implementations allow.
@@ -76,6 +77,7 @@ pub async fn initialize(
         version,
         door,
         param_headers: None,
+        signature: None,
     };
     let limit = gateway.current().config.limits.in_flight_per_principal;
     let _slot = gateway.in_flight.enter(caller, limit)?;
@@ -156,6 +158,7 @@ pub fn start(
         version: session.version,
         door,
         param_headers: None,
+        signature: headers.and_then(CallSignature::in_headers),
     };
     let run = async move {
         let running = session.run(&id);

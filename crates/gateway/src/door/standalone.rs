@@ -110,6 +110,7 @@ impl<'a> Listening<'a> {
             version: session.version,
             door,
             param_headers: None,
+            signature: None,
         };
         let (sender, events) = mpsc::channel(EVENTS);
         let run = Box::pin(async move { gateway.run(caller, &call, &sender).await.is_ok() });

@@ -22,6 +22,7 @@ use crate::{
     Gateway,
     call::{Call, Door, Reply, ResultKind, Scope, Shown},
     refusal::Refusal,
+    signed::CallSignature,
 };
 
 /// What is kept of what a client says of itself, in bytes each.
@@ -224,6 +225,7 @@ pub fn read(
         version,
         door,
         param_headers: headers.map(param_headers),
+        signature: headers.and_then(CallSignature::in_headers),
     })
 }
 

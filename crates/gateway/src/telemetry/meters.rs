@@ -206,6 +206,7 @@ mod tests {
             version: Version::LAST_STATELESS,
             door: Door::Stdio,
             param_headers: None,
+            signature: None,
         }
     }
 

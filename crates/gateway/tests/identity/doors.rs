@@ -190,7 +190,7 @@ async fn what_more_scopes_would_permit_is_asked_for_with_all_of_them() {
             oauth: None,
             exchange: None,
             first_use: trust::FirstUse::Approve,
-            require_signature: None,
+            proofs: gateway::config::Proofs::default(),
             labels: policy::Labelled::default(),
         }];
         config.roles = vec![policy::Role {

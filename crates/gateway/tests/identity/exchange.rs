@@ -38,7 +38,7 @@ async fn gate(entra: &Entra) -> Gate {
             oauth: None,
             exchange: Some(exchange),
             first_use: trust::FirstUse::Approve,
-            require_signature: None,
+            proofs: gateway::config::Proofs::default(),
             labels: policy::Labelled::default(),
         }];
     })

@@ -21,6 +21,7 @@ pub enum TokenFault {
 /// each permission that it requires. More scopes than that do no harm here; what the caller may do is
 /// decided elsewhere.
 pub fn bound_to(claims: Json<'_>, definition: Json<'_>) -> Result<(), TokenFault> {
+    let definition = super::members(definition).unwrap_or(definition);
     let of = |name: &'static str| {
         definition.get(name).and_then(Json::string).ok_or(TokenFault::Definition(name))
     };

@@ -147,6 +147,12 @@ impl KeyRing {
         self.keys.iter().find(|key| key.kid == kid)
     }
 
+    /// Those of one provider.
+    pub fn of(&self, provider: &str) -> KeyRing {
+        let own = self.keys.iter().filter(|key| key.provider == provider);
+        KeyRing { keys: own.cloned().collect() }
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Key> {
         self.keys.iter()

@@ -71,13 +71,18 @@ async fn review(desk: &Desk<'_>, entry: &Server, pin: &Pin) -> anyhow::Result<Re
     let texts = desk.store.pin_texts(&pin.identity, &pin.kind, &pin.name).await?;
     let texts = texts.unwrap_or(PinTexts { seen: String::new(), approved: None });
     let kind: Kind = pin.kind.parse()?;
+    let mut changes =
+        texts.approved.as_deref().map_or_else(Vec::new, |b| changes(kind, b, &texts.seen));
+    if state_of(pin) == State::New {
+        changes.extend(moved(desk, pin).await?);
+    }
     Ok(Review {
         server: entry.name.to_string(),
         kind: pin.kind.clone(),
         name: pin.name.clone(),
         state: state_of(pin).as_str(),
         digest: trust::Digest::from_bytes(pin.seen).to_string(),
-        changes: texts.approved.as_deref().map_or_else(Vec::new, |b| changes(kind, b, &texts.seen)),
+        changes,
         likenesses: likenesses(desk, entry, kind, &texts.seen).await?,
         definition: texts.seen,
         affected: affected::by(desk, entry.name.as_str(), kind, &pin.name).await?,
@@ -88,14 +93,34 @@ fn changes(kind: Kind, before: &str, after: &str) -> Vec<Change> {
     let limits = Limits::default();
     let [before, after] = [before, after].map(|text| Json::read(text.as_bytes(), &limits));
     let (Ok(before), Ok(after)) = (before, after) else { return Vec::new() };
-    let change = |change: trust::Change| Change {
-        class: change.class.as_str(),
-        path: change.path,
-        before: change.before,
-        after: change.after,
-        why: change.why.iter().map(ToString::to_string).collect(),
-    };
-    trust::changes(kind, before, after).into_iter().map(change).collect()
+    trust::changes(kind, before, after).into_iter().map(Change::from).collect()
+}
+
+/// Whether it was another server's under this server's name; and what it said there, if that was something else.
+async fn moved(desk: &Desk<'_>, pin: &Pin) -> anyhow::Result<Vec<Change>> {
+    let under = desk.store.pins_under(&pin.server, &pin.identity).await?;
+    let mut whose =
+        under.into_iter().filter(|(kind, name, _)| (kind, name) == (&pin.kind, &pin.name));
+    let Some((_, _, whose)) = whose.next() else { return Ok(Vec::new()) };
+    let mut found = vec![Change::from(trust::moved(&whose, &pin.identity))];
+    let before = desk.store.pin_texts(&whose, &pin.kind, &pin.name).await?;
+    let after = desk.store.pin_texts(&pin.identity, &pin.kind, &pin.name).await?;
+    if let (Some(before), Some(after)) = (before, after) {
+        found.extend(changes(pin.kind.parse()?, &before.seen, &after.seen));
+    }
+    Ok(found)
+}
+
+impl From<trust::Change> for Change {
+    fn from(change: trust::Change) -> Change {
+        Change {
+            class: change.class.as_str(),
+            path: change.path,
+            before: change.before,
+            after: change.after,
+            why: change.why.iter().map(ToString::to_string).collect(),
+        }
+    }
 }
 
 /// What other servers are known to have.
@@ -134,7 +159,7 @@ impl Review {
                 some => format!("for {}", some.join(", ")),
             }
         );
-        if self.changes.is_empty() {
+        if self.state == State::New.as_str() || self.changes.is_empty() {
             text.push_str(&indented(&definition(&self.definition)));
         }
         for likeness in &self.likenesses {

@@ -89,6 +89,10 @@ pub async fn adopt(desk: &Desk<'_>, file: Option<PathBuf>, yes: bool) -> anyhow:
                     && entry.state() == Some(State::Approved)
                     && entry.digest().is_some_and(|digest| *digest.as_bytes() == pin.seen)
             });
+            // They say what they say wherever they are kept: it is the pinned keys that make them count.
+            for jws in entry.filter(|_| same).into_iter().flat_map(|entry| &entry.signatures) {
+                desk.store.signature_keep(&pin.kind, &pin.seen, jws).await?;
+            }
             match (same, state_of(&pin)) {
                 (_, State::Approved) => {}
                 (true, State::New | State::Changed) => chosen.push(pin),
