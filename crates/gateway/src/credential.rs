@@ -34,9 +34,9 @@ impl Source {
         Ok(Source::Configured(Injection::new(credentials, shared.secrets.clone())))
     }
 
-    /// `to`: what people call the other side.
-    pub fn exchanged(to: String, exchange: Exchange, shared: &Arc<Shared>) -> Source {
-        Source::Exchanged(Exchanges::new(to, exchange, shared))
+    /// `of`: `server` or `model`, and which.
+    pub fn exchanged(of: (&'static str, &str), exchange: Exchange, shared: &Arc<Shared>) -> Source {
+        Source::Exchanged(Exchanges::new(of, exchange, shared))
     }
 
     /// The credential for this caller's calls, or why it can't be had.

@@ -68,7 +68,7 @@ impl Served {
         let credential = match (&entry.exchange, Grants::of(&entry, shared)) {
             (_, Some(grants)) => Source::Granted(grants),
             (Some(exchange), None) => {
-                Source::exchanged(format!("server {}", entry.name), exchange.clone(), shared)
+                Source::exchanged(("server", entry.name.as_str()), exchange.clone(), shared)
             }
             (None, None) => Source::configured(entry.credentials.clone(), shared)?,
         };

@@ -80,9 +80,10 @@ const PAUSE: u64 = 3;
 /// Whose a token is that is everybody's.
 const BARTIZAN: &str = "bartizan";
 
-/// The exchanged credentials of one server.
+/// The exchanged credentials of one server or model.
 pub(crate) struct Exchanges {
-    to: String,
+    /// `server` or `model`, and which.
+    of: (&'static str, Box<str>),
     name: String,
     how: Exchange,
     shared: Arc<Shared>,
@@ -111,9 +112,10 @@ enum Whose<'a> {
 }
 
 impl Exchanges {
-    /// `to`: what people call the server.
-    pub fn new(to: String, how: Exchange, shared: &Arc<Shared>) -> Exchanges {
-        Exchanges { to, name: how.name(), how, shared: shared.clone(), slots: Slots::default() }
+    /// `of`: `server` or `model`, and which.
+    pub fn new(of: (&'static str, &str), how: Exchange, shared: &Arc<Shared>) -> Exchanges {
+        let (of, name) = ((of.0, of.1.into()), how.name());
+        Exchanges { of, name, how, shared: shared.clone(), slots: Slots::default() }
     }
 
     /// The credential for this caller's calls.
@@ -209,7 +211,7 @@ impl Exchanges {
         let record = audit::Record {
             kind: audit::Kind::Grant,
             principal: caller.principal().id(),
-            server: &self.to,
+            server: &self.of.1,
             method: "exchange",
             credential: &self.name,
             outcome: Some(failed.map_or(audit::Outcome::Ok, |_| audit::Outcome::Refused)),
@@ -296,7 +298,8 @@ impl Exchanges {
     }
 
     fn refusal(&self, caller: &Verified, fault: ExchangeFault) -> Refusal {
-        ExchangeRefusal { to: self.to.clone(), fault }.towards(caller)
+        let (what, which) = &self.of;
+        ExchangeRefusal { to: format!("{what} {which}"), fault }.towards(caller)
     }
 }
 

@@ -119,7 +119,7 @@ impl ServedModel {
         let source = match &entry.credential {
             ModelCredential::Configured(list) => Source::configured(list.clone(), shared)?,
             ModelCredential::Exchanged(exchange) => {
-                Source::exchanged(format!("model {}", entry.name), (**exchange).clone(), shared)
+                Source::exchanged(("model", entry.name.as_str()), (**exchange).clone(), shared)
             }
         };
         Ok(ServedModel { entry, credential_name, source })

@@ -98,7 +98,7 @@ impl Between {
             |record: &Value, name: &str| record[name].as_str().unwrap_or_default().to_owned();
         exchanges
             .map(|record| {
-                ["principal", "credential", "outcome", "refusal"]
+                ["server", "credential", "outcome", "refusal"]
                     .map(|name| text(record, name))
                     .join(" | ")
             })
@@ -149,7 +149,7 @@ async fn the_server_sees_the_user_and_never_the_token_that_came_in() {
     let recorded = between.recorded().await;
     assert_eq!(recorded.len(), 2, "{recorded:?}");
     assert!(
-        recorded[0].contains(" | entra-on-behalf-of api://orders/.default | ok | "),
+        recorded[0].starts_with("orders | entra-on-behalf-of api://orders/.default | ok | "),
         "{recorded:?}"
     );
     let folder = between.gateway.folder();
