@@ -283,10 +283,11 @@ impl Disk {
                 settle(std::mem::take(&mut batch.waiters), Some(fault));
                 return queue.fail(fault);
             }
-            settle(std::mem::take(&mut batch.waiters), None);
+            // First those who follow: whoever is told that a record is durable finds it committed.
             if batch.last > 0 {
                 self.committed.send_replace(batch.last);
             }
+            settle(std::mem::take(&mut batch.waiters), None);
             // Replies don't wait for this: the journal is what the tree is made of.
             if let Err(error) = self.extend_tree(&batch, last) {
                 return queue.fail(&files::at(&self.dir)(error));
