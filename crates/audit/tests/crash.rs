@@ -168,16 +168,19 @@ fn lose(dir: &Path, acknowledged: &[(u64, u64, String)], random: &mut Random) ->
         }
         safe += line.len();
     }
-    if safe == bytes.len() {
-        return false;
-    }
     let mut left = bytes[..safe + random.below((bytes.len() - safe) as u64) as usize].to_vec();
+    if safe == bytes.len() {
+        // A piece of a record that was on its way.
+        let line = bytes.split_inclusive(|byte| *byte == b'\n').next_back().unwrap_or_default();
+        left.extend_from_slice(&line[..random.below(line.len() as u64) as usize]);
+    }
     // A sector that was allocated and never written.
     if random.below(2) == 0 {
         left.extend(vec![0; random.below(4096) as usize]);
     }
+    let torn = left.len() != safe;
     std::fs::write(last, left).unwrap();
-    true
+    torn
 }
 
 fn check(dir: &Path, acknowledged: &[(u64, u64, String)]) {
