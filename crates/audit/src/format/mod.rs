@@ -4,7 +4,6 @@ mod cef;
 mod ocsf;
 
 use std::fmt;
-use std::str::FromStr;
 
 use jiff::Timestamp;
 
@@ -50,24 +49,6 @@ impl fmt::Display for Format {
         f.write_str(self.as_str())
     }
 }
-
-impl FromStr for Format {
-    type Err = NoFormat;
-
-    fn from_str(text: &str) -> Result<Format, NoFormat> {
-        match text {
-            "cef" => Ok(Format::Cef),
-            "native" => Ok(Format::Native),
-            "ocsf" => Ok(Format::Ocsf),
-            _ => Err(NoFormat),
-        }
-    }
-}
-
-/// There is no such form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write native, ocsf or cef")]
-pub struct NoFormat;
 
 /// What makes a record one and the same wherever it is received twice.
 pub fn key(origin: &str, seq: u64) -> String {
@@ -158,7 +139,6 @@ mod tests {
             for format in [Format::Native, Format::Ocsf, Format::Cef] {
                 let line = format.render(ORIGIN, &record).unwrap();
                 assert!(!line.contains('\n'), "{line}");
-                assert_eq!(format.as_str().parse(), Ok(format));
             }
         }
         let broken = Followed { seq: 7, line: "{\"seq\":7,".into() };
