@@ -31,8 +31,8 @@ pub struct Setting {
     pub token: bool,
     /// `[audit] sync = false`: replies do not wait for the disk.
     pub unsynced: bool,
-    /// Traces and metrics go there, and alerts are watched.
-    pub collector: Option<std::net::SocketAddr>,
+    /// Metrics and this part of the traces, in percent, go there, and alerts are watched.
+    pub collector: Option<(std::net::SocketAddr, u32)>,
 }
 
 /// The programs and how they are started.
@@ -120,9 +120,9 @@ impl Programs {
         };
         let identity = if setting.token { "" } else { "[identity]\nloopback = \"open\"\n" };
         let audit = if setting.unsynced { "[audit]\nsync = false\n" } else { "" };
-        let telemetry = setting.collector.map(|address| {
+        let telemetry = setting.collector.map(|(address, sample)| {
             format!(
-                "[telemetry]\nlisten = \"127.0.0.1:0\"\n[telemetry.otlp]\nendpoint = \"http://{address}\"\nevery = \"1s\"\n\
+                "[telemetry]\nlisten = \"127.0.0.1:0\"\n[telemetry.otlp]\nendpoint = \"http://{address}\"\nevery = \"1s\"\nsample = {sample}\n\
                  [alerts.command]\nprogram = \"true\"\n"
             )
         });

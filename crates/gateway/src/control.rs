@@ -54,7 +54,7 @@ pub(crate) async fn answer(gateway: &Gateway, request: &Control) -> String {
             Some(served) => json!({"server": name, "stderr": scrubbed(gateway, &served).await}),
             None => Value::Null,
         },
-        Control::Metrics => Value::String(gateway.exposition()),
+        Control::Metrics => Value::String(gateway.exposition().await),
         Control::Restart(name) => match local(name) {
             Some(served) => {
                 let ended = served.link().processes().len();

@@ -87,7 +87,7 @@ impl Gateway {
         let began = Instant::now();
         let id = self.next_call_id();
         let mut facts = Facts::of(caller, call, &id);
-        facts.trace = self.tracer.as_ref().map(|tracer| tracer.begin(call));
+        facts.trace = self.tracer.as_ref().and_then(|tracer| tracer.begin(call));
 
         let cleared = self.clear(caller, call, events, &mut facts).await;
         let (target, cleared, intent) = match cleared {

@@ -7,6 +7,7 @@ use crate::{
     cli::Global,
     config::{
         Loaded,
+        alerts::MailTls,
         file::{File, Level, Loopback, Server},
         flow::Conversation,
         trust::OnFirstUse,
@@ -96,7 +97,23 @@ pub fn protections(loaded: &Loaded) -> Vec<Protection> {
     all.push(egress(file));
     all.push(packages(loaded));
     all.push(audit(file));
+    all.extend(telemetry(file));
     all
+}
+
+/// Only where something is loosened.
+fn telemetry(file: &File) -> Option<Protection> {
+    let mut open = Vec::new();
+    if file.telemetry.allow_remote && file.telemetry.listen.is_some() {
+        open.push("other machines may read the metrics without a sign-in");
+    }
+    if file.alerts.mail.as_ref().is_some_and(|mail| mail.tls == MailTls::Off) {
+        open.push("alerts are mailed unencrypted");
+    }
+    (!open.is_empty()).then(|| {
+        let mend = "[telemetry] allow-remote = false; [alerts.mail] tls = \"start-tls\"";
+        protection("telemetry", State::Partial, open.join("; "), mend)
+    })
 }
 
 fn tls(file: &File) -> Protection {

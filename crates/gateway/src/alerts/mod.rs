@@ -41,6 +41,8 @@ pub struct Alerts {
 const VERIFICATION: &str = "verification";
 /// How long nothing is tried after a failure: from, to.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// How long records gather before they are looked at.
+const GATHER: Duration = Duration::from_millis(200);
 /// How often what was counted is written down while nobody has to be told.
 const WRITE: Duration = Duration::from_secs(5);
 
@@ -94,6 +96,9 @@ impl Watcher {
                     Ok(Some(records)) => {
                         if self.take(&records, follower.at() + 1) {
                             retry = Instant::now();
+                        } else {
+                            // Reading many at once costs less, and nobody is told later for it than this.
+                            tokio::time::sleep(GATHER).await;
                         }
                     }
                     Ok(None) => return,

@@ -10,7 +10,7 @@ use std::{
 
 use audit::{Entry, Kind, Outcome};
 use jiff::Timestamp;
-use memchr::memmem;
+use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -70,12 +70,20 @@ pub enum Each {
 
 /// Selects records: `kind egress`, `refusal held-back`, `outcome error`, `with findings`, `finding secret`
 /// (a detector's class or rule); several joined by ` + ` must all hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Selector {
     parts: Vec<Part>,
-    needles: Vec<Box<str>>,
+    needles: Vec<Finder<'static>>,
 }
+
+impl PartialEq for Selector {
+    fn eq(&self, other: &Selector) -> bool {
+        self.parts == other.parts
+    }
+}
+
+impl Eq for Selector {}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
@@ -90,21 +98,22 @@ impl Rule {
     /// Whether a record may be one of its, by its line: most are not, and to read each would cost more than
     /// all else here.
     pub(super) fn may_select(&self, line: &str) -> bool {
-        let held = |needle: &str| memmem::find(line.as_bytes(), needle.as_bytes()).is_some();
-        self.records.iter().any(|selector| selector.needles.iter().all(|needle| held(needle)))
+        let held = |needle: &Finder<'_>| needle.find(line.as_bytes()).is_some();
+        self.records.iter().any(|selector| selector.needles.iter().all(held))
     }
 }
 
 impl Part {
     /// What stands in the line of each record that has it.
-    fn needle(&self) -> Box<str> {
-        match self {
-            Part::Finding(_) => "\"findings\":\"".into(),
-            Part::Kind(kind) => format!("\"kind\":\"{}\"", kind.as_str()).into(),
-            Part::Outcome(outcome) => format!("\"outcome\":\"{}\"", outcome.as_str()).into(),
-            Part::Refusal(label) => format!("\"refusal\":\"{label}\"").into(),
-            Part::With(member) => format!("\"{member}\":").into(),
-        }
+    fn needle(&self) -> Finder<'static> {
+        let text = match self {
+            Part::Finding(_) => "\"findings\":\"".to_owned(),
+            Part::Kind(kind) => format!("\"kind\":\"{}\"", kind.as_str()),
+            Part::Outcome(outcome) => format!("\"outcome\":\"{}\"", outcome.as_str()),
+            Part::Refusal(label) => format!("\"refusal\":\"{label}\""),
+            Part::With(member) => format!("\"{member}\":"),
+        };
+        Finder::new(text.as_bytes()).into_owned()
     }
 }
 

@@ -61,13 +61,14 @@ impl Ids {
         Context { parent: of.parent.child(self.next()), state: of.state.clone() }
     }
 
-    /// The first span of a trace; `kept` says which share of them is kept.
-    pub fn root(&self, kept: f64) -> Context {
-        let (high, low) = (self.next(), self.next());
+    /// The first span of a trace, for a share of those who ask.
+    pub fn root(&self, kept: f64) -> Option<Context> {
+        let low = self.next();
         #[expect(clippy::cast_precision_loss, reason = "a share needs no more")]
         let sampled = kept >= 1.0 || (low as f64) < kept * (u64::MAX as f64);
-        let trace = (u128::from(high) << 64) | u128::from(low);
-        Context { parent: TraceParent::root(trace, self.next(), sampled), state: None }
+        let trace = (u128::from(self.next()) << 64) | u128::from(low);
+        let parent = sampled.then(|| TraceParent::root(trace, self.next(), true))?;
+        Some(Context { parent, state: None })
     }
 }
 
@@ -84,9 +85,9 @@ mod tests {
         let child = ids.child(&parent).parent;
         assert_eq!((child.trace(), child.is_sampled()), (parent.parent.trace(), true));
         assert_ne!(child.span(), parent.parent.span());
-        let kept = (0..1000).filter(|_| ids.root(0.25).parent.is_sampled()).count();
+        let kept = (0..1000).filter(|_| ids.root(0.25).is_some()).count();
         assert!((150..350).contains(&kept), "{kept}");
-        assert!(ids.root(1.0).parent.is_sampled() && !ids.root(0.0).parent.is_sampled());
+        assert!(ids.root(1.0).unwrap().parent.is_sampled() && ids.root(0.0).is_none());
     }
 
     #[test]

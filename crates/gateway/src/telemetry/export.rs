@@ -82,7 +82,7 @@ pub(crate) async fn run(
             _ = stopping.changed() => break,
         }
         if due && !batch.is_empty() {
-            collector.tell("traces", &otlp::traces(&resource, &batch)).await;
+            collector.tell("traces", otlp::traces(&resource, &batch)).await;
             batch.clear();
         }
     }
@@ -90,7 +90,7 @@ pub(crate) async fn run(
         batch.push(span);
     }
     if !batch.is_empty() {
-        collector.tell("traces", &otlp::traces(&resource, &batch)).await;
+        collector.tell("traces", otlp::traces(&resource, &batch)).await;
     }
     if every.is_some() {
         collector.tell_metrics(&resource, began).await;
@@ -105,13 +105,14 @@ struct Collector {
 
 impl Collector {
     async fn tell_metrics(&self, resource: &Value, began: SystemTime) {
-        let metrics = exposition::parse(&self.gateway.exposition());
-        self.tell("metrics", &otlp::metrics(resource, &metrics, began)).await;
+        let metrics = exposition::parse(&self.gateway.exposition().await);
+        let message = otlp::metrics(resource, &metrics, began);
+        self.tell("metrics", message.to_string()).await;
     }
 
     /// Sends one message. What can't be sent after some tries is lost, and counted.
-    async fn tell(&self, signal: &'static str, message: &Value) {
-        let body = Bytes::from(message.to_string());
+    async fn tell(&self, signal: &'static str, message: String) {
+        let body = Bytes::from(message);
         let mut pause = Duration::from_millis(500);
         for again in (0..=RETRIES).rev() {
             match self.send(signal, body.clone()).await {

@@ -27,6 +27,8 @@ pub(crate) struct Metrics {
     egress: Family<EgressLabels, Counter>,
     journal_wait: Histogram,
     journal_failed: Gauge,
+    journal_records: Gauge,
+    secret_expiry: Family<SecretLabel, Gauge>,
     sessions: Gauge,
     processes: Family<ServerLabel, Gauge>,
     crashes: Family<ServerLabel, Gauge>,
@@ -76,6 +78,11 @@ struct ExportLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SecretLabel {
+    secret: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AlertLabel {
     alert: String,
 }
@@ -112,6 +119,8 @@ impl Metrics {
             egress: Family::default(),
             journal_wait: self::durations(),
             journal_failed: Gauge::default(),
+            journal_records: Gauge::default(),
+            secret_expiry: Family::default(),
             sessions: Gauge::default(),
             processes: Family::default(),
             crashes: Family::default(),
@@ -144,6 +153,15 @@ impl Metrics {
         registry.register_with_unit("journal_wait", help, Unit::Seconds, self.journal_wait.clone());
         let help = "1 when nothing can be recorded any more, and every call is refused";
         registry.register("journal_failed", help, self.journal_failed.clone());
+        let help = "The number of the last record on the disk";
+        registry.register("journal_records", help, self.journal_records.clone());
+        let help = "When a sealed secret dies, in seconds since 1970";
+        registry.register_with_unit(
+            "secret_expiry_timestamp",
+            help,
+            Unit::Seconds,
+            self.secret_expiry.clone(),
+        );
         registry.register("sessions", "Open sessions of the handshake era", self.sessions.clone());
         registry.register("processes", "Processes of local servers", self.processes.clone());
         let help = "Processes of local servers that ended by themselves, since the start";
@@ -219,6 +237,18 @@ impl Metrics {
         self.egress.get_or_create(&labels).inc_by(count);
     }
 
+    /// When they die, of those that do.
+    fn know_secrets(&self, secrets: &[store::SealedSecret]) {
+        self.secret_expiry.clear();
+        for secret in secrets {
+            if let Some(expires) = secret.expires {
+                let label = SecretLabel { secret: secret.name.clone() };
+                let expires = i64::try_from(expires).unwrap_or(i64::MAX);
+                self.secret_expiry.get_or_create(&label).set(expires);
+            }
+        }
+    }
+
     /// How long a reply waited for the disk.
     pub fn waited(&self, time: Duration) {
         self.journal_wait.observe(time.as_secs_f64());
@@ -227,8 +257,14 @@ impl Metrics {
 
 impl Gateway {
     /// All metrics, in the OpenMetrics text format.
-    pub fn exposition(&self) -> String {
+    pub async fn exposition(&self) -> String {
         let metrics = &self.metrics;
+        match self.store.secrets().await {
+            Ok(secrets) => metrics.know_secrets(&secrets),
+            Err(fault) => tracing::warn!(%fault, "when secrets die is not known"),
+        }
+        let committed = i64::try_from(self.journal.committed()).unwrap_or(i64::MAX);
+        metrics.journal_records.set(committed);
         metrics.journal_failed.set(i64::from(self.journal.fault().is_some()));
         metrics.sessions.set(count(self.sessions.len()));
         metrics.uptime.set(i64::try_from(self.started.elapsed().as_secs()).unwrap_or(i64::MAX));
@@ -269,6 +305,8 @@ mod tests {
         metrics.waited(Duration::from_millis(1));
         metrics.exported("traces", true);
         metrics.alerted("drift");
+        let secret = SecretLabel { secret: "github".to_owned() };
+        metrics.secret_expiry.get_or_create(&secret).set(1);
         let server = ServerLabel { server: "s".into() };
         metrics.processes.get_or_create(&server).set(1);
         metrics.crashes.get_or_create(&server).set(1);

@@ -2,15 +2,18 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use audit::Outcome;
+use mcp::quote;
 use serde_json::{Value, json};
 
 use super::{
+    context::Context,
     exposition::{Kind, Metric, Sample},
-    span::{Named, Span},
+    span::{Named, Span, Step},
 };
 
 const CLIENT: u8 = 3;
@@ -43,96 +46,130 @@ fn text(key: &str, value: &str) -> Value {
     json!({"key": key, "value": {"stringValue": value}})
 }
 
-fn nanos(time: SystemTime) -> String {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos().to_string()
+fn nanos(time: SystemTime) -> u128 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
 }
 
-/// An `ExportTraceServiceRequest`.
-pub(super) fn traces(resource: &Value, spans: &[Span]) -> Value {
-    let spans: Vec<Value> = spans.iter().flat_map(both).collect();
-    json!({"resourceSpans": [{
-        "resource": {"attributes": resource},
-        "scopeSpans": [{"scope": scope(), "spans": spans}],
-    }]})
+/// An `ExportTraceServiceRequest`, as text: it is made for every call, and a tree of values would cost more than
+/// all else about a span.
+pub(super) fn traces(resource: &Value, spans: &[Span]) -> String {
+    let mut out = String::with_capacity(2048 * (spans.len() + 1));
+    // Writing to a String can't fail.
+    let _ = write!(
+        out,
+        "{{\"resourceSpans\":[{{\"resource\":{{\"attributes\":{resource}}},\"scopeSpans\":[{{\"scope\":{},\"spans\":[",
+        scope()
+    );
+    for (at, span) in spans.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        let name = match &span.name {
+            Some(Named::Tool(name) | Named::Prompt(name)) => format!("{} {name}", span.method),
+            Some(Named::Resource(_)) | None => span.method.to_string(),
+        };
+        let name = quote(&name);
+        call(&mut out, span, &name);
+        upstream(&mut out, span, &name);
+    }
+    out.push_str("]}]}]}");
+    out
 }
 
-/// The call, and while the server had it.
-fn both(span: &Span) -> Vec<Value> {
-    let name = match &span.name {
-        Some(Named::Tool(name) | Named::Prompt(name)) => format!("{} {name}", span.method),
-        Some(Named::Resource(_)) | None => span.method.to_string(),
-    };
-    let mut all = vec![call(span, &name)];
-    all.extend(upstream(span, &name));
-    all
-}
-
-fn call(span: &Span, name: &str) -> Value {
-    let mut all = common(span);
-    all.push(text("network.transport", span.transport));
-    all.push(text("bartizan.call.id", &span.id));
-    all.push(text("bartizan.outcome", span.outcome.as_str()));
-    if !span.principal.is_empty() {
-        all.push(text("enduser.id", &span.principal));
-    }
-    if let Some(server) = &span.server {
-        all.push(text("bartizan.server", &server.name));
-    }
-    let failure = failure(span);
-    all.extend(failure.map(|kind| text("error.type", kind)));
-    let events: Vec<Value> = span
-        .steps
-        .iter()
-        .map(|(step, at)| json!({"timeUnixNano": nanos(span.began + *at), "name": step.as_str()}))
-        .collect();
-    let mut value = json!({
-        "traceId": span.own.parent.trace(), "spanId": span.own.parent.span(), "name": name, "kind": SERVER,
-        "startTimeUnixNano": nanos(span.began), "endTimeUnixNano": nanos(span.began + span.lasted),
-        "attributes": all, "events": events, "flags": 1,
-        "status": if failure.is_some() { json!({"code": FAILED}) } else { json!({}) },
-    });
-    if let Some(parent) = &span.parent {
-        value["parentSpanId"] = json!(parent);
-    }
+/// The call itself.
+fn call(out: &mut String, span: &Span, name: &str) {
+    head(out, &span.own, span.parent.as_deref(), name, SERVER);
     if let Some(state) = &span.own.state {
-        value["traceState"] = json!(state);
+        let _ = write!(out, ",\"traceState\":{}", quote(state));
     }
-    value
+    times(out, span.began, span.began + span.lasted);
+    out.push_str(",\"events\":[");
+    for (at, (step, after)) in span.steps.iter().enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        let (time, step) = (nanos(span.began + *after), step.as_str());
+        let _ = write!(out, "{comma}{{\"timeUnixNano\":\"{time}\",\"name\":\"{step}\"}}");
+    }
+    out.push_str("],\"attributes\":[");
+    common(out, span);
+    attribute(out, "network.transport", span.transport);
+    attribute(out, "bartizan.call.id", &span.id);
+    attribute(out, "bartizan.outcome", span.outcome.as_str());
+    attribute(out, "enduser.id", &span.principal);
+    if let Some(server) = &span.server {
+        attribute(out, "bartizan.server", &server.name);
+    }
+    end(out, failure(span));
 }
 
-/// `None` where it was never sent.
-fn upstream(span: &Span, name: &str) -> Option<Value> {
-    let server = span.server.as_ref()?;
+/// While the server had it; nothing where it was never sent.
+fn upstream(out: &mut String, span: &Span, name: &str) {
     let at = |wanted| span.steps.iter().find(|(step, _)| *step == wanted).map(|(_, at)| *at);
-    let (began, ended) = (at(super::Step::Credential)?, at(super::Step::Answered)?);
-    let mut all = common(span);
-    all.push(text("network.transport", server.transport));
-    all.push(text("bartizan.server", &server.name));
-    let failure =
-        failure(span).filter(|_| at(super::Step::Inspected).is_none() || span.refusal.is_none());
-    all.extend(failure.map(|kind| text("error.type", kind)));
-    Some(json!({
-        "traceId": span.sent.parent.trace(), "spanId": span.sent.parent.span(), "parentSpanId": span.own.parent.span(),
-        "name": name, "kind": CLIENT, "flags": 1,
-        "startTimeUnixNano": nanos(span.began + began), "endTimeUnixNano": nanos(span.began + ended),
-        "attributes": all,
-        "status": if failure.is_some() { json!({"code": FAILED}) } else { json!({}) },
-    }))
+    let (Some(server), Some(began), Some(ended)) =
+        (&span.server, at(Step::Credential), at(Step::Answered))
+    else {
+        return;
+    };
+    out.push(',');
+    head(out, &span.sent, Some(span.own.parent.span()), name, CLIENT);
+    times(out, span.began + began, span.began + ended);
+    out.push_str(",\"attributes\":[");
+    common(out, span);
+    attribute(out, "network.transport", server.transport);
+    attribute(out, "bartizan.server", &server.name);
+    // What was refused behind the answer is not the server's failure.
+    let own = at(Step::Inspected).is_none() || span.refusal.is_none();
+    end(out, failure(span).filter(|_| own));
 }
 
-fn common(span: &Span) -> Vec<Value> {
-    let mut all =
-        vec![text("mcp.method.name", &span.method), text("mcp.protocol.version", span.version)];
+fn head(out: &mut String, place: &Context, parent: Option<&str>, name: &str, kind: u8) {
+    let (trace, span) = (place.parent.trace(), place.parent.span());
+    let _ = write!(
+        out,
+        "{{\"traceId\":\"{trace}\",\"spanId\":\"{span}\",\"name\":{name},\"kind\":{kind},\"flags\":1"
+    );
+    if let Some(parent) = parent {
+        let _ = write!(out, ",\"parentSpanId\":\"{parent}\"");
+    }
+}
+
+fn times(out: &mut String, began: SystemTime, ended: SystemTime) {
+    let (began, ended) = (nanos(began), nanos(ended));
+    let _ = write!(out, ",\"startTimeUnixNano\":\"{began}\",\"endTimeUnixNano\":\"{ended}\"");
+}
+
+/// One of a list that is open.
+fn attribute(out: &mut String, key: &str, value: &str) {
+    if value.is_empty() {
+        return;
+    }
+    let comma = if out.ends_with('[') { "" } else { "," };
+    let value = quote(value);
+    let _ = write!(out, "{comma}{{\"key\":\"{key}\",\"value\":{{\"stringValue\":{value}}}}}");
+}
+
+/// Closes the attributes and the span.
+fn end(out: &mut String, failure: Option<&str>) {
+    match failure {
+        Some(kind) => {
+            attribute(out, "error.type", kind);
+            let _ = write!(out, "],\"status\":{{\"code\":{FAILED}}}}}");
+        }
+        None => out.push_str("],\"status\":{}}"),
+    }
+}
+
+fn common(out: &mut String, span: &Span) {
+    attribute(out, "mcp.method.name", &span.method);
+    attribute(out, "mcp.protocol.version", span.version);
     match &span.name {
-        Some(Named::Tool(name)) => all.push(text("gen_ai.tool.name", name)),
-        Some(Named::Prompt(name)) => all.push(text("gen_ai.prompt.name", name)),
-        Some(Named::Resource(uri)) => all.push(text("mcp.resource.uri", uri)),
+        Some(Named::Tool(name)) => attribute(out, "gen_ai.tool.name", name),
+        Some(Named::Prompt(name)) => attribute(out, "gen_ai.prompt.name", name),
+        Some(Named::Resource(uri)) => attribute(out, "mcp.resource.uri", uri),
         None => {}
     }
     if span.tool_call {
-        all.push(text("gen_ai.operation.name", "execute_tool"));
+        attribute(out, "gen_ai.operation.name", "execute_tool");
     }
-    all
 }
 
 fn failure(span: &Span) -> Option<&'static str> {
@@ -140,14 +177,13 @@ fn failure(span: &Span) -> Option<&'static str> {
         (_, Some(refusal)) => Some(refusal),
         (Outcome::ToolError, _) => Some("tool_error"),
         (Outcome::Error, _) => Some("error"),
-        (Outcome::Unknown, _) => Some("cancelled"),
         _ => None,
     }
 }
 
 /// An `ExportMetricsServiceRequest` of what a scraper would get.
 pub(super) fn metrics(resource: &Value, metrics: &[Metric], began: SystemTime) -> Value {
-    let times = (nanos(began), nanos(SystemTime::now()));
+    let times = (nanos(began).to_string(), nanos(SystemTime::now()).to_string());
     let all: Vec<Value> = metrics.iter().map(|metric| one(metric, &times)).collect();
     json!({"resourceMetrics": [{
         "resource": {"attributes": resource},

@@ -48,24 +48,26 @@ pub(crate) async fn accept(
 }
 
 async fn connection(gateway: Arc<Gateway>, stream: TcpStream) {
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let gateway = gateway.clone();
-        async move { Ok::<_, Infallible>(answer(&gateway, &request)) }
+        async move {
+            Ok::<_, Infallible>(answer(&gateway, request.method(), request.uri().path()).await)
+        }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(15));
     let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
-fn answer(gateway: &Gateway, request: &Request<Incoming>) -> Response<Body> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+async fn answer(gateway: &Gateway, method: &Method, path: &str) -> Response<Body> {
+    if !matches!(*method, Method::GET | Method::HEAD) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
         return response;
     }
-    match request.uri().path() {
+    match path {
         "/metrics" => {
-            let mut response = Response::new(Body::text(gateway.exposition()));
+            let mut response = Response::new(Body::text(gateway.exposition().await));
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             let kind = HeaderValue::from_static(kind);
             response.headers_mut().insert(header::CONTENT_TYPE, kind);

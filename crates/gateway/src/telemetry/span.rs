@@ -103,20 +103,22 @@ impl Tracer {
         (Tracer { ids: Ids::new(), kept, queue }, waiting)
     }
 
-    /// A call begins, in the trace that its client is in or in one of its own.
-    pub fn begin(&self, call: &Call) -> Trace {
+    /// A call begins, in the trace that its client is in or in one of its own; none where that trace is not
+    /// kept. Then what the client said passes as it is.
+    pub fn begin(&self, call: &Call) -> Option<Trace> {
         let (own, parent) = match &call.gist.trace {
+            Some(at) if !at.parent.is_sampled() => return None,
             Some(at) => (self.ids.child(at), Some(at.parent.span().into())),
-            None => (self.ids.root(self.kept), None),
+            None => (self.ids.root(self.kept)?, None),
         };
-        Trace {
+        Some(Trace {
             sent: self.ids.child(&own),
             own,
             parent,
             began: (SystemTime::now(), Instant::now()),
             steps: Vec::with_capacity(4),
             queue: self.queue.clone(),
-        }
+        })
     }
 }
 
@@ -145,12 +147,8 @@ impl Trace {
         patch.text()
     }
 
-    /// It is over. A trace that is not kept, and one for which there is no room, is not told;
-    /// gives whether it was dropped for want of room.
+    /// It is over; gives whether it was dropped for want of room.
     pub fn end(&mut self, call: &Call, target: Option<&Target>, told: &Told<'_>) -> bool {
-        if !self.own.parent.is_sampled() {
-            return false;
-        }
         let Ok(place) = self.queue.try_reserve() else { return true };
         let after = |at: Instant| at.saturating_duration_since(self.began.1);
         place.send(Span {
