@@ -29,6 +29,8 @@ pub enum Kind {
     Grant,
     /// A call is about to be sent.
     Intent,
+    /// A server said a secret that is known here; `detail` names it.
+    Leak,
     /// What came of it.
     Outcome,
     /// A call was refused before it was sent.
@@ -66,7 +68,7 @@ pub enum Outcome {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 16] = [
         Kind::Approval,
         Kind::Auth,
         Kind::Checkpoint,
@@ -75,6 +77,7 @@ impl Kind {
         Kind::Egress,
         Kind::Grant,
         Kind::Intent,
+        Kind::Leak,
         Kind::Outcome,
         Kind::Refusal,
         Kind::Retention,
@@ -100,6 +103,7 @@ impl Kind {
             Kind::Egress => "egress",
             Kind::Grant => "grant",
             Kind::Intent => "intent",
+            Kind::Leak => "leak",
             Kind::Outcome => "outcome",
             Kind::Refusal => "refusal",
             Kind::Retention => "retention",

@@ -54,7 +54,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         }
         None => {}
     }
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", gateway::leak::clean(format!("{error:#}")));
     match error.downcast_ref::<Mistake>() {
         Some(mistake) => {
             if let Some(mend) = &mistake.mend {

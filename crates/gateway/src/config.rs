@@ -54,6 +54,8 @@ pub struct Config {
     pub approvals: crate::approval::Approvals,
     /// The detectors, and what their findings lead to.
     pub inspection: Inspection,
+    /// What a secret leads to that a server says.
+    pub on_leak: crate::leak::OnLeak,
     /// The log.
     pub audit: Audit,
     /// Who is told when something happens.
@@ -107,6 +109,7 @@ impl Config {
                 strict: false,
                 sync: true,
             },
+            on_leak: crate::leak::OnLeak::default(),
             telemetry: crate::telemetry::Telemetry::default(),
             exports: Vec::new(),
             trust: Trust::default(),

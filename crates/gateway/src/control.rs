@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Gateway, Served, config::Reach};
+use crate::{Gateway, Served, config::Reach, leak};
 
 /// A request, as it stands in the socket's first line: `ps`, `metrics`, `logs NAME` or `restart NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub(crate) async fn answer(gateway: &Gateway, request: &Control) -> String {
             current.servers.values().flat_map(|served| rows(served)).collect()
         }
         Control::Logs(name) => match local(name) {
-            Some(served) => json!({"server": name, "stderr": scrubbed(gateway, &served).await}),
+            Some(served) => json!({"server": name, "stderr": cleaned(&served)}),
             None => Value::Null,
         },
         Control::Metrics => Value::String(gateway.exposition().await),
@@ -98,20 +98,9 @@ fn rows(served: &Served) -> Vec<Value> {
     }
 }
 
-/// What the processes said, without the secrets that they were given.
-async fn scrubbed(gateway: &Gateway, served: &Served) -> String {
-    const SHORTEST: usize = 6;
-    let mut text = served.link().status().stderr;
-    if let Reach::Stdio { env, .. } = &served.entry.reach {
-        for (_, reference) in env.iter().filter(|(_, reference)| !reference.is_literal()) {
-            if let Ok(given) = gateway.secrets.resolve(reference).await
-                && given.secret.expose().len() >= SHORTEST
-            {
-                text = text.replace(given.secret.expose(), "[secret]");
-            }
-        }
-    }
-    text
+/// What the processes said, without the secrets that are known.
+fn cleaned(served: &Served) -> String {
+    leak::filter().mask_str(&served.link().status().stderr).into_owned()
 }
 
 async fn note_restart(gateway: &Gateway, server: &str) {

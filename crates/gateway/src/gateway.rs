@@ -516,12 +516,12 @@ fn assemble(
         let kept = old
             .filter(|old| old.config.limits == config.limits)
             .and_then(|old| old.servers.get(&name))
-            .filter(|served| served.entry == *entry)
+            .filter(|served| served.entry == *entry && served.guard.acts(config.on_leak))
             .cloned();
         let served = match kept {
             Some(served) => served,
             None => Arc::new(
-                Served::new(entry.clone(), client, witness, &config.limits, grants)
+                Served::new(entry.clone(), client, witness, &config.limits, config.on_leak, grants)
                     .map_err(|fault| StartFault::Credential { server: name.to_string(), fault })?,
             ),
         };

@@ -25,6 +25,7 @@ mod gateway;
 pub mod grants;
 pub mod inspection;
 mod launch;
+pub mod leak;
 pub mod limits;
 mod list;
 mod listen;

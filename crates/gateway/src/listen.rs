@@ -114,6 +114,10 @@ impl Gateway {
                 let _ = sender.send(Arrival::Honoured(honoured)).await;
                 let Some(mut listening) = listening else { return };
                 while let Some(event) = listening.events.recv().await {
+                    let Some(event) = served.guard.event(caller.principal().id(), event).await
+                    else {
+                        continue;
+                    };
                     let arrival = Arrival::Event(served.name().clone(), event);
                     if sender.send(arrival).await.is_err() {
                         return;

@@ -18,6 +18,7 @@ use crate::{
     Gateway, approvals,
     call::{Call, Door, Reply, ResultKind, Scope},
     decide::Noticed,
+    leak,
     limits::{Counted, Occupied},
     mrtr,
     refusal::Refusal,
@@ -233,7 +234,7 @@ impl Gateway {
     }
 
     pub(crate) async fn record_refusal(&self, record: &Record<'_>, refusal: Refusal) -> Refusal {
-        let detail = refusal.to_string();
+        let detail = leak::clean(refusal.to_string());
         let current = self.current();
         let record = Record {
             kind: audit::Kind::Refusal,
@@ -267,6 +268,7 @@ impl Gateway {
         reply: &Result<Reply, Refusal>,
     ) -> Result<(), Refusal> {
         let detail = reply.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        let detail = leak::clean(detail);
         let bytes_out = reply.as_ref().ok().map(|reply| {
             let (Ok(body) | Err(body)) = &reply.outcome;
             body.bytes().len() as u64

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use http::HeaderMap;
 use identity::Verified;
 use mcp::ServerName;
+use tokio::sync::mpsc;
 use upstream::{
     Answer, ClientFacts, Events, HttpClient, HttpTarget, Link, LinkFault, LinkLimits, Offer,
     Outgoing, Partition, Subscription, Wanted,
@@ -18,6 +19,7 @@ use crate::{
     egress::Witness,
     grants::{GrantKind, Grants, Shared},
     launch::launch,
+    leak::{self, Guard, OnLeak},
     refusal::Refusal,
     telemetry::Meters,
 };
@@ -34,6 +36,7 @@ pub struct Served {
     pub(crate) credential_name: Box<str>,
     credential: Source,
     link: Link,
+    pub(crate) guard: Guard,
     everyone: Partition,
     /// The handles of its metrics.
     pub(crate) meters: Arc<Meters>,
@@ -46,6 +49,7 @@ impl Served {
         client: &HttpClient,
         witness: &Witness,
         limits: &Limits,
+        on_leak: OnLeak,
         shared: &Arc<Shared>,
     ) -> Result<Served, vault::VaultFault> {
         let bounds = LinkLimits {
@@ -64,6 +68,7 @@ impl Served {
             }
             Reach::Stdio { .. } => Link::stdio(name, launch(&entry, witness)?, entry.era, bounds),
         };
+        let guard = Guard::new(&entry.name, on_leak, witness.journal());
         let everyone = Partition(Arc::from("everyone"));
         let credential = match (&entry.exchange, Grants::of(&entry, shared)) {
             (_, Some(grants)) => Source::Granted(grants),
@@ -80,6 +85,7 @@ impl Served {
             credential_name,
             credential,
             link,
+            guard,
             everyone,
             meters,
         })
@@ -127,13 +133,13 @@ impl Served {
         fetched: Fetched,
         mut once: impl FnMut(HeaderMap) -> F,
     ) -> Result<T, Refusal> {
-        let fault = match once(headers(&fetched)).await {
+        let fault = match once(self.headers(&fetched)).await {
             Ok(done) => return Ok(done),
             Err(fault) => fault,
         };
         let another = self.credential.another(caller, &fetched, &fault).await?;
         let Some(another) = another else { return Err(self.fault(fault)) };
-        once(headers(&another)).await.map_err(|fault| self.fault(fault))
+        once(self.headers(&another)).await.map_err(|fault| self.fault(fault))
     }
 
     /// Sends something of the gateway's own, as a list.
@@ -142,7 +148,7 @@ impl Served {
         caller: &Verified,
         outgoing: Outgoing<'_>,
     ) -> Result<Answer, Refusal> {
-        let (events, _) = tokio::sync::mpsc::channel(1);
+        let (events, _) = mpsc::channel(1);
         self.deliver(caller, self.credential(caller).await?, outgoing, &events).await
     }
 
@@ -154,8 +160,26 @@ impl Served {
         outgoing: Outgoing<'_>,
         events: &Events,
     ) -> Result<Answer, Refusal> {
-        let send = |credential| self.link.send(Outgoing { credential, ..outgoing.clone() }, events);
-        self.with(caller, fetched, send).await
+        let (principal, method) = (caller.principal().id(), outgoing.method);
+        let send =
+            |credential| self.send(principal, Outgoing { credential, ..outgoing.clone() }, events);
+        let answer = self.with(caller, fetched, send).await?;
+        self.guard.answer(principal, method, answer).await
+    }
+
+    /// Sends it; notifications that come meanwhile are cleaned.
+    async fn send(
+        &self,
+        principal: &str,
+        outgoing: Outgoing<'_>,
+        events: &Events,
+    ) -> Result<Answer, LinkFault> {
+        if events.is_closed() || leak::filter().is_empty() {
+            return self.link.send(outgoing, events).await;
+        }
+        let (inner, heard) = mpsc::channel(events.max_capacity());
+        let sending = self.link.send(outgoing, &inner);
+        self.guard.hear(principal, heard, events, sending).await
     }
 
     /// What the server says of itself.
@@ -166,7 +190,8 @@ impl Served {
         let ask = |credential: HeaderMap| async move {
             link.offer(partition, client, &credential, deadline).await
         };
-        self.with(caller, fetched, ask).await
+        let offer = self.with(caller, fetched, ask).await?;
+        self.guard.offer(caller.principal().id(), offer).await
     }
 
     /// Listens for what the server says unasked.
@@ -202,16 +227,18 @@ impl Served {
         item.map(|item| item.annotations).unwrap_or_default()
     }
 
+    /// What is sent, which nobody may say back.
+    fn headers(&self, fetched: &Fetched) -> HeaderMap {
+        leak::learn_fetched(self.name(), fetched);
+        let mut headers = HeaderMap::new();
+        fetched.inject(&mut headers);
+        headers
+    }
+
     /// Ends its processes and sessions.
     pub async fn shutdown(&self) {
         self.link.shutdown().await;
     }
-}
-
-fn headers(fetched: &Fetched) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    fetched.inject(&mut headers);
-    headers
 }
 
 /// What a server's credentials are called: the header and where its value comes from, or whose grant it is.

@@ -23,25 +23,42 @@ impl Tail {
         kept.extend(bytes);
     }
 
-    /// The tail as text; a character cut in half at the front becomes U+FFFD.
+    /// The tail as text, without the line that was cut in half at the front: half a secret could stand in it.
     pub fn text(&self) -> String {
         let kept = lock(&self.0);
         let (front, back) = kept.as_slices();
-        String::from_utf8_lossy(&[front, back].concat()).into_owned()
+        let whole = [front, back].concat();
+        let cut = (whole.len() >= KEEP).then(|| whole.iter().position(|byte| *byte == b'\n'));
+        let start = cut.flatten().map_or(0, |end| end + 1);
+        String::from_utf8_lossy(&whole[start..]).into_owned()
     }
 }
 
 /// Reads a child's stderr to its end. It is read whatever it holds: a full pipe would block the child.
 pub(crate) async fn drain(name: ServerName, mut from: impl AsyncRead + Unpin, tail: &Tail) {
     let mut buffer = [0u8; 4096];
+    let mut line = Vec::new();
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         tail.push(&buffer[..count]);
         if tracing::enabled!(tracing::Level::DEBUG) {
-            let text = String::from_utf8_lossy(&buffer[..count]);
-            for line in text.lines().filter(|line| !line.trim().is_empty()) {
-                tracing::debug!(server = %name, stderr = %line.escape_debug());
+            line.extend_from_slice(&buffer[..count]);
+            // Whole lines: in half of one could stand half of a secret, which the log does not know.
+            while let Some(end) = line.iter().position(|byte| *byte == b'\n') {
+                log(&name, &line[..end]);
+                line.drain(..=end);
+            }
+            if line.len() > KEEP {
+                log(&name, &std::mem::take(&mut line));
             }
         }
+    }
+    log(&name, &line);
+}
+
+fn log(name: &ServerName, line: &[u8]) {
+    let line = String::from_utf8_lossy(line);
+    if !line.trim().is_empty() {
+        tracing::debug!(server = %name, stderr = %line.trim_end().escape_debug());
     }
 }
 
@@ -56,6 +73,8 @@ mod tests {
         tail.push(b"end");
         assert_eq!(tail.text().len(), KEEP);
         assert!(tail.text().ends_with("aend"));
+        tail.push(b"\nlast");
+        assert_eq!(tail.text(), "last");
         tail.push(&[b'b'; KEEP + 5]);
         assert!(tail.text().bytes().all(|b| b == b'b'));
     }

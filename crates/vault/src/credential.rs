@@ -143,9 +143,14 @@ impl Fetched {
         Ok(Fetched(Some(Arc::new([(http::header::AUTHORIZATION, header)]))))
     }
 
+    /// The headers.
+    pub fn headers(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
+        self.0.iter().flat_map(|list| list.iter())
+    }
+
     /// Writes them, replacing what was there; the values are marked as sensitive.
     pub fn inject(&self, headers: &mut HeaderMap) {
-        for (name, value) in self.0.iter().flat_map(|list| list.iter()) {
+        for (name, value) in self.headers() {
             headers.insert(name.clone(), value.clone());
         }
     }

@@ -62,7 +62,8 @@ impl Upstream {
         Self { url: format!("http://127.0.0.1:{port}{path}"), _child: child }
     }
 
-    async fn start(program: &Path, arguments: &[&str]) -> Self {
+    /// Starts a program that says `listening URL`.
+    pub async fn start(program: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())

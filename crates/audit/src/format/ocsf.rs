@@ -113,7 +113,7 @@ impl Class {
             Kind::Config => (APPLICATION_LIFECYCLE, 8, "Update"),
             Kind::Spawn => (APPLICATION_LIFECYCLE, 3, "Start"),
             Kind::Retention | Kind::System => (APPLICATION_LIFECYCLE, OTHER, "Other"),
-            Kind::Drift => (DETECTION_FINDING, 1, "Create"),
+            Kind::Drift | Kind::Leak => (DETECTION_FINDING, 1, "Create"),
             Kind::Egress if refused => (NETWORK_ACTIVITY, 5, "Refuse"),
             Kind::Egress => (NETWORK_ACTIVITY, 6, "Traffic"),
             Kind::Checkpoint => (BASE, OTHER, "Checkpoint"),
@@ -151,7 +151,12 @@ impl Class {
             }
             APPLICATION_LIFECYCLE => vec![actor, ("app", product())],
             DETECTION_FINDING => {
-                let title = format!("{} {} changed", entry.text("server"), entry.text("name"));
+                let title = match entry.kind {
+                    Kind::Leak => {
+                        format!("{} said the secret {}", entry.text("server"), entry.text("detail"))
+                    }
+                    _ => format!("{} {} changed", entry.text("server"), entry.text("name")),
+                };
                 vec![("finding_info", json!({"title": title, "uid": entry.seq.to_string()}))]
             }
             NETWORK_ACTIVITY => {

@@ -36,7 +36,7 @@ pub struct DisconnectArgs {
     /// Every file that was connected
     #[arg(long, conflicts_with_all = ["clients", "file"])]
     pub all: bool,
-    /// Restore also what was changed since, losing these changes
+    /// Restore the whole file as it was, losing what was changed since
     #[arg(long)]
     pub force: bool,
     /// Show what would change, and change nothing

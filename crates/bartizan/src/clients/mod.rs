@@ -23,7 +23,7 @@ pub use file::{FileFault, Original};
 pub use keys::{Keys, mask};
 pub use leaks::{hide, leaks};
 pub use places::{Client, Home, Place, Scope, workspace_places};
-pub use rewrite::{Entry, RewriteFault, rewrite};
+pub use rewrite::{Entry, RewriteFault, give_back, rewrite};
 pub use server::Server;
 
 /// One file of a client, read.

@@ -64,6 +64,42 @@ pub fn rewrite(place: &Place, text: &str, entry: Option<&Entry>) -> Result<Strin
     if right { Ok(changed) } else { Err(RewriteFault::Unsure) }
 }
 
+/// The text as it is now, with the servers that stood in it `before`. Other servers must not have come, and not in
+/// TOML, whose sections may stand anywhere.
+pub fn give_back(place: &Place, before: &str, now: &str) -> Result<String, RewriteFault> {
+    let read =
+        |text: &str| Document::read(place.shape.format, text).map_err(RewriteFault::Unreadable);
+    let none = match place.shape.format {
+        Format::Json => "{}",
+        Format::Yaml => "[]",
+        Format::Toml => return Err(RewriteFault::Unsure),
+    };
+    let (old, new) = (read(before)?, read(now)?);
+    if !server::servers(&new, &place.shape).iter().all(Server::is_ours) {
+        return Err(RewriteFault::Unsure);
+    }
+    let at = |document: &Document, path: &[&str]| -> Vec<(Vec<String>, Range<usize>)> {
+        let found = document.root().map(|root| root.all(path)).unwrap_or_default();
+        let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+        found.into_iter().map(|(names, node)| (owned(names), node.at.clone())).collect()
+    };
+    let mut edits = Edits::new();
+    for path in place.shape.at {
+        let stood = at(&old, path);
+        for (names, place) in at(&new, path) {
+            let known = stood.iter().find(|(known, _)| *known == names);
+            let raw = known.and_then(|(_, at)| before.get(at.clone())).unwrap_or(none);
+            edits.push((place, raw.to_owned()));
+        }
+    }
+    let changed = applied(now, edits);
+    let names = |document: &Document| -> Vec<(Option<String>, String)> {
+        let servers = server::servers(document, &place.shape).into_iter();
+        servers.map(|server| (server.project, server.name)).collect()
+    };
+    if names(&read(&changed)?) == names(&old) { Ok(changed) } else { Err(RewriteFault::Unsure) }
+}
+
 type Edits = Vec<(Range<usize>, String)>;
 
 fn applied(text: &str, mut edits: Edits) -> String {

@@ -17,7 +17,7 @@ use crate::{
     },
     clients::{
         Backup, Backups, Client, Entry, FileFault, Home, Keys, Looked, Original, Place,
-        RewriteFault, hide, leaks, rewrite, short,
+        RewriteFault, give_back, hide, leaks, rewrite, short,
     },
     config::{self, Search, edit},
     outcome::{Mistake, Told},
@@ -80,20 +80,19 @@ pub fn disconnect(global: &Global, args: &DisconnectArgs) -> anyhow::Result<()> 
         let now = Original::read(&backup.path)?;
         let now = now.map(|original| original.whole().to_owned());
         let as_written = now.as_deref().is_some_and(|now| backup.wrote(now));
-        if !as_written && now != backup.original && !args.force {
-            return Err(Mistake::new(
-                format!("{} was changed since it was connected", backup.path.display()),
-                "--force restores it all the same; these changes are lost",
-            )
-            .into());
-        }
-        let texts = [now.as_deref(), backup.original.as_deref()]
+        let after = match &now {
+            Some(now) if !as_written && backup.original.as_ref() != Some(now) && !args.force => {
+                Some(given_back(&home, &backup, now)?)
+            }
+            _ => backup.original.clone(),
+        };
+        let texts = [now.as_deref(), after.as_deref()]
             .map(|text| masked(&home, &backup.path, text.unwrap_or_default()));
         changes.push(Change {
             client: client_of(&home, &backup.path),
             shown: diff(&home, &backup.path, (&texts[0], &texts[1])),
             before: now,
-            after: backup.original,
+            after,
             path: backup.path,
             servers: Vec::new(),
         });
@@ -113,6 +112,22 @@ pub fn disconnect(global: &Global, args: &DisconnectArgs) -> anyhow::Result<()> 
         eprintln!("restored {}", short(&change.path, &home.home));
     }
     done(global, &changes)
+}
+
+/// A file that was changed since: what is in it stays, and the servers come back.
+fn given_back(home: &Home, backup: &Backup, now: &str) -> Result<String, Mistake> {
+    let before = Original::of(backup.original.clone().unwrap_or_default());
+    let now = Original::of(now.to_owned());
+    match give_back(&known(home, &backup.path), before.text(), now.text()) {
+        Ok(text) => {
+            eprintln!("{} was changed since: only its servers come back", backup.path.display());
+            Ok(now.with_text(&text))
+        }
+        Err(_) => Err(Mistake::new(
+            format!("{} was changed since it was connected", backup.path.display()),
+            "--force restores it all the same; these changes are lost",
+        )),
+    }
 }
 
 fn home() -> Result<Home, Mistake> {

@@ -147,7 +147,7 @@ fn log(form: LogForm, filter: Option<&str>, default: &str) -> Result<(), Mistake
     })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| gateway::leak::Clean(std::io::stderr()))
         .with_ansi(config::fault::coloured())
         .with_target(false);
     match form {

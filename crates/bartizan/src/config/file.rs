@@ -20,6 +20,7 @@ use super::exchange::Exchange;
 use super::export::{Export, ExportKey};
 use super::flow::{CallStack, Flow, Reads, ToolLabels, Writes};
 use super::inspect::Inspect;
+use super::leaks::Leaks;
 use super::models::Model;
 pub use super::provider::{Kind as ProviderKind, Provider};
 pub use super::roles::{Approvals, LimitOn, Network, Policy, Role};
@@ -99,6 +100,8 @@ pub struct File {
     pub approvals: Approvals,
     /// The detectors: what they look for, and what their findings lead to.
     pub inspect: Inspect,
+    /// Secrets that servers say.
+    pub leaks: Leaks,
     /// The record of every call.
     pub audit: Audit,
     /// Who is told when something happens that somebody should look at: docs/alerts.md. Nothing is watched while nobody is named here. Takes effect at the next start.
@@ -134,6 +137,7 @@ impl Default for File {
             limits: Limits::default(),
             approvals: Approvals::default(),
             inspect: Inspect::default(),
+            leaks: Leaks::default(),
             audit: Audit::default(),
             alerts: Alerts::default(),
             telemetry: Telemetry::default(),

@@ -12,6 +12,7 @@ pub mod fault;
 pub mod file;
 pub mod flow;
 mod inspect;
+mod leaks;
 pub mod models;
 pub mod policies;
 mod provider;

@@ -73,6 +73,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         limits,
         approvals,
         inspect,
+        leaks,
         audit,
         alerts,
         telemetry,
@@ -118,6 +119,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         inspection: inspect.resolve(&folder).map_err(ResolveFault::Rules)?,
         alerts: alerts.resolve(&folder),
         audit: audit.resolve(&folder),
+        on_leak: leaks.resolve(),
         telemetry: telemetry.resolve(),
         exports: super::export::resolve(export, &folder)?,
         trust: resolved::Trust {

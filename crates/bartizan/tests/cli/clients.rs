@@ -305,7 +305,17 @@ fn nothing_is_changed_without_a_yes_or_against_later_changes() {
     home.run(&["connect", "cursor", "--yes"]).ok();
     let connected = home.read(".cursor/mcp.json");
     assert!(connected.contains("--config") && connected.contains("bartizan.toml"), "{connected}");
-    let edited = connected.replace("\"stdio\"", "\"stdio\", \"--log\", \"info\"");
+    // What came since stays, where that is possible.
+    let more = |text: &str| text.replacen('{', "{\n  \"other\": 1,", 1);
+    home.write(".cursor/mcp.json", &more(&connected));
+    home.run(&["disconnect", "cursor", "--yes"]).ok();
+    assert_eq!(home.read(".cursor/mcp.json"), more(&text));
+    home.write(".cursor/mcp.json", &text);
+    home.run(&["connect", "cursor", "--yes"]).ok();
+    let connected = home.read(".cursor/mcp.json");
+    let server = "\"mcpServers\": {\n    \"x\": {\"command\": \"x\"},";
+    let edited = connected.replace("\"mcpServers\": {", server);
+    assert_ne!(edited, connected);
     home.write(".cursor/mcp.json", &edited);
     let refused = home.run(&["disconnect", "cursor", "--yes"]);
     assert_eq!(refused.code, 2);

@@ -47,7 +47,7 @@ pub fn usual() -> Vec<Rule> {
     vec![
         rule("injections", &["finding injection"], Each::All, 10, minutes(5)),
         rule("sign-ins", &["kind auth", "kind grant + outcome refused"], Each::All, 10, minutes(5)),
-        rule("secrets", &["finding secret"], Each::Server, 1, minutes(15)),
+        rule("secrets", &["finding secret", "kind leak"], Each::Server, 1, minutes(15)),
         rule("personal-data", &["finding personal"], Each::All, 50, minutes(15)),
         rule("drift", &["kind drift"], Each::Server, 1, minutes(15)),
         rule("server-errors", &["refusal server", "outcome error"], Each::Server, 4, minutes(5)),

@@ -141,6 +141,7 @@ impl Secrets {
         let rules = self.config.load().rules(source);
         let read = slot.read(rules, || self.fetch(source)).await?;
         if read.is_news {
+            crate::leak::learn(&source.to_string(), read.read.value.expose());
             self.changed();
         }
         Ok(read.read)

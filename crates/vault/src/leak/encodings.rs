@@ -58,11 +58,7 @@ fn add(form: Vec<u8>, forms: &mut Vec<Form>) {
 fn of_part(part: &str, forms: &mut Vec<Form>) {
     let bytes = part.as_bytes();
     add(bytes.to_vec(), forms);
-    for shift in 0..3 {
-        for engine in [&BASE64_STANDARD, &BASE64_URL_SAFE] {
-            add(base64(engine, bytes, shift), forms);
-        }
-    }
+    add_base64(bytes, forms);
     for upper in [false, true] {
         add(hex(bytes, "", upper, |_| false), forms);
         add(hex(bytes, "\\x", upper, |_| false), forms);
@@ -74,11 +70,24 @@ fn of_part(part: &str, forms: &mut Vec<Form>) {
             add(spaces.into_bytes(), forms);
         }
     }
-    for style in [Style::Least, Style::Slash, Style::Html, Style::Ascii, Style::AsciiUpper] {
-        let once = json(part, style);
-        // JSON as a text inside of JSON.
-        add(json(&once, Style::Least).into_bytes(), forms);
-        add(once.into_bytes(), forms);
+    for style in Style::ALL {
+        let mut text = json(part, style);
+        if text != part && matches!(style, Style::Least | Style::Slash) {
+            add_base64(text.as_bytes(), forms);
+        }
+        // JSON is a text inside of JSON, and a message has it as a text once more.
+        for _ in 0..3 {
+            let again = json(&text, Style::Least);
+            add(std::mem::replace(&mut text, again).into_bytes(), forms);
+        }
+    }
+}
+
+fn add_base64(bytes: &[u8], forms: &mut Vec<Form>) {
+    for shift in 0..3 {
+        for engine in [&BASE64_STANDARD, &BASE64_URL_SAFE] {
+            add(base64(engine, bytes, shift), forms);
+        }
     }
 }
 
@@ -135,6 +144,8 @@ fn segment(byte: u8) -> bool {
 enum Style {
     /// Only what must be escaped.
     Least,
+    /// `'` too, as in Rust.
+    Quote,
     /// `/` too.
     Slash,
     /// `<`, `>`, `&` too.
@@ -142,6 +153,11 @@ enum Style {
     /// Whatever is not ASCII too.
     Ascii,
     AsciiUpper,
+}
+
+impl Style {
+    const ALL: [Style; 6] =
+        [Style::Least, Style::Slash, Style::Html, Style::Quote, Style::Ascii, Style::AsciiUpper];
 }
 
 fn json(text: &str, style: Style) -> String {
@@ -162,6 +178,7 @@ fn json(text: &str, style: Style) -> String {
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
             '/' if style == Style::Slash => out.push_str("\\/"),
+            '\'' if style == Style::Quote => out.push_str("\\'"),
             '<' | '>' | '&' if style == Style::Html => code(&mut out, c as u16),
             c if c < ' ' => code(&mut out, c as u16),
             c if !c.is_ascii() && matches!(style, Style::Ascii | Style::AsciiUpper) => {

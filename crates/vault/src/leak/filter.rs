@@ -110,7 +110,9 @@ impl Unescaped {
             let code = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
             (b' '..0x7f).contains(&code).then_some(code)
         };
-        memchr::memmem::find_iter(text, b"\\u00").find_map(printable)?;
+        // Some writers escape `<`, `>` and `&`, which is no reason to read all of it twice.
+        let odd = |at| printable(at).filter(u8::is_ascii_alphanumeric);
+        memchr::memmem::find_iter(text, b"\\u00").find_map(odd)?;
         let mut plain = Unescaped { text: Vec::with_capacity(text.len()), from: Vec::new() };
         let mut at = 0;
         while at < text.len() {
