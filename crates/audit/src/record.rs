@@ -25,7 +25,7 @@ pub enum Kind {
     Drift,
     /// A local server reached out, or tried to.
     Egress,
-    /// The authorization server did something: a client registered, a person consented or signed in, a token was given out or taken back.
+    /// The authorization server did something: a client registered, a person consented or signed in, a token was given out or taken back. Or a token endpoint gave a token for a server.
     Grant,
     /// A call is about to be sent.
     Intent,
