@@ -1,6 +1,6 @@
 //! Attacks and their benign look-alikes, made of templates.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result};
 
@@ -16,15 +16,15 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// Reads the bundled files.
-    pub fn bundled() -> Result<Templates> {
-        let mut lists: Lists =
-            toml::from_str(include_str!("../data/attacks.toml")).context("attacks.toml")?;
-        lists.extend(
-            toml::from_str::<Lists>(include_str!("../data/benign.toml")).context("benign.toml")?,
-        );
-        let slots = toml::from_str(include_str!("../data/slots.toml")).context("slots.toml")?;
-        Ok(Templates { lists, slots })
+    /// Reads the files of the folder.
+    pub fn read(folder: &Path) -> Result<Templates> {
+        let file = |name: &str| -> Result<Lists> {
+            let text = fs::read_to_string(folder.join(name)).with_context(|| name.to_owned())?;
+            toml::from_str(&text).with_context(|| name.to_owned())
+        };
+        let mut lists = file("attacks.toml")?;
+        lists.extend(file("benign.toml")?);
+        Ok(Templates { lists, slots: file("slots.toml")? })
     }
 
     /// A template of the list, filled.
@@ -39,11 +39,6 @@ impl Templates {
             }
         }
         text
-    }
-
-    /// How many templates the list has.
-    pub fn count(&self, list: &str) -> usize {
-        self.lists.get(list).map_or(0, Vec::len)
     }
 
     fn fill(&self, text: &str, random: &mut Random) -> String {

@@ -21,7 +21,7 @@ pub enum Kind {
     Checkpoint,
     /// A configuration was applied or refused.
     Config,
-    /// A definition changed.
+    /// A definition changed, or a new one says what it should not.
     Drift,
     /// A local server reached out, or tried to.
     Egress,

@@ -255,11 +255,20 @@ impl Gateway {
             (None, Some(whose)) => Some(format!("was another server's, {whose}")),
             (None, None) => None,
         };
+        if pin.is_some() && was.is_none() {
+            return Ok(());
+        }
+        let found = self.current().inspector.definition(server, shown.text);
         let Some(was) = was else {
-            if pin.is_none() && judgement.outcome.is_err() {
+            if judgement.outcome.is_err() {
                 tracing::info!(server, kind = kind.as_str(), name, "new: waits for approval");
             }
-            return Ok(());
+            if found.is_empty() {
+                return Ok(());
+            }
+            return self
+                .tell_of(server, shown, &format!("{} is new; found: {found}", kind.as_str()))
+                .await;
         };
         let held = match judgement.outcome {
             Ok(_) if judgement.by_policy => "passed by policy",
@@ -267,13 +276,21 @@ impl Gateway {
             Err(_) => "held back",
         };
         tracing::warn!(server, kind = kind.as_str(), name, held, "a definition changed");
-        let detail = format!("{} {was}; {held}", kind.as_str());
+        let mut detail = format!("{} {was}; {held}", kind.as_str());
+        if !found.is_empty() {
+            detail.push_str(&format!("; found: {found}"));
+        }
+        self.tell_of(server, shown, &detail).await
+    }
+
+    async fn tell_of(&self, server: &str, shown: &Shown<'_>, detail: &str) -> Result<(), Refusal> {
+        let Definition { name, digest, .. } = shown.definition;
         let record = audit::Record {
             kind: audit::Kind::Drift,
             server,
             name,
             definition: Some(*digest.as_bytes()),
-            detail: &detail,
+            detail,
             ..audit::Record::default()
         };
         self.append(&record).await

@@ -531,7 +531,7 @@ fn assemble(
     let providers = Providers::new(&config.identity.providers, kept, client, witness.secrets())?;
     let offered = Offered::new(&config);
     let limiters = Limiters::new(&config.limits_on, old.map(|old| &old.limiters));
-    let inspector = Inspector::new(config.inspection.clone())?;
+    let inspector = Inspector::new(config.inspection.clone(), client, witness.secrets())?;
     let mut models = BTreeMap::new();
     for entry in &config.models {
         let name: Box<str> = entry.name.as_str().into();

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write,
     hash::{BuildHasher, RandomState},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,13 +13,16 @@ use inspect::{Class, Finding, Rule, Scanner, ScannerFault, Severity, Surface};
 use mcp::{Json, JsonBuf, Kind, Patch, quote};
 use policy::Question;
 use upstream::Events;
+use upstream::HttpClient;
 
 use crate::{
     Gateway,
     approval::Asking,
     call::{Call, Reply},
+    detector::{Detector, External},
     refusal::Refusal,
     resolve::Target,
+    secrets::Secrets,
 };
 
 /// What a finding leads to. Findings of low severity are only recorded.
@@ -90,6 +94,8 @@ pub struct Inspection {
     pub release_late: bool,
     /// Whether texts in results are enclosed in marks that say where they come from.
     pub spotlight: bool,
+    /// A detector of somebody else, asked about each result.
+    pub external: Option<External>,
 }
 
 impl Default for Inspection {
@@ -101,6 +107,7 @@ impl Default for Inspection {
             time: Duration::from_secs(2),
             release_late: false,
             spotlight: false,
+            external: None,
         }
     }
 }
@@ -109,6 +116,7 @@ impl Default for Inspection {
 pub(crate) struct Inspector {
     scanner: Scanner,
     inspection: Inspection,
+    external: Option<Detector>,
     /// Makes tokens for what is masked: the same value has the same token while the process lives.
     tokens: RandomState,
 }
@@ -125,13 +133,34 @@ pub(crate) struct Examined {
 }
 
 impl Inspector {
-    pub fn new(inspection: Inspection) -> Result<Inspector, ScannerFault> {
+    pub fn new(
+        inspection: Inspection,
+        client: &HttpClient,
+        secrets: &Arc<Secrets>,
+    ) -> Result<Inspector, ScannerFault> {
         let scanner = Scanner::new(inspection.rules.clone())?;
-        Ok(Inspector { scanner, inspection, tokens: RandomState::new() })
+        let external = inspection.external.clone();
+        let external =
+            external.map(|external| Detector::new(external, client.clone(), secrets.clone()));
+        Ok(Inspector { scanner, inspection, external, tokens: RandomState::new() })
     }
 
     fn modes(&self, server: &str) -> &Modes {
         self.inspection.servers.get(server).unwrap_or(&self.inspection.modes)
+    }
+
+    /// What a definition says that it should not, for the record: `rule severity, …`.
+    pub fn definition(&self, server: &str, definition: &str) -> String {
+        let (mut noted, modes) = (String::new(), self.modes(server));
+        let Ok(json) = Json::read(definition.as_bytes(), &mcp::Limits::default()) else {
+            return noted;
+        };
+        if !modes.all_off() {
+            let found: Vec<Finding> =
+                self.scanner.definition(json).into_iter().map(|(finding, _)| finding).collect();
+            note(&found, modes, &mut noted);
+        }
+        noted
     }
 
     /// Looks at the arguments of a call; what was found is added to `noted`.
@@ -156,14 +185,35 @@ impl Inspector {
         }
     }
 
-    /// Looks at what a server answered, asked or told.
-    pub fn result(&self, target: &Target, body: Json<'_>) -> Result<Examined, Refusal> {
+    /// What the detector of somebody else finds in a result, where there is one.
+    async fn asked_elsewhere(
+        &self,
+        target: &Target,
+        body: Json<'_>,
+    ) -> Result<Vec<Finding>, Refusal> {
+        let server = target.served.name().as_str();
+        match &self.external {
+            Some(detector) if self.modes(server).of(Class::Injection) != Mode::Off => {
+                detector.judge(target, body).await
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Looks at what a server answered, asked or told; `more` was found by others.
+    fn result(
+        &self,
+        target: &Target,
+        body: Json<'_>,
+        more: Vec<Finding>,
+    ) -> Result<Examined, Refusal> {
         let server = target.served.name().as_str();
         let modes = self.modes(server);
         if modes.all_off() {
             return Ok(Examined::default());
         }
-        let (found, whole) = self.scan(body.text());
+        let (mut found, whole) = self.scan(body.text());
+        found.extend(more);
         if !whole && !self.inspection.release_late {
             return Err(Refusal::ResultUnsafe {
                 rule: "inspect.time",
@@ -246,14 +296,16 @@ impl Inspector {
 
 impl Gateway {
     /// A server's reply after the detectors: to pass as it was, masked or labelled, to be asked for, or refused.
-    pub(crate) fn examine(
+    pub(crate) async fn examine(
         &self,
         target: &Target,
         reply: &Reply,
         noted: &mut String,
     ) -> Result<Examined, Refusal> {
         let (Ok(body) | Err(body)) = &reply.outcome;
-        let examined = self.current().inspector.result(target, body.json())?;
+        let current = self.current();
+        let more = current.inspector.asked_elsewhere(target, body.json()).await?;
+        let examined = current.inspector.result(target, body.json(), more)?;
         noted.push_str(&examined.noted);
         Ok(examined)
     }

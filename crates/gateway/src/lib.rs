@@ -15,6 +15,7 @@ pub mod config;
 mod control;
 mod credential;
 mod decide;
+pub mod detector;
 mod discover;
 pub mod door;
 pub mod egress;

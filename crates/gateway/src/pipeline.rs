@@ -210,7 +210,7 @@ impl Gateway {
         };
         let (Ok(body) | Err(body)) = &reply.outcome;
         inspect::inspect_result(body.json(), &limits).map_err(unsafe_result)?;
-        let examined = self.examine(target, &reply, &mut facts.findings)?;
+        let examined = self.examine(target, &reply, &mut facts.findings).await?;
         if let Some(question) = &examined.question {
             let body = examined.body.as_ref().unwrap_or(body).json();
             self.require_release(caller, call, target, question, body, events).await?;

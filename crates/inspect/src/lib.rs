@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod definition;
 mod finding;
 pub mod model;
 mod normalise;

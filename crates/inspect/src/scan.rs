@@ -1,6 +1,6 @@
 //! One pass over all views of a text, however many rules there are.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
@@ -9,6 +9,7 @@ use mcp::Json;
 use crate::{
     Class, Finding, Rule, Severity, Surface,
     arguments::{self, Checks},
+    definition,
     model::{self, Model, ModelFault},
     normalise::{Fold, Hidden, Step, View, Views},
     personal,
@@ -18,11 +19,17 @@ use crate::{
 /// What one text is read by: all rules in one automaton, and the model.
 pub struct Scanner {
     rules: Vec<Rule>,
+    /// One for each surface, in the order of [`Surface::ALL`]: what can't apply costs nothing.
+    anchors: [Anchors; Surface::ALL.len()],
+    model: Option<Model>,
+    checks: Checks,
+}
+
+/// All literals that are looked for on one surface.
+struct Anchors {
     automaton: AhoCorasick,
     /// For each literal of the automaton, what to do where it is found.
     targets: Vec<Vec<Target>>,
-    model: Option<Model>,
-    checks: Checks,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,32 +103,14 @@ impl Scanner {
 
     /// Only `rules`, and the model if given.
     pub fn of(rules: Vec<Rule>, model: Option<Model>) -> Result<Scanner, RuleFault> {
-        let mut literals: Vec<String> = Vec::new();
-        let mut targets: Vec<Vec<Target>> = Vec::new();
-        let mut add =
-            |literal: &str, target| match literals.iter().position(|known| known == literal) {
-                Some(at) => targets[at].push(target),
-                None => {
-                    literals.push(literal.to_owned());
-                    targets.push(vec![target]);
-                }
-            };
-        for (at, rule) in rules.iter().enumerate() {
-            rule.anchors.iter().for_each(|anchor| add(anchor, Target::Rule(at)));
-        }
-        REVERSED.iter().for_each(|word| add(word, Target::Reread(Reread::Reversed)));
-        ROT13.iter().for_each(|word| add(word, Target::Reread(Reread::Rot13)));
-        let automaton = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(&literals)
-            .map_err(|error| RuleFault {
-                file: "rules".into(),
-                line: 1,
-                reason: RuleReason::Pattern(error.to_string()),
-            })?;
-        Ok(Scanner { rules, automaton, targets, model, checks: Checks::new()? })
+        let [arguments, definition, prompt, result] = Surface::ALL;
+        let anchors = [
+            Anchors::of(&rules, arguments)?,
+            Anchors::of(&rules, definition)?,
+            Anchors::of(&rules, prompt)?,
+            Anchors::of(&rules, result)?,
+        ];
+        Ok(Scanner { rules, anchors, model, checks: Checks::new()? })
     }
 
     /// The rules, in the order of their files.
@@ -142,6 +131,14 @@ impl Scanner {
         let mut found = self.scan_text(Surface::Arguments, arguments.text());
         arguments::find(&self.checks, arguments, schema, &mut found);
         found
+    }
+
+    /// What is found in a definition of a tool, prompt, resource or server, with the words that show it.
+    pub fn definition(&self, definition: Json<'_>) -> Vec<(Finding, String)> {
+        let definition::Reading { text, mut found, .. } = definition::read(definition);
+        found.extend(self.scan_text(Surface::Definition, &text));
+        let shown = |finding: &Finding| text.get(finding.at.clone()).unwrap_or_default().to_owned();
+        found.into_iter().map(|finding| (finding.clone(), shown(&finding))).collect()
     }
 
     /// What is found in `text` while `go_on` says so, and whether that is all of it.
@@ -187,7 +184,7 @@ impl Scanner {
         let mut at = 0;
         while at < views.views.len() {
             hits.clear();
-            self.hits(&views.views[at].text, &mut hits);
+            self.anchors(Surface::Result).hits(&views.views[at].text, &mut hits);
             self.reread(&mut views, at, &hits);
             at += 1;
         }
@@ -203,10 +200,10 @@ impl Scanner {
         let mut at = 0;
         while at < views.views.len() {
             hits.clear();
-            self.hits(&views.views[at].text, &mut hits);
+            self.anchors(surface).hits(&views.views[at].text, &mut hits);
             self.reread(&mut views, at, &hits);
             let view = &views.views[at];
-            self.try_rules(surface, view, &mut hits, &mut found);
+            self.try_rules(view, &mut hits, &mut found);
             if let Some(model) = &self.model {
                 judge(model, surface, view, &mut found);
             }
@@ -219,11 +216,13 @@ impl Scanner {
         found
     }
 
-    fn hits(&self, text: &str, hits: &mut Vec<(Target, Range<usize>)>) {
-        for hit in self.automaton.find_overlapping_iter(text) {
-            for target in &self.targets[hit.pattern().as_usize()] {
-                hits.push((*target, hit.range()));
-            }
+    fn anchors(&self, surface: Surface) -> &Anchors {
+        let [arguments, definition, prompt, result] = &self.anchors;
+        match surface {
+            Surface::Arguments => arguments,
+            Surface::Definition => definition,
+            Surface::Prompt => prompt,
+            Surface::Result => result,
         }
     }
 
@@ -250,7 +249,6 @@ impl Scanner {
     /// Tries each rule around its anchors, where those are close together only once.
     fn try_rules(
         &self,
-        surface: Surface,
         view: &View<'_>,
         hits: &mut [(Target, Range<usize>)],
         found: &mut Vec<Finding>,
@@ -272,12 +270,54 @@ impl Scanner {
                 region.end = near(next).end;
                 at += 1;
             }
-            if rule.applies.contains(&surface) {
-                try_rule(rule, view, &first, region, found);
+            try_rule(rule, view, &first, region, found);
+        }
+    }
+}
+
+impl Anchors {
+    fn of(rules: &[Rule], surface: Surface) -> Result<Anchors, RuleFault> {
+        let mut literals: Vec<&str> = Vec::new();
+        let mut targets: Vec<Vec<Target>> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let of_rules =
+            rules.iter().enumerate().filter(|(_, rule)| rule.applies.contains(&surface)).flat_map(
+                |(at, rule)| rule.anchors.iter().map(move |anchor| (&**anchor, Target::Rule(at))),
+            );
+        let reversed = REVERSED.into_iter().map(|word| (word, Target::Reread(Reread::Reversed)));
+        let rot13 = ROT13.into_iter().map(|word| (word, Target::Reread(Reread::Rot13)));
+        for (literal, target) in of_rules.chain(reversed).chain(rot13) {
+            let place = *places.entry(literal).or_insert(literals.len());
+            if place == literals.len() {
+                literals.push(literal);
+                targets.push(Vec::new());
+            }
+            targets[place].push(target);
+        }
+        let automaton = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::Standard)
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(&literals)
+            .map_err(|error| RuleFault {
+                file: "rules".into(),
+                line: 1,
+                reason: RuleReason::Pattern(error.to_string()),
+            })?;
+        Ok(Anchors { automaton, targets })
+    }
+
+    fn hits(&self, text: &str, hits: &mut Vec<(Target, Range<usize>)>) {
+        for hit in self.automaton.find_overlapping_iter(text) {
+            for target in &self.targets[hit.pattern().as_usize()] {
+                hits.push((*target, hit.range()));
             }
         }
     }
 }
+
+/// Bytes before a match that `unless` sees.
+const BEFORE: usize = 40;
 
 fn try_rule(
     rule: &Rule,
@@ -296,7 +336,10 @@ fn try_rule(
         let mut from = region.start;
         while let Some(hit) = pattern.find_at(&bytes[..region.end], from) {
             from = hit.end().max(hit.start() + 1);
-            if rule.check.is_none_or(|check| check.passes(hit.as_bytes())) {
+            let before = &bytes[hit.start().saturating_sub(BEFORE)..hit.start()];
+            if rule.check.is_none_or(|check| check.passes(hit.as_bytes()))
+                && rule.unless.as_ref().is_none_or(|unless| !unless.is_match(before))
+            {
                 push(rule, view, hit.range(), found);
             }
             if from >= region.end || found.len() >= MOST_FINDINGS {

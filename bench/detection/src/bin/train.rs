@@ -9,7 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     ops::Range,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
@@ -22,7 +22,9 @@ use detection::{
 };
 use inspect::{
     Finding, Scanner, Surface,
-    model::{BUCKETS, HEADS, Head, Known, Model, STRIDE, STRIDES, WIDTH, head, tokens},
+    model::{
+        BUCKETS, Concepts, HEADS, Head, Known, Model, STRIDE, STRIDES, WIDTH, head, share, tokens,
+    },
     rules,
 };
 
@@ -38,7 +40,7 @@ struct Arguments {
     #[arg(long, default_value_t = 24000)]
     pieces: usize,
     /// Passes over all texts.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 5)]
     epochs: usize,
     /// Parts that sources are divided into, each left out in turn.
     #[arg(long, default_value_t = 6)]
@@ -49,6 +51,9 @@ struct Arguments {
     /// Print the benign windows that look worst.
     #[arg(long)]
     show: bool,
+    /// Folder of the templates.
+    #[arg(long, default_value = "bench/detection/data")]
+    templates: PathBuf,
     /// Where the weights are written.
     #[arg(long, default_value = "crates/inspect/src/model/weights.bin")]
     out: PathBuf,
@@ -80,11 +85,12 @@ impl Example {
         attack: bool,
         text: &str,
         planted: Option<Range<usize>>,
+        concepts: &Concepts,
     ) -> Option<Example> {
         let (mut features, mut strides, mut places) = (Vec::new(), vec![0], vec![0]);
         let mut held: Option<Range<usize>> = None;
         let mut count = 0;
-        tokens(text, |token| {
+        tokens(text, concepts, |token| {
             if count == STRIDE {
                 strides.push(features.len());
                 places.push(token.at.start);
@@ -187,7 +193,7 @@ impl Network {
                 *sum += weight;
             }
         }
-        let share = 1.0 / (window.len().max(1) as f32).sqrt();
+        let share = share(window.len());
         let mut logit = head.bias;
         for ((sum, bias), weight) in hidden.iter_mut().zip(head.hidden).zip(head.output) {
             *sum = (*sum * share + bias).max(0.0);
@@ -210,7 +216,7 @@ impl Network {
     fn learn(&mut self, example: &Example, at: usize, rate: f32, random: &mut Random) {
         // Without some of the words, so that no single one decides.
         let kept: Vec<u32> =
-            example.window(at).iter().copied().filter(|_| random.share() > 0.15).collect();
+            example.window(at).iter().copied().filter(|_| random.share() > 0.3).collect();
         let forward = self.forward(example.head, &kept);
         let probability = 1.0 / (1.0 + (-forward.logit).exp());
         let wanted = if example.attack { 0.98 } else { 0.005 };
@@ -312,7 +318,7 @@ fn thresholds(judged: &[Judged<'_>]) -> Vec<(f32, f32)> {
         let at = |share: f32| {
             benign.get((benign.len() as f32 * share) as usize).copied().unwrap_or(f32::MAX)
         };
-        (at([0.9985, 0.998, 0.997][head]), at(0.9995))
+        (at([0.999, 0.998, 0.998][head]), at(0.9995))
     };
     (0..HEADS).map(of).collect()
 }
@@ -361,12 +367,14 @@ fn main() -> Result<()> {
     let documents = harvest(&arguments.benign, arguments.pieces);
     println!("{} items, {} pieces of documents", items.len(), documents.len());
     let rules = Scanner::of(rules::bundled()?, None)?;
-    let mut examples = of_items(&items, &rules);
+    let concepts = Concepts::bundled();
+    let mut examples = of_items(&items, &rules, &concepts);
     for piece in &documents {
         let source = format!("documents-{}", hash(piece) % 5);
-        examples.extend(Example::new(&source, Surface::Result, false, &folded(piece), None));
+        let text = folded(piece);
+        examples.extend(Example::new(&source, Surface::Result, false, &text, None, &concepts));
     }
-    let planted = plant(&items, &documents)?;
+    let planted = plant(&arguments.templates, &items, &documents, &concepts)?;
     weigh(&mut examples);
     let sources: BTreeSet<String> = examples.iter().map(|example| example.source.clone()).collect();
     let sources: Vec<String> = sources.into_iter().collect();
@@ -402,7 +410,7 @@ fn folded(text: &str) -> String {
     inspect::folded(text)
 }
 
-fn of_items(items: &[Item], rules: &Scanner) -> Vec<Example> {
+fn of_items(items: &[Item], rules: &Scanner, concepts: &Concepts) -> Vec<Example> {
     let example = |item: &Item| {
         let text = folded(&item.text);
         let group = folded(&item.group);
@@ -416,7 +424,8 @@ fn of_items(items: &[Item], rules: &Scanner) -> Vec<Example> {
                     .map_or(text.len(), |line| start + group.len() + line);
                 start..end.min(start + 400)
             });
-        let mut example = Example::new(&item.source, item.kind, item.is_attack(), &text, planted)?;
+        let attack = item.is_attack();
+        let mut example = Example::new(&item.source, item.kind, attack, &text, planted, concepts)?;
         example.report_only = item.is_attack() && is_unfit(item);
         example.by_rules = rules.scan(item.kind, &item.text).iter().any(Finding::flagged);
         Some(example)
@@ -443,8 +452,13 @@ fn weigh(examples: &mut [Example]) {
 }
 
 /// Attacks of the templates, alone and put into benign texts of each kind.
-fn plant(items: &[Item], documents: &[String]) -> Result<Vec<Example>> {
-    let templates = Templates::bundled()?;
+fn plant(
+    folder: &Path,
+    items: &[Item],
+    documents: &[String],
+    concepts: &Concepts,
+) -> Result<Vec<Example>> {
+    let templates = Templates::read(folder)?;
     let mut random = Random::new(11);
     let of = |kind: Surface| -> Vec<&str> {
         items
@@ -459,17 +473,19 @@ fn plant(items: &[Item], documents: &[String]) -> Result<Vec<Example>> {
     let mut planted: Vec<Example> = Vec::new();
     let mut add = |surface, attack: bool, (text, range): (String, Range<usize>)| {
         let range = attack.then_some(range);
-        planted.extend(Example::new("templates", surface, attack, &text, range));
+        planted.extend(Example::new("templates", surface, attack, &text, range, concepts));
     };
-    for _ in 0..6000 {
-        let text = templates.make("definition", &mut random);
+    for _ in 0..9000 {
+        let list = ["definition", "framed", "framed"][random.below(3)];
+        let text = templates.make(list, &mut random);
         let base = random.of(&definitions);
         add(Surface::Definition, true, insert(base, &text, &mut random));
         let benign = templates.make("benign_definition", &mut random);
         add(Surface::Definition, false, insert(base, &benign, &mut random));
     }
     for _ in 0..2500 {
-        let text = templates.make("capability", &mut random);
+        let list = ["capability", "capability_more"][random.below(2)];
+        let text = templates.make(list, &mut random);
         let name = templates.make("capability_name", &mut random);
         add(
             Surface::Definition,
@@ -477,8 +493,12 @@ fn plant(items: &[Item], documents: &[String]) -> Result<Vec<Example>> {
             (format!("name: {name}\ndescription: {text}"), 0..text.len() + name.len() + 20),
         );
     }
+    for _ in 0..3000 {
+        add(Surface::Definition, false, (templates.make("crud", &mut random), 0..0));
+    }
     for _ in 0..18000 {
-        let text = templates.make("result", &mut random);
+        let list = if random.below(16) == 0 { "framed" } else { "result" };
+        let text = templates.make(list, &mut random);
         let placed = match random.below(4) {
             0 => (text.clone(), 0..text.len()),
             _ => {
@@ -487,12 +507,14 @@ fn plant(items: &[Item], documents: &[String]) -> Result<Vec<Example>> {
             }
         };
         add(Surface::Result, true, placed);
-        if random.below(2) == 0 {
+        if random.below(3) > 0 {
             let benign = templates.make("benign_result", &mut random);
             let base = results[random.below(results.len())];
             add(Surface::Result, false, insert(short(base, &mut random), &benign, &mut random));
         }
         if random.below(4) == 0 {
+            let text =
+                if random.below(2) == 0 { templates.make("jailbreak", &mut random) } else { text };
             add(Surface::Prompt, true, (text.clone(), 0..text.len()));
         }
     }

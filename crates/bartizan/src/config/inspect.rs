@@ -17,7 +17,7 @@ use toml::Spanned;
 use super::{
     fault::{Finding, nearest},
     file::File,
-    value::{Period, ServerKey},
+    value::{Period, ServerKey, ServerUrl, Template},
 };
 
 /// The detectors: what they look for, and what their findings lead to. Every finding is recorded, unless its mode is `off`.
@@ -35,6 +35,8 @@ pub struct Inspect {
     pub late: Late,
     /// Encloses the texts of results in marks that name their server, so that a model can be told that what stands between them is data, not orders.
     pub spotlight: bool,
+    /// A detector of somebody else that is asked about each result, beside the built-in ones. What it finds has the mode of `injection`.
+    pub external: Option<External>,
     /// Other modes for single servers; what such a section leaves out is at its default.
     #[schemars(with = "BTreeMap<ServerKey, Modes>")]
     pub servers: BTreeMap<ServerKey, Spanned<Modes>>,
@@ -48,9 +50,52 @@ impl Default for Inspect {
             time: Period(Duration::from_secs(2)),
             late: Late::Refuse,
             spotlight: false,
+            external: None,
             servers: BTreeMap::new(),
         }
     }
+}
+
+/// An HTTP endpoint that judges texts. It sees whatever the servers answer.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct External {
+    /// Where it is asked.
+    #[schemars(with = "ServerUrl", extend("examples" = ["https://guard.example.com/judge"]))]
+    pub url: Spanned<ServerUrl>,
+    /// How it is asked.
+    #[serde(default)]
+    #[schemars(with = "Shape")]
+    pub shape: Shape,
+    /// What it knows the gateway by: for `hook` a bearer token, for Azure the subscription key.
+    #[schemars(with = "Option<Template>", extend("examples" = ["${env:GUARD_KEY}"]))]
+    pub key: Option<Spanned<Template>>,
+    /// How long it may take for one result.
+    #[serde(default = "half_a_second")]
+    #[schemars(with = "Period")]
+    pub deadline: Period,
+    /// What happens to a result that it does not judge: no answer in time, an error, an answer of another shape, a text of more than eight requests. `release` lets it pass: a loosening.
+    #[serde(default)]
+    #[schemars(with = "Late")]
+    pub on_failure: Late,
+    /// Lets it be at an address that is not public: a loosening. An address that is written as digits needs none.
+    #[serde(default)]
+    pub allow_private: bool,
+}
+
+fn half_a_second() -> Period {
+    Period(Duration::from_millis(500))
+}
+
+/// The request and the answer of a detector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// Azure AI Content Safety, Prompt Shields: the URL is that of `text:shieldPrompt` with its `api-version`. Texts are sent as documents of 10,000 characters.
+    AzurePromptShields,
+    /// `{"server": …, "name": …, "text": …}` is posted, and `{"attack": true, "reason": "…"}` or `{"attack": false}` expected.
+    #[default]
+    Hook,
 }
 
 /// The mode of each class.
@@ -102,7 +147,7 @@ pub enum Mode {
     Block,
 }
 
-/// What happens to a result that could not be read in time.
+/// What happens to a result that could not be judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Late {
@@ -156,7 +201,25 @@ impl Inspect {
             time: self.time.0,
             release_late: self.late == Late::Release,
             spotlight: self.spotlight,
+            external: self.external.as_ref().map(External::resolve),
         })
+    }
+}
+
+impl External {
+    fn resolve(&self) -> gateway::detector::External {
+        use gateway::detector;
+        detector::External {
+            url: self.url.get_ref().0.clone(),
+            shape: match self.shape {
+                Shape::AzurePromptShields => detector::Shape::AzurePromptShields,
+                Shape::Hook => detector::Shape::Hook,
+            },
+            key: self.key.as_ref().map(|key| key.get_ref().reference.clone()),
+            deadline: self.deadline.0,
+            release_unjudged: self.on_failure == Late::Release,
+            allow_private: self.allow_private,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Paths that lead out of where they should stay, or to what is nobody's business.
 
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
+
 use super::Verdict;
 use crate::Severity;
 
@@ -66,6 +68,12 @@ pub(crate) fn judge(text: &str, verdicts: &mut Vec<Verdict>) {
     if path.contains('\0') || path.contains("%00") {
         verdict("argument.null-byte", Severity::High, "A path with a null byte.");
     }
+    if is_never_written(text) {
+        verdict("argument.overlong", Severity::High, "A path in codes that no program writes.");
+    }
+    if climbs_in_base64(text) {
+        verdict("argument.traversal", Severity::High, "A path in base64 that climbs out.");
+    }
     let ups = path.split('/').filter(|part| matches!(*part, ".." | "..;" | "...." | "...")).count();
     let disguised =
         text.contains('%') || text.contains("0x2e") || !text.is_ascii() || path.contains("....");
@@ -97,6 +105,24 @@ pub(crate) fn judge(text: &str, verdicts: &mut Vec<Verdict>) {
     {
         verdict("argument.path-wrapper", Severity::Medium, "A path that names a way to open it.");
     }
+}
+
+/// Codes of bytes that UTF-8 does not have, codes of codes, and codes without their sign.
+fn is_never_written(text: &str) -> bool {
+    const CODES: [&str; 10] =
+        ["%c0%", "%c1%", "%f8%80", "%fc%80", "%25c0", "%25c1", "%%3", "%%c", "..2f..", "..5c.."];
+    let lower = text.to_ascii_lowercase();
+    CODES.iter().any(|code| lower.contains(code))
+}
+
+fn climbs_in_base64(text: &str) -> bool {
+    let coded = text.trim_end_matches('=');
+    let letters = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    if !(12..=512).contains(&coded.len()) || !coded.as_bytes().iter().all(letters) {
+        return false;
+    }
+    let decoded = BASE64_STANDARD_NO_PAD.decode(coded).unwrap_or_default();
+    decoded.starts_with(b"../") || decoded.starts_with(b"/etc/") || decoded.starts_with(b"..\\")
 }
 
 fn is_drive_system(path: &str) -> bool {

@@ -1,11 +1,16 @@
-//! What the model sees of a text: for each word, hashes of it, its neighbours and its pieces.
+//! What the model sees of a text: for each word, hashes of it, its neighbours, its pieces, and of the
+//! concepts that it and the words before it stand for.
 
 use std::ops::Range;
+
+use super::Concepts;
 
 /// Rows of the table.
 pub const BUCKETS: usize = 1 << 16;
 /// Features of one token, at most.
-const MOST: usize = 16;
+pub(super) const MOST: usize = 22;
+/// Of these, the most that are pieces of the word.
+const MOST_PIECES: usize = 12;
 /// Bytes of a word that count.
 const LONGEST_WORD: usize = 24;
 
@@ -18,11 +23,24 @@ pub struct Token<'a> {
 }
 
 const END_OF_SENTENCE: u32 = 0x5EED;
+const NUMBER: u32 = 0xD161;
+/// Words without a concept that may stand between two concepts.
+const FARTHEST_APART: usize = 7;
+
+/// What was read before a word.
+struct Before {
+    /// The last words, the nearest one last.
+    words: [u32; 2],
+    /// The last concepts of the sentence, and how many words without one came behind them.
+    concepts: [u32; 2],
+    apart: usize,
+}
 
 /// Calls `each` with every token of a folded text.
-pub fn tokens(text: &str, mut each: impl FnMut(Token<'_>)) {
+pub fn tokens(text: &str, concepts: &Concepts, mut each: impl FnMut(Token<'_>)) {
     let bytes = text.as_bytes();
-    let mut before = [END_OF_SENTENCE, END_OF_SENTENCE];
+    let mut recent = Recent { features: [(0, 0); RECENT], token: LONGEST_AGO };
+    let mut before = Before { words: [END_OF_SENTENCE; 2], concepts: [0; 2], apart: 0 };
     let mut features = [0_u32; MOST];
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -40,53 +58,144 @@ pub fn tokens(text: &str, mut each: impl FnMut(Token<'_>)) {
             }
             let hash = mix(0x9E37, u32::from(class));
             if is_end(class) {
-                if before[1] == END_OF_SENTENCE {
-                    continue;
+                if before.words[1] != END_OF_SENTENCE {
+                    before.words = [before.words[1], END_OF_SENTENCE];
                 }
-                before = [before[1], END_OF_SENTENCE];
+                // What follows a colon belongs to what stands before it.
+                if byte != b':' {
+                    before.concepts = [0; 2];
+                }
                 continue;
             }
             features[0] = hash;
-            features[1] = mix(hash, before[1]);
-            each(Token { features: &features[..2], at: start..at });
+            features[1] = mix(hash, before.words[1]);
+            let count = recent.only_new(&mut features[..2]);
+            each(Token { features: &features[..count], at: start..at });
             continue;
         }
         let start = at;
-        while bytes.get(at).is_some_and(|next| CLASSES[usize::from(*next)] == WORD) {
+        at += 1;
+        // `sendMail` is two words, and so is `send_mail`.
+        while bytes.get(at).is_some_and(|next| CLASSES[usize::from(*next)] == WORD)
+            && !(bytes[at].is_ascii_uppercase() && bytes[at - 1].is_ascii_lowercase())
+        {
             at += 1;
         }
         let word = &bytes[start..at];
-        let count = word_features(word, &mut before, &mut features);
+        let count = word_features(word, concepts, &mut before, &mut features);
+        let count = recent.only_new(&mut features[..count]);
         each(Token { features: &features[..count], at: start..at });
     }
 }
 
-fn word_features(word: &[u8], before: &mut [u32; 2], features: &mut [u32; MOST]) -> usize {
+/// Places that remember features; a power of two.
+const RECENT: usize = 1024;
+/// Tokens for which a feature is not told again.
+const LONGEST_AGO: u32 = 20;
+
+/// Features of the last tokens. A word that is repeated says no more than once: tables and code repeat.
+struct Recent {
+    /// A feature, and the token that it was seen with.
+    features: [(u32, u32); RECENT],
+    token: u32,
+}
+
+impl Recent {
+    /// Keeps what was not seen lately, in front; how many that are.
+    fn only_new(&mut self, features: &mut [u32]) -> usize {
+        let mut kept = 0;
+        for at in 0..features.len() {
+            let feature = features[at];
+            let known = &mut self.features[feature as usize % RECENT];
+            if known.0 == feature && self.token.wrapping_sub(known.1) < LONGEST_AGO {
+                continue;
+            }
+            *known = (feature, self.token);
+            features[kept] = feature;
+            kept += 1;
+        }
+        self.token = self.token.wrapping_add(1);
+        kept
+    }
+}
+
+fn word_features(
+    word: &[u8],
+    concepts: &Concepts,
+    before: &mut Before,
+    features: &mut [u32; MOST],
+) -> usize {
     let word = &word[..word.len().min(LONGEST_WORD)];
     let mut lower = [0_u8; LONGEST_WORD];
     for (to, from) in lower.iter_mut().zip(word) {
         *to = LOWER[usize::from(*from)];
     }
     let lower = &lower[..word.len()];
-    let hash = hash(lower);
+    let [second, first] = before.words;
+    // Numbers differ without an end and say little.
+    if lower.iter().filter(|byte| **byte == b'0').count() * 2 >= lower.len() {
+        features[0] = mix(first, NUMBER);
+        before.words = [first, NUMBER];
+        return 1;
+    }
+    let hash = hash_lower(lower);
     features[0] = hash;
-    features[1] = mix(before[1], hash);
-    features[2] = mix(mix(before[0], before[1]), hash);
-    features[3] = mix(before[0] ^ 0xA5A5, hash);
+    features[1] = mix(first, hash);
+    features[2] = mix(mix(second, first), hash);
+    features[3] = mix(second ^ 0xA5A5, hash);
     let mut count = 4;
     // Pieces of four, so that forms of a word share something.
     if lower.len() > 4 {
-        for piece in lower.windows(4).take(MOST - count) {
+        for piece in lower.windows(4).take(MOST_PIECES) {
             features[count] =
                 mix(0xC0DE, u32::from_le_bytes([piece[0], piece[1], piece[2], piece[3]]));
             count += 1;
         }
     }
-    *before = [before[1], hash];
+    count += concept_features(hash, concepts, before, &mut features[count..]);
+    before.words = [first, hash];
     count
 }
 
-fn hash(word: &[u8]) -> u32 {
+/// The word's concept, alone and behind the concepts before it, whatever words stand between.
+fn concept_features(
+    word: u32,
+    concepts: &Concepts,
+    before: &mut Before,
+    features: &mut [u32],
+) -> usize {
+    let [second, first] = before.concepts;
+    let concept = match concepts.of(word) {
+        0 => {
+            features[0] = mix(first ^ 0xBEEF, word);
+            before.apart += 1;
+            if before.apart > FARTHEST_APART {
+                (before.concepts, before.apart) = ([0; 2], 0);
+            }
+            return 1;
+        }
+        concept => 0x10000 + u32::from(concept),
+    };
+    features[0] = concept.wrapping_mul(0x9E37_79B1);
+    features[1] = mix(first ^ 0xB16B, concept);
+    features[2] = mix(mix(second, first), concept);
+    features[3] = mix(second ^ 0x51, concept);
+    features[4] = match before.words[1] {
+        END_OF_SENTENCE => mix(0x57A7, concept),
+        word => mix(word ^ 0xF00D, concept),
+    };
+    (before.concepts, before.apart) = ([first, concept], 0);
+    5
+}
+
+/// The hash of a word as the features have it.
+pub(crate) fn hash(word: &[u8]) -> u32 {
+    let lower: Vec<u8> =
+        word.iter().take(LONGEST_WORD).map(|byte| LOWER[usize::from(*byte)]).collect();
+    hash_lower(&lower)
+}
+
+fn hash_lower(word: &[u8]) -> u32 {
     let mut hash = 0x811C_9DC5_u32;
     for byte in word {
         hash = (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
@@ -114,7 +223,7 @@ const CLASSES: [u8; 256] = {
     let mut byte = 0;
     while byte < 256 {
         classes[byte] = match byte as u8 {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | 0x80..=0xff | b'_' => WORD,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | 0x80..=0xff => WORD,
             b'.' | b'\n' | b'!' | b'?' | b':' | b'"' | b';' => 2,
             b'<' | b'>' => 3,
             b'{' | b'}' | b'[' | b']' => 4,

@@ -1,13 +1,15 @@
 //! A small statistical model: what rules can't name, paraphrases mostly, it finds by likeness.
 //!
-//! Words, pairs and triples of words and pieces of words are hashed into a table of small vectors. Their
-//! sum over a window of the text goes through one hidden layer. The worst window decides, so a sentence in
-//! a long document counts as much as one alone. The trainer is `crates/inspect/train`.
+//! Words, pairs and triples of words, pieces of words, and sequences of concepts are hashed into a table of
+//! small vectors. Their sum over a window of the text goes through one hidden layer. The worst window
+//! decides, so a sentence in a long document counts as much as one alone. The trainer is `bench/detection`.
 
+mod concepts;
 mod features;
 
 use std::ops::Range;
 
+pub use concepts::Concepts;
 pub use features::{BUCKETS, Token, tokens};
 
 use crate::{Severity, Surface};
@@ -20,13 +22,15 @@ pub(crate) const MESSAGE: &str =
 /// Width of a vector of the table, and of the hidden layer.
 pub const WIDTH: usize = 16;
 /// Tokens by which windows move.
-pub const STRIDE: usize = 10;
+pub const STRIDE: usize = 6;
 /// Strides of one window.
 pub const STRIDES: usize = 4;
+// A stride's sum fits its type.
+const _: () = assert!(STRIDE * features::MOST * 127 < i16::MAX as usize);
 /// Surfaces that have a head: definition, prompt, result.
 pub const HEADS: usize = 3;
 
-const MAGIC: &[u8; 8] = b"bztmodl1";
+const MAGIC: &[u8; 8] = b"bztmodl2";
 const BYTES: usize = 8 + 4 * PARAMETERS + Known::BYTES + BUCKETS * WIDTH;
 /// Scales of the table's columns; for each head: hidden biases, output weights, output bias, two thresholds.
 const PARAMETERS: usize = WIDTH + HEADS * (2 * WIDTH + 3);
@@ -70,6 +74,7 @@ impl Known {
 
 /// The trained weights.
 pub struct Model {
+    concepts: Concepts,
     known: Known,
     table: Vec<[i8; WIDTH]>,
     scales: [f32; WIDTH],
@@ -137,7 +142,7 @@ impl Model {
         });
         let row = |row: &[u8]| std::array::from_fn(|column| row[column] as i8);
         let table = table.chunks_exact(WIDTH).map(row).collect();
-        Ok(Model { known, table, scales, heads })
+        Ok(Model { concepts: Concepts::bundled(), known, table, scales, heads })
     }
 
     /// Quantises trained weights.
@@ -194,7 +199,7 @@ impl Model {
                 worst = Some((score, from..used.map(|stride| stride.until).max().unwrap_or(0)));
             }
         };
-        tokens(text, |token| {
+        tokens(text, &self.concepts, |token| {
             let stride = &mut ring[at];
             if stride.tokens == 0 {
                 stride.from = token.at.start;
@@ -202,7 +207,8 @@ impl Model {
             for feature in token.features.iter().filter(|feature| self.known.has(**feature)) {
                 let row = &self.table[*feature as usize % BUCKETS];
                 for (sum, weight) in stride.sum.iter_mut().zip(row) {
-                    *sum += i32::from(*weight);
+                    // Never wraps (see above); a checked sum is no vector instruction.
+                    *sum = sum.wrapping_add(i16::from(*weight));
                 }
             }
             stride.features += token.features.len();
@@ -226,10 +232,10 @@ impl Model {
 
     fn window(&self, head: &Head, ring: &[Stride; STRIDES]) -> f32 {
         let features: usize = ring.iter().map(|stride| stride.features).sum();
-        let share = 1.0 / (features.max(1) as f32).sqrt();
+        let share = share(features);
         let mut answer = head.bias;
         for column in 0..WIDTH {
-            let sum: i32 = ring.iter().map(|stride| stride.sum[column]).sum();
+            let sum: i32 = ring.iter().map(|stride| i32::from(stride.sum[column])).sum();
             let hidden = sum as f32 * self.scales[column] * share + head.hidden[column];
             answer += hidden.max(0.0) * head.output[column];
         }
@@ -237,9 +243,16 @@ impl Model {
     }
 }
 
+/// What each of so many features counts in its window. A few words are no window: they may not shout.
+pub fn share(features: usize) -> f32 {
+    const FEWEST: usize = 64;
+    1.0 / (features.max(FEWEST) as f32).sqrt()
+}
+
 #[derive(Clone, Copy, Default)]
 struct Stride {
-    sum: [i32; WIDTH],
+    /// Of at most `STRIDE` tokens, so that it can't overflow.
+    sum: [i16; WIDTH],
     features: usize,
     tokens: usize,
     from: usize,

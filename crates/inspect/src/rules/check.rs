@@ -34,8 +34,17 @@ pub(crate) fn looks_random(matched: &[u8]) -> bool {
     matched.split(|byte| b"=: \"'>@/".contains(byte)).any(|part| {
         let hexadecimal = part.iter().all(u8::is_ascii_hexdigit);
         let least = if hexadecimal { 3.0 } else { 3.3_f32.min((part.len() as f32).log2() - 0.7) };
-        part.len() >= 8 && part.iter().any(u8::is_ascii_digit) && entropy(part) >= least
+        part.len() >= 8
+            && (part.iter().any(u8::is_ascii_digit) && entropy(part) >= least
+                || part.len() >= 20 && entropy(part) >= 3.4 && is_no_word(part))
     })
+}
+
+/// Without a digit: all of letters of one word, or large and small ones mixed.
+fn is_no_word(part: &[u8]) -> bool {
+    let marks = part.iter().filter(|byte| !byte.is_ascii_alphanumeric()).count();
+    let large = part.iter().filter(|byte| byte.is_ascii_uppercase()).count();
+    marks == 0 && large == part.len() || marks <= 2 && large >= 4 && large + 4 <= part.len() - marks
 }
 
 /// What documentation writes in place of a secret.

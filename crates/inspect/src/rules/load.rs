@@ -79,6 +79,8 @@ struct Raw {
     #[serde(default)]
     check: Option<Check>,
     #[serde(default)]
+    unless: Option<Spanned<String>>,
+    #[serde(default)]
     reach: Option<[usize; 2]>,
     #[serde(default, rename = "match")]
     matches: Vec<String>,
@@ -131,6 +133,13 @@ fn rule(raw: Raw) -> Result<Rule, (Option<Range<usize>>, RuleReason)> {
     for pattern in &raw.patterns {
         patterns.push(compile(pattern.as_ref()).map_err(|reason| (Some(pattern.span()), reason))?);
     }
+    let unless = match &raw.unless {
+        Some(pattern) => Some(
+            compile(&format!("(?:{})$", pattern.as_ref()))
+                .map_err(|reason| (Some(pattern.span()), reason))?,
+        ),
+        None => None,
+    };
     let [before, behind] = raw.reach.unwrap_or([200, 300]);
     if before.max(behind) > FARTHEST_REACH {
         return Err((None, RuleReason::TooMany("bytes of reach")));
@@ -147,6 +156,7 @@ fn rule(raw: Raw) -> Result<Rule, (Option<Range<usize>>, RuleReason)> {
         anchors: raw.anchors.into_iter().map(|anchor| anchor.into_inner().to_lowercase()).collect(),
         patterns,
         check: raw.check,
+        unless,
         reach: (before, behind),
     })
 }

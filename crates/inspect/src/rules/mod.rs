@@ -37,6 +37,8 @@ pub struct Rule {
     pub(crate) anchors: Vec<String>,
     pub(crate) patterns: Vec<Regex>,
     pub(crate) check: Option<Check>,
+    /// What makes a match harmless where it ends right before it.
+    pub(crate) unless: Option<Regex>,
     /// Bytes before and behind an anchor that patterns see.
     pub(crate) reach: (usize, usize),
 }

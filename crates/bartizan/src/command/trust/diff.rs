@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use gateway::config::Server;
+use inspect::Scanner;
 use mcp::{Json, Limits};
 use serde::Serialize;
 use store::{Pin, PinTexts};
@@ -20,9 +21,10 @@ pub async fn run(desk: &Desk<'_>, server: &str, name: Option<String>) -> anyhow:
         None => pins.iter().filter(|pin| state_of(pin) != State::Approved).collect(),
     };
     if desk.global.output == Output::Json {
+        let scanner = scanner(desk)?;
         let mut reviews = Vec::new();
         for pin in chosen {
-            reviews.push(review(desk, entry, pin).await?);
+            reviews.push(review(desk, &scanner, entry, pin).await?);
         }
         return print::json(&reviews);
     }
@@ -34,8 +36,9 @@ pub async fn run(desk: &Desk<'_>, server: &str, name: Option<String>) -> anyhow:
 
 /// Prints each.
 pub async fn show(desk: &Desk<'_>, entry: &Server, pins: &[&Pin]) -> anyhow::Result<()> {
+    let scanner = scanner(desk)?;
     for pin in pins {
-        print::line(&review(desk, entry, pin).await?.text())?;
+        print::line(&review(desk, &scanner, entry, pin).await?.text())?;
     }
     Ok(())
 }
@@ -50,12 +53,23 @@ pub struct Review {
     digest: String,
     /// What differs from what was approved.
     changes: Vec<Change>,
+    /// What the detectors see in it.
+    findings: Vec<Found>,
     /// Likenesses to what other servers have, and words about their tools.
     likenesses: Vec<String>,
     /// The definition as it is shown now.
     definition: String,
     /// Who may call it once it is approved.
     affected: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Found {
+    rule: String,
+    severity: &'static str,
+    message: String,
+    /// The words that show it.
+    words: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -67,7 +81,17 @@ struct Change {
     why: Vec<String>,
 }
 
-async fn review(desk: &Desk<'_>, entry: &Server, pin: &Pin) -> anyhow::Result<Review> {
+/// The bundled rules, those of the configuration, and the model.
+fn scanner(desk: &Desk<'_>) -> anyhow::Result<Scanner> {
+    Ok(Scanner::new(desk.config.inspection.rules.clone())?)
+}
+
+async fn review(
+    desk: &Desk<'_>,
+    scanner: &Scanner,
+    entry: &Server,
+    pin: &Pin,
+) -> anyhow::Result<Review> {
     let texts = desk.store.pin_texts(&pin.identity, &pin.kind, &pin.name).await?;
     let texts = texts.unwrap_or(PinTexts { seen: String::new(), approved: None });
     let kind: Kind = pin.kind.parse()?;
@@ -83,6 +107,7 @@ async fn review(desk: &Desk<'_>, entry: &Server, pin: &Pin) -> anyhow::Result<Re
         state: state_of(pin).as_str(),
         digest: trust::Digest::from_bytes(pin.seen).to_string(),
         changes,
+        findings: findings(scanner, &texts.seen),
         likenesses: likenesses(desk, entry, kind, &texts.seen).await?,
         definition: texts.seen,
         affected: affected::by(desk, entry.name.as_str(), kind, &pin.name).await?,
@@ -123,6 +148,22 @@ impl From<trust::Change> for Change {
     }
 }
 
+/// What the detectors see in a definition, the worst first.
+fn findings(scanner: &Scanner, text: &str) -> Vec<Found> {
+    let Ok(definition) = Json::read(text.as_bytes(), &Limits::default()) else {
+        return Vec::new();
+    };
+    let mut found = scanner.definition(definition);
+    found.sort_by_key(|(finding, _)| std::cmp::Reverse(finding.severity));
+    let found = found.into_iter().map(|(finding, words)| Found {
+        rule: finding.rule.to_string(),
+        severity: finding.severity.as_str(),
+        message: finding.message.to_string(),
+        words,
+    });
+    found.collect()
+}
+
 /// What other servers are known to have.
 async fn likenesses(
     desk: &Desk<'_>,
@@ -161,6 +202,11 @@ impl Review {
         );
         if self.state == State::New.as_str() || self.changes.is_empty() {
             text.push_str(&indented(&definition(&self.definition)));
+        }
+        for Found { rule, severity, message, words } in &self.findings {
+            let words: String = words.chars().take(WORDS).collect();
+            text.push_str(&format!("\n  {severity}: {message} ({rule})"));
+            text.push_str(&indented(&trust::visible(&words)));
         }
         for likeness in &self.likenesses {
             text.push_str(&format!("\n  look: {}", trust::visible(likeness)));
@@ -204,6 +250,8 @@ fn marked(before: &str, after: &str) -> String {
     trust::words(before, after).into_iter().map(mark).collect()
 }
 
+/// Characters of what a finding points at.
+const WORDS: usize = 240;
 /// Long texts in the middle of a list of many.
 const SHOWN: usize = 4000;
 
