@@ -8,6 +8,7 @@ mod command;
 mod config;
 mod demo_server;
 mod gate;
+mod harden;
 mod lock;
 mod login;
 mod outcome;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     }
     // Whoever makes a TLS configuration afterwards finds this provider. It can be installed only once, and this is the first time.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    harden::memory();
     let cli = cli::Cli::parse();
     match command::run(cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -217,7 +217,7 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new());
         let traces = config.telemetry.otlp.as_ref().filter(|otlp| otlp.traces);
         let (tracer, spans) = traces.map(|otlp| Tracer::new(otlp.kept)).unzip();
-        let secrets = Arc::new(Secrets::new(store.clone(), config.secrets.clone()));
+        let secrets = Arc::new(Secrets::new(store.clone(), config.secrets.clone(), client.clone()));
         secrets.unlock().await?;
         let witness = Witness::new(&journal, &store, &metrics, &secrets, runs);
         let grants = Sealer::persistent(&path.join("seal.key")).map_err(state)?;

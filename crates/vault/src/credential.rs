@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use zeroize::Zeroizing;
 
 use crate::source::env_name;
 use crate::{Reference, Secret, VaultFault};
@@ -37,6 +39,32 @@ const FORBIDDEN: [&str; 19] = [
 pub struct Credential {
     header: HeaderName,
     value: Reference,
+    scheme: Scheme,
+}
+
+/// What stands around the value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheme {
+    /// Nothing.
+    #[default]
+    AsIs,
+    /// It is `user:password` (RFC 7617).
+    Basic,
+    /// It is a token (RFC 6750).
+    Bearer,
+}
+
+impl Scheme {
+    fn dress(self, value: &Secret) -> Secret {
+        match self {
+            Scheme::AsIs => value.clone(),
+            Scheme::Basic => {
+                let pair = Zeroizing::new(BASE64_STANDARD.encode(value.expose()));
+                Secret::new(format!("Basic {}", &*pair).into_boxed_str())
+            }
+            Scheme::Bearer => Secret::new(format!("Bearer {}", value.expose()).into_boxed_str()),
+        }
+    }
 }
 
 impl Credential {
@@ -47,7 +75,12 @@ impl Credential {
         if reserved || FORBIDDEN.contains(&name.as_str()) {
             return Err(VaultFault::HeaderForbidden(name.to_string()));
         }
-        Ok(Credential { header: name, value })
+        Ok(Credential { header: name, value, scheme: Scheme::AsIs })
+    }
+
+    /// The same in this scheme.
+    pub fn scheme(self, scheme: Scheme) -> Credential {
+        Credential { scheme, ..self }
     }
 
     /// The header's name.
@@ -112,7 +145,7 @@ impl Credentials {
     /// Ready to be sent, from the values of [`Credentials::references`].
     pub fn assemble(&self, values: &[Secret]) -> Result<Fetched, VaultFault> {
         let header = |(credential, value): (&Credential, &Secret)| {
-            let value = header_value(&credential.header, value.clone())?;
+            let value = header_value(&credential.header, credential.scheme.dress(value))?;
             Ok((credential.header.clone(), value))
         };
         let headers: Vec<_> =
@@ -138,8 +171,7 @@ impl Fetched {
 
     /// A bearer token (RFC 6750 §2.1).
     pub(crate) fn bearer(token: &Secret) -> Result<Fetched, VaultFault> {
-        let text = Secret::new(format!("Bearer {}", token.expose()).into_boxed_str());
-        let header = header_value(&http::header::AUTHORIZATION, text)?;
+        let header = header_value(&http::header::AUTHORIZATION, Scheme::Bearer.dress(token))?;
         Ok(Fetched(Some(Arc::new([(http::header::AUTHORIZATION, header)]))))
     }
 
@@ -226,6 +258,22 @@ mod tests {
         let mut none = HeaderMap::new();
         Fetched::none().inject(&mut none);
         assert!(none.is_empty());
+    }
+
+    #[test]
+    fn a_scheme_stands_around_the_value() {
+        let sent = |scheme, text: &str| {
+            let credential = credential("authorization", "x").unwrap().scheme(scheme);
+            let credentials = Credentials::new(vec![credential]).unwrap();
+            let mut headers = HeaderMap::new();
+            credentials.assemble(&[Secret::new(text.into())]).unwrap().inject(&mut headers);
+            headers["authorization"].to_str().unwrap().to_owned()
+        };
+        // The example of RFC 7617 §2.
+        let basic = "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==";
+        assert_eq!(sent(Scheme::Basic, "Aladdin:open sesame"), basic);
+        assert_eq!(sent(Scheme::Bearer, "t"), "Bearer t");
+        assert_eq!(sent(Scheme::AsIs, "Token t"), "Token t");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub mod sealed;
 mod secret;
 mod source;
 
-pub use credential::{Credential, Credentials, Environment, Fetched};
+pub use credential::{Credential, Credentials, Environment, Fetched, Scheme};
 pub use fault::VaultFault;
 pub use name::SecretName;
 pub use prompt::{prompt, read_secret};

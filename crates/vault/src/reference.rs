@@ -55,6 +55,11 @@ impl Reference {
         self.sources().next().is_none()
     }
 
+    /// Whether all that it names is on this machine and needs no key.
+    pub fn is_local(&self) -> bool {
+        self.sources().all(Source::is_local)
+    }
+
     /// What it names, in the order of the text.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.0.iter().filter_map(|part| match part {

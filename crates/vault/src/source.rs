@@ -67,6 +67,11 @@ impl Source {
         }))
     }
 
+    /// Whether it is on this machine and needs no key.
+    pub fn is_local(&self) -> bool {
+        matches!(self, Source::Env(_) | Source::File(_))
+    }
+
     /// Reads it, if it is on this machine and needs no key. Blocks for as long as a small local file takes.
     pub fn read(&self) -> Option<Result<Secret, VaultFault>> {
         match self {

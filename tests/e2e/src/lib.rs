@@ -7,6 +7,7 @@
 
 mod client;
 mod gateway;
+mod guarded;
 mod http;
 mod place;
 mod provider;
@@ -17,6 +18,7 @@ mod upstream;
 
 pub use client::{Client, Era, VERSION_KEY};
 pub use gateway::Gateway;
+pub use guarded::Guarded;
 pub use http::{Reply, Request};
 pub use place::Place;
 pub use provider::{OidcProvider, PROVIDER_SECRET};

@@ -16,17 +16,19 @@ use crate::{
 };
 
 pub fn run(global: &Global) -> anyhow::Result<()> {
-    let all = wait(all(&load(global)?))?;
+    let all = wait(all(global, &load(global)?))?;
     print::rows(global.output, &all, "")
 }
 
 /// What the configuration says, and what this machine was seen to do.
-pub async fn all(loaded: &Loaded) -> anyhow::Result<Vec<Protection>> {
+pub async fn all(global: &Global, loaded: &Loaded) -> anyhow::Result<Vec<Protection>> {
     let mut all = protections(loaded);
     // What was tried belongs behind what was written about it.
     let at =
         all.iter().position(|row| row.name == "sandbox: levels").map_or(all.len(), |at| at + 1);
     all.splice(at..at, tried().await?);
+    let at = all.iter().position(|row| row.name == "credentials").map_or(all.len(), |at| at + 1);
+    all.splice(at..at, super::secret::protections(global, loaded).await?);
     Ok(all)
 }
 
@@ -67,7 +69,7 @@ impl print::Row for Protection {
     }
 }
 
-fn protection(
+pub(super) fn protection(
     name: &'static str,
     state: State,
     means: impl Into<String>,
@@ -75,9 +77,6 @@ fn protection(
 ) -> Protection {
     Protection { name, state, means: means.into(), mend: mend.into(), gap: None }
 }
-
-/// What no setting changes in this version.
-const LATER: &str = "not in this version";
 
 /// All of them, in the order of a call's way through the gateway.
 pub fn protections(loaded: &Loaded) -> Vec<Protection> {
@@ -303,15 +302,15 @@ fn vault(file: &File) -> Protection {
     match literal.as_slice() {
         [] => protection(
             "credentials",
-            State::Partial,
-            "kept out of clients, logs and records; read from the environment or from files, not sealed",
-            LATER,
+            State::On,
+            "kept out of clients, logs and records; resolved when they are sent",
+            "",
         ),
         names => protection(
             "credentials",
             State::Off,
             format!("the credential of {} stands in the configuration as it is", names.join(", ")),
-            "value = \"${env:NAME}\" or \"${file:/PATH}\"",
+            "`bartizan secret set NAME`, then value = \"Bearer ${secret:NAME}\"",
         ),
     }
 }

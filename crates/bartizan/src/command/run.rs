@@ -75,7 +75,7 @@ async fn resolve(
     state::make(&folder)?;
     let store = store::Store::open(&folder.join(state::STORE)).await?;
     let settings = config::vault::resolve(&loaded.file, &loaded.folder(), &folder);
-    let secrets = Secrets::new(store.clone(), settings);
+    let secrets = Secrets::new(store.clone(), settings, upstream::HttpClient::new()?);
     let values = async {
         secrets.unlock().await?;
         let mut values = Vec::new();

@@ -1,8 +1,11 @@
 //! `secret`: sealed values, which no command ever prints.
 
 mod expiry;
+mod posture;
 
 use std::io::IsTerminal;
+
+pub use posture::protections;
 
 use gateway::secrets::{Fresh, Safe, SafeFault};
 use serde::Serialize;
@@ -33,7 +36,8 @@ pub fn run(global: &Global, command: SecretCommand) -> anyhow::Result<()> {
         let store = store::Store::open(&folder.join(state::STORE)).await?;
         let settings = config::vault::resolve(&loaded.file, &loaded.folder(), &folder);
         let within = settings.warn_before;
-        let safe = Safe::new(store.clone(), settings);
+        let client = upstream::HttpClient::new()?;
+        let safe = Safe::new(store.clone(), settings, &client);
         let done = match command {
             SecretCommand::Set(args) => set(&safe, args).await,
             SecretCommand::Rotate(args) => rotate(&safe, &store, args).await,

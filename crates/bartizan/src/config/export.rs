@@ -397,12 +397,8 @@ impl Export {
                 return Ok(Some(resolved::Destination::Syslog(syslog)));
             }
         };
-        let credential = match self.credential.as_ref().map(Spanned::get_ref) {
-            None => None,
-            Some(Credential { header, value }) => {
-                Some(vault::Credential::new(&header.0, value.get_ref().reference.clone())?)
-            }
-        };
+        let credential = self.credential.as_ref().map(|credential| credential.get_ref().resolve());
+        let credential = credential.transpose()?;
         let url = url.as_str().to_owned();
         let http = resolved::Http { url, receiver, credential, ca, allow_private };
         Ok(Some(resolved::Destination::Http(http)))

@@ -383,10 +383,39 @@ pub struct Credential {
     /// The header that carries the credential.
     #[serde(default = "authorization")]
     pub header: HeaderText,
-    /// The header's value. `${env:NAME}` and `${file:PATH}` stand for a value that is read when it is used, so that no secret has to be in this file; `$$` is a dollar sign.
-    /// A file must not be readable by every user (chmod 600).
-    #[schemars(with = "Template", extend("examples" = ["Bearer ${env:GITHUB_TOKEN}"]))]
+    /// The header's value. `${secret:NAME}` stands for a value that `bartizan secret set` keeps, `${env:NAME}` and `${file:PATH}` for others that are read when they are used,
+    /// so that no secret has to be in this file; docs/vault.md names all. `$$` is a dollar sign.
+    #[schemars(with = "Template", extend("examples" = ["Bearer ${secret:github}"]))]
     pub value: Spanned<Template>,
+    /// What stands around the value.
+    #[serde(default)]
+    #[schemars(with = "Scheme")]
+    pub scheme: Scheme,
+}
+
+impl Credential {
+    /// What the gateway sends.
+    pub fn resolve(&self) -> Result<vault::Credential, vault::VaultFault> {
+        let value = self.value.get_ref().reference.clone();
+        Ok(vault::Credential::new(&self.header.0, value)?.scheme(match self.scheme {
+            Scheme::AsIs => vault::Scheme::AsIs,
+            Scheme::Basic => vault::Scheme::Basic,
+            Scheme::Bearer => vault::Scheme::Bearer,
+        }))
+    }
+}
+
+/// What stands around a credential's value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scheme {
+    /// Nothing: the header is the value.
+    #[default]
+    AsIs,
+    /// The value is `user:password`, and is sent as `Basic`.
+    Basic,
+    /// The value is a token, and is sent as `Bearer`.
+    Bearer,
 }
 
 /// OUTGOING authentication by OAuth 2.1, as the MCP specification has it.
@@ -420,13 +449,6 @@ pub enum GrantKind {
     User,
     /// Bartizan's own, for all callers (client credentials). Needs `client-id` and `client-secret`.
     Client,
-}
-
-impl Credential {
-    /// As the vault takes it.
-    pub fn resolve(&self) -> Result<vault::Credential, vault::VaultFault> {
-        vault::Credential::new(&self.header.0, self.value.get_ref().reference.clone())
-    }
 }
 
 fn authorization() -> HeaderText {

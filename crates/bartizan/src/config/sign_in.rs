@@ -258,7 +258,7 @@ fn check_client(key: &ClientKey, client: &Spanned<KnownClient>, findings: &mut V
         ));
     }
     if let Some(secret) = &known.secret
-        && secret.get_ref().reference.sources().any(|source| source.read().is_none())
+        && !secret.get_ref().reference.is_local()
     {
         findings.push(Finding::error(
             "a client's secret is read when the configuration is, so it has to be on this machine",

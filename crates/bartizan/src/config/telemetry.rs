@@ -108,10 +108,7 @@ impl Otlp {
             endpoint: self.endpoint.get_ref().0.clone(),
             allow_private: self.allow_private,
             // Both were parsed as what they are when they were read.
-            credential: credential.and_then(|credential| {
-                let value = credential.value.get_ref().reference.clone();
-                vault::Credential::new(&credential.header.0, value).ok()
-            }),
+            credential: credential.and_then(|credential| credential.resolve().ok()),
             traces: self.traces,
             kept: f64::from(self.sample.0) / 100.0,
             metrics_every: self.metrics.then_some(self.every.get_ref().0),

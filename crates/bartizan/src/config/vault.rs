@@ -1,7 +1,7 @@
 //! `[vault]` and `[secrets]`: how secrets are kept, and what is said of single ones.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -13,10 +13,10 @@ use toml::Spanned;
 use vault::Source;
 
 use super::{
-    fault::Finding,
+    fault::{Finding, Severity},
     file::File,
     uses::{self, Use},
-    value::{Period, ValueFault},
+    value::{HostText, Period, Template, ValueFault, WebUrl},
 };
 
 /// How secrets are kept and fetched. A reference in a value, such as `${secret:github}`, is resolved when the value is used: sealed by
@@ -34,6 +34,10 @@ pub struct Vault {
     /// (systemd's `LoadCredential=`), or asked for on the terminal.
     #[schemars(with = "Option<PathBuf>", extend("examples" = ["/run/credentials/bartizan.service/passphrase"]))]
     pub passphrase_file: Option<Spanned<PathBuf>>,
+    /// HashiCorp Vault or OpenBao: for `${vault:MOUNT/PATH#FIELD}` (KV version 2) and `master = "transit"`.
+    pub hashicorp: Option<HashiCorp>,
+    /// Azure Key Vault: for `${keyvault:VAULT/NAME}` and `master = "key-vault"`.
+    pub key_vault: Option<KeyVault>,
     /// How long a secret that was read is used before it is read again, where `[secrets]` says nothing else.
     #[schemars(with = "Period")]
     pub ttl: Period,
@@ -48,6 +52,8 @@ impl Default for Vault {
             master: Master::default(),
             key_file: None,
             passphrase_file: None,
+            hashicorp: None,
+            key_vault: None,
             ttl: Period(Duration::from_secs(60)),
             warn_before: Period(Duration::from_secs(14 * 24 * 3600)),
         }
@@ -63,6 +69,65 @@ pub enum Master {
     File,
     /// Made from a passphrase by Argon2id, and nowhere on the disk.
     Passphrase,
+    /// In the transit engine of HashiCorp Vault, which never gives it away: `transit-key` of `[vault.hashicorp]`.
+    Transit,
+    /// An RSA key in an Azure Key Vault, which never gives it away: `key` of `[vault.key-vault]`.
+    KeyVault,
+}
+
+/// HashiCorp Vault or OpenBao.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct HashiCorp {
+    /// Where it is.
+    #[schemars(with = "WebUrl", extend("examples" = ["https://vault.example.com:8200"]))]
+    pub url: Spanned<WebUrl>,
+    /// The token that it is shown, from a file or a variable. It is read anew for each request, so whoever renews it need not tell Bartizan.
+    #[schemars(with = "Template", extend("examples" = ["${file:/run/secrets/vault-token}"]))]
+    pub token: Spanned<Template>,
+    /// Which namespace, where there are several.
+    #[schemars(extend("examples" = ["team"]))]
+    pub namespace: Option<String>,
+    /// The authority of its certificate in PEM form, where that is not one of the system's. A relative path begins at this file's folder.
+    #[schemars(with = "Option<PathBuf>", extend("examples" = ["/etc/bartizan/vault-ca.pem"]))]
+    pub ca: Option<Spanned<PathBuf>>,
+    /// Lets `url` lead to a private address.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// The key of `master = "transit"`, as `MOUNT/NAME`.
+    #[schemars(with = "Option<String>", extend("examples" = ["transit/bartizan"]))]
+    pub transit_key: Option<Spanned<String>>,
+}
+
+/// Azure Key Vault.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct KeyVault {
+    /// A token for it, from a file that something else keeps fresh. Without it, Bartizan is the managed identity of the machine that it runs on.
+    #[schemars(with = "Option<Template>", extend("examples" = ["${file:/run/secrets/azure-token}"]))]
+    pub token: Option<Spanned<Template>>,
+    /// The client id of a user-assigned managed identity, where the machine has several.
+    #[schemars(extend("examples" = ["6731de76-14a6-49ae-97bc-6eba6914391e"]))]
+    pub client_id: Option<String>,
+    /// What follows a vault's name; other clouds have others.
+    #[serde(default = "azure")]
+    pub suffix: HostText,
+    /// Vaults that are elsewhere, by their name.
+    #[serde(default)]
+    pub urls: BTreeMap<String, WebUrl>,
+    /// The authority of their certificates in PEM form, where that is not one of the system's. A relative path begins at this file's folder.
+    #[schemars(with = "Option<PathBuf>", extend("examples" = ["/etc/bartizan/vault-ca.pem"]))]
+    pub ca: Option<Spanned<PathBuf>>,
+    /// Lets vaults be at private addresses, as private endpoints are.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// The key of `master = "key-vault"`, an RSA key that may wrap and unwrap.
+    #[schemars(with = "Option<WebUrl>", extend("examples" = ["https://prod.vault.azure.net/keys/bartizan"]))]
+    pub key: Option<Spanned<WebUrl>>,
+}
+
+fn azure() -> HostText {
+    HostText("vault.azure.net".to_owned())
 }
 
 /// What is said of one secret.
@@ -107,7 +172,20 @@ impl From<SourceKey> for String {
 
 /// What the types can't tell.
 pub fn check(file: &File, text: &str, findings: &mut Vec<Finding>) {
+    check_master(&file.vault, findings);
     let used = uses::find(text);
+    for one in &used {
+        let section = match one.source {
+            Source::KeyVault { .. } if file.vault.key_vault.is_none() => "vault.key-vault",
+            Source::Vault { .. } if file.vault.hashicorp.is_none() => "vault.hashicorp",
+            _ => continue,
+        };
+        findings.push(Finding::error(
+            format!("`${{{}}}` can't be read: there is no section [{section}]", one.source),
+            one.span.clone(),
+            format!("add [{section}], which says where it is"),
+        ));
+    }
     for (key, said) in &file.secrets {
         if !used.iter().any(|one| one.source == key.0) {
             findings.push(Finding::warning(
@@ -116,6 +194,44 @@ pub fn check(file: &File, text: &str, findings: &mut Vec<Finding>) {
                 format!("write ${{{}}} where it belongs, or take the section out", key.0),
             ));
         }
+    }
+}
+
+fn check_master(vault: &Vault, findings: &mut Vec<Finding>) {
+    let tokens = [
+        vault.hashicorp.as_ref().map(|hashicorp| &hashicorp.token),
+        vault.key_vault.as_ref().and_then(|key_vault| key_vault.token.as_ref()),
+    ];
+    for token in tokens.into_iter().flatten() {
+        let reference = &token.get_ref().reference;
+        if reference.is_literal() || !reference.is_local() {
+            findings.push(Finding::error(
+                "the token of a vault comes from a file or a variable of this machine",
+                token.span(),
+                "write ${file:/PATH} or ${env:NAME}",
+            ));
+        }
+    }
+    let (missing, master, key) = match vault.master {
+        Master::Transit => (
+            vault.hashicorp.as_ref().is_none_or(|way| way.transit_key.is_none()),
+            "transit",
+            "transit-key in [vault.hashicorp]",
+        ),
+        Master::KeyVault => (
+            vault.key_vault.as_ref().is_none_or(|way| way.key.is_none()),
+            "key-vault",
+            "key in [vault.key-vault]",
+        ),
+        Master::File | Master::Passphrase => return,
+    };
+    if missing {
+        findings.push(Finding {
+            severity: Severity::Error,
+            title: format!("master = \"{master}\" needs a key"),
+            span: None,
+            mend: Some(format!("add {key}")),
+        });
     }
 }
 
@@ -139,7 +255,8 @@ pub fn unknown(text: &str, known: &[String]) -> Vec<Finding> {
 
 /// What the gateway keeps and fetches secrets by.
 pub fn resolve(file: &File, folder: &Path, state_dir: &Path) -> secrets::Config {
-    let Vault { master, key_file, passphrase_file, ttl, warn_before } = &file.vault;
+    let Vault { master, key_file, passphrase_file, hashicorp, key_vault, ttl, warn_before } =
+        &file.vault;
     let path = |path: &Spanned<PathBuf>| folder.join(path.get_ref());
     let rules = |said: &Secret| secrets::Rules {
         ttl: said.ttl.as_ref().unwrap_or(ttl).0,
@@ -151,13 +268,45 @@ pub fn resolve(file: &File, folder: &Path, state_dir: &Path) -> secrets::Config 
         master: match master {
             Master::File => secrets::Master::File,
             Master::Passphrase => secrets::Master::Passphrase,
+            Master::Transit => secrets::Master::Transit,
+            Master::KeyVault => secrets::Master::KeyVault,
         },
         key_file: key_file.as_ref().map_or_else(|| state_dir.join(secrets::KEY_FILE), path),
         passphrase_file: passphrase_file.as_ref().map(path),
+        hashicorp: hashicorp.as_ref().map(|way| secrets::hashicorp::Config {
+            url: base(way.url.get_ref()),
+            namespace: way.namespace.clone(),
+            token: way.token.get_ref().reference.clone(),
+            ca: way.ca.as_ref().map(path),
+            allow_private: way.allow_private,
+            transit_key: way.transit_key.as_ref().map(|key| key.get_ref().clone()),
+        }),
+        key_vault: key_vault.as_ref().map(|way| secrets::key_vault::Config {
+            suffix: way.suffix.0.clone(),
+            urls: way.urls.iter().map(|(name, url)| (name.to_lowercase(), base(url))).collect(),
+            credential: match &way.token {
+                Some(token) => {
+                    secrets::key_vault::Credential::Token(token.get_ref().reference.clone())
+                }
+                None => secrets::key_vault::Credential::ManagedIdentity(way.client_id.clone()),
+            },
+            ca: way.ca.as_ref().map(path),
+            allow_private: way.allow_private,
+            key: way.key.as_ref().map(|key| base(key.get_ref())),
+        }),
         ttl: ttl.0,
         warn_before: warn_before.0,
         of,
+        owners: file
+            .secrets
+            .iter()
+            .filter_map(|(key, said)| Some((key.0.clone(), said.get_ref().owner.clone()?)))
+            .collect(),
     }
+}
+
+fn base(url: &WebUrl) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
 }
 
 #[cfg(test)]

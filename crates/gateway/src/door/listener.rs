@@ -60,6 +60,7 @@ impl Gateway {
         tasks.spawn(accept(self.clone(), listener, certificates.clone(), stopping.clone()));
         tasks.spawn(keep_house(self.clone(), certificates, stopping.clone()));
         tasks.spawn(crate::retention::keep_journal(self.clone(), stopping.clone()));
+        tasks.spawn(crate::secrets::watch_ends(self.clone(), stopping.clone()));
         tasks.spawn(crate::anchors::keep_anchors(self.clone(), stopping.clone()));
         if let Some(address) = config.telemetry.listen {
             let failed = |fault| StartFault::Listen { address, fault };

@@ -29,7 +29,7 @@ pub struct ManagedIdentity {
 }
 
 /// Asks for a token.
-pub(super) async fn token(
+pub(crate) async fn token(
     client: &HttpClient,
     identity: &ManagedIdentity,
     now: u64,

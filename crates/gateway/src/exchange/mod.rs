@@ -24,6 +24,7 @@ use vault::{
 };
 
 pub use machine::ManagedIdentity;
+pub(crate) use machine::token as machine_token;
 pub use proof::{ClientProof, prove};
 pub use refusal::ExchangeRefusal;
 

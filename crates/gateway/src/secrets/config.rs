@@ -17,12 +17,18 @@ pub struct Config {
     pub key_file: PathBuf,
     /// Where the passphrase is, when nobody is to type it.
     pub passphrase_file: Option<PathBuf>,
+    /// The way to HashiCorp Vault, for `${vault:…}` and [`Master::Transit`].
+    pub hashicorp: Option<super::hashicorp::Config>,
+    /// The way to Azure's vaults, for `${keyvault:…}` and [`Master::KeyVault`].
+    pub key_vault: Option<super::key_vault::Config>,
     /// How long what was read is used, where nothing else is said.
     pub ttl: Duration,
     /// How long before its end a secret is warned of.
     pub warn_before: Duration,
     /// What is said of single secrets.
     pub of: HashMap<Source, Rules>,
+    /// Who must act before single secrets end.
+    pub owners: HashMap<Source, String>,
 }
 
 /// How one secret is used.
@@ -44,9 +50,12 @@ impl Config {
             master: Master::default(),
             key_file: state_dir.join(KEY_FILE),
             passphrase_file: None,
+            hashicorp: None,
+            key_vault: None,
             ttl: Duration::from_secs(60),
             warn_before: Duration::from_secs(14 * 24 * 3600),
             of: HashMap::new(),
+            owners: HashMap::new(),
         }
     }
 

@@ -1,11 +1,13 @@
 //! What opens the root key: a key file, a passphrase, or a service that keeps the key to itself.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use store::RootKey;
 use vault::sealed::{self, Key, KeyFile, Passphrase, PassphraseSalt, SealFault};
 use vault::{Secret, prompt};
 
+use super::remote::Remotes;
 use super::{Config, SafeFault};
 
 /// Where the master key is.
@@ -14,13 +16,18 @@ pub enum Master {
     /// In a file of this machine.
     #[default]
     File,
+    /// In an Azure Key Vault, which wraps and unwraps.
+    KeyVault,
     /// Made from a passphrase.
     Passphrase,
+    /// In the transit engine of HashiCorp Vault, which wraps and unwraps.
+    Transit,
 }
 
 /// Wraps root keys and unwraps them.
 pub(super) struct Masters {
     config: Config,
+    remotes: Arc<Remotes>,
     /// What was typed at the start, since nobody is there to type it later.
     typed: tokio::sync::Mutex<Option<Secret>>,
 }
@@ -53,8 +60,8 @@ impl Rotation {
 }
 
 impl Masters {
-    pub fn new(config: Config) -> Masters {
-        Masters { config, typed: tokio::sync::Mutex::default() }
+    pub fn new(config: Config, remotes: Arc<Remotes>) -> Masters {
+        Masters { config, remotes, typed: tokio::sync::Mutex::default() }
     }
 
     /// Waits until no other process changes the master key.
@@ -81,6 +88,17 @@ impl Masters {
                 };
                 ("file".to_owned(), sealed::wrap(root, &key)?)
             }
+            Master::KeyVault => {
+                let key = self.vault_key().ok_or_else(|| SafeFault::Master("key-vault".into()))?;
+                let (kid, wrapped) = self.remotes.key_vault(key)?.wrap(key, root.bytes()).await?;
+                (format!("key-vault {kid}"), wrapped)
+            }
+            Master::Transit => {
+                let key = self.transit_key().ok_or_else(|| SafeFault::Master("transit".into()))?;
+                let way = self.remotes.hashicorp(key)?;
+                let wrapped = way.wrap(key, root.id(), root.bytes()).await?;
+                (format!("transit {key}"), wrapped.into_bytes())
+            }
             Master::Passphrase => {
                 let salt = PassphraseSalt::random()?;
                 let key = self.derive(salt.clone(), rotation.is_none()).await?;
@@ -88,6 +106,14 @@ impl Masters {
             }
         };
         Ok(RootKey { id: root.id().to_owned(), master, wrapped })
+    }
+
+    fn vault_key(&self) -> Option<&str> {
+        self.config.key_vault.as_ref()?.key.as_deref()
+    }
+
+    fn transit_key(&self) -> Option<&str> {
+        self.config.hashicorp.as_ref()?.transit_key.as_deref()
     }
 
     fn file(&self) -> KeyFile {
@@ -99,6 +125,20 @@ impl Masters {
         let unknown = || SafeFault::Master(root.master.clone());
         match root.master.split_once(' ').unwrap_or((&root.master, "")) {
             ("file", "") => self.by_file(root),
+            ("key-vault", kid) => {
+                // Only the key of the configuration is asked for, whatever the store says.
+                let ours = |key: &str| kid.strip_prefix(key).is_some_and(|v| v.starts_with('/'));
+                if !self.vault_key().is_some_and(ours) {
+                    return Err(unknown());
+                }
+                let plain = self.remotes.key_vault(kid)?.unwrap(kid, &root.wrapped).await?;
+                Ok(sealed::root(&plain, &root.id)?)
+            }
+            ("transit", key) if self.transit_key() == Some(key) => {
+                let wrapped = std::str::from_utf8(&root.wrapped).map_err(|_| SealFault::Forged)?;
+                let plain = self.remotes.hashicorp(key)?.unwrap(key, &root.id, wrapped).await?;
+                Ok(sealed::root(&plain, &root.id)?)
+            }
             ("passphrase", salt) => {
                 let salt = PassphraseSalt::parse(salt).ok_or_else(unknown)?;
                 let key = self.derive(salt, false).await?;

@@ -3,11 +3,15 @@
 //! A reference is resolved when what it names is sent. What was read is used on for a while, one reading at a time
 //! for each secret; a change by `bartizan secret` is in force within a second.
 
+mod alarm;
 mod changes;
 mod config;
 pub mod expiry;
+pub mod hashicorp;
 mod injection;
+pub mod key_vault;
 mod master;
+mod remote;
 mod safe;
 mod slot;
 
@@ -18,11 +22,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use store::Store;
 use tokio::time::Instant;
+use upstream::HttpClient;
 use vault::{Reference, Secret, SecretName, Source, VaultFault};
 
+pub(crate) use alarm::watch_ends;
 pub use config::{Config, KEY_FILE, Rules};
 pub(crate) use injection::Injection;
 pub use master::Master;
+use remote::Remotes;
 pub use safe::{Fresh, Opened, SECRETS, Safe, SafeFault};
 use slot::{Read, Slot};
 
@@ -38,19 +45,49 @@ pub enum SecretFault {
     /// Sealed in the store, and not to be had.
     #[error("{0}")]
     Sealed(Arc<SafeFault>),
+    /// A vault said something that no vault says.
+    #[error("{0} can't be had: {1}")]
+    Answer(String, String),
+    /// Whoever answers for a vault wants a token of a service that is not the vault's.
+    #[error(
+        "{0}: the vault wants a token for `{1}`, which is not its own domain; nothing was sent"
+    )]
+    Challenge(String, String),
+    /// The vault does not let Bartizan read it.
+    #[error("{0}: the vault does not let this gateway in (it answered {1})")]
+    Denied(String, u16),
+    /// The vault has none.
+    #[error("{0}: the vault has no such secret")]
+    Missing(String),
     /// The configuration does not say how.
-    #[error("`${{{0}}}` needs a section [{1}]")]
-    NotConfigured(Source, &'static str),
+    #[error("{0} needs a section [{1}]")]
+    NotConfigured(String, &'static str),
+    /// What shows Bartizan to a vault can't be had.
+    #[error("{0}: the token for the vault can't be had: {1}")]
+    Token(String, String),
+    /// The vault does not answer.
+    #[error("{0}: the vault can't be reached: {1}")]
+    Unreachable(String, String),
 }
 
 impl SecretFault {
     /// Whether it may pass by itself. What a vault says is gone or forbidden is so at once.
     fn is_outage(&self) -> bool {
         match self {
-            SecretFault::Sealed(fault) => matches!(&**fault, SafeFault::Store(_)),
+            SecretFault::Sealed(fault) => match &**fault {
+                SafeFault::Store(_) => true,
+                SafeFault::Remote(fault) => fault.is_outage(),
+                _ => false,
+            },
+            SecretFault::Token(..) | SecretFault::Unreachable(..) => true,
             // A file may be away with what it is mounted from, or while it is replaced.
             SecretFault::Local(fault) => matches!(&**fault, VaultFault::File { .. }),
-            SecretFault::NotConfigured(..) | SecretFault::Unfit(_) => false,
+            SecretFault::Answer(..)
+            | SecretFault::Challenge(..)
+            | SecretFault::Denied(..)
+            | SecretFault::Missing(_)
+            | SecretFault::NotConfigured(..)
+            | SecretFault::Unfit(_) => false,
         }
     }
 }
@@ -65,7 +102,10 @@ pub struct Resolved {
 /// Where all secrets come from.
 pub struct Secrets {
     safe: Safe,
+    store: Store,
+    client: HttpClient,
     config: ArcSwap<Config>,
+    remotes: ArcSwap<Remotes>,
     /// As many as the configuration names sources.
     slots: Mutex<HashMap<Source, Arc<Slot>>>,
     /// Changes whenever any value may have.
@@ -74,9 +114,13 @@ pub struct Secrets {
 
 impl Secrets {
     /// Nothing is read yet.
-    pub fn new(store: Store, config: Config) -> Secrets {
+    pub fn new(store: Store, config: Config, client: HttpClient) -> Secrets {
+        let remotes = Arc::new(Remotes::new(&config, &client));
         Secrets {
-            safe: Safe::new(store, config.clone()),
+            safe: Safe::by(store.clone(), config.clone(), remotes.clone()),
+            store,
+            client,
+            remotes: ArcSwap::new(remotes),
             config: ArcSwap::from_pointee(config),
             slots: Mutex::default(),
             epoch: AtomicU64::new(0),
@@ -91,6 +135,7 @@ impl Secrets {
     /// Takes another configuration. What seals the store's secrets stays as it was until the next start.
     pub(crate) fn apply(&self, config: &Config) {
         if **self.config.load() != *config {
+            self.remotes.store(Arc::new(Remotes::new(config, &self.client)));
             self.config.store(Arc::new(config.clone()));
             lock(&self.slots).clear();
             self.changed();
@@ -154,18 +199,22 @@ impl Secrets {
                 let opened = opened.map_err(|fault| SecretFault::Sealed(Arc::new(fault)))?;
                 return Ok((opened.value, opened.expires));
             }
-            Source::KeyVault { .. } => {
-                return Err(SecretFault::NotConfigured(source.clone(), "vault.key-vault"));
+            Source::KeyVault { vault, name } => {
+                let remotes = self.remotes.load_full();
+                return remotes.key_vault(&source.to_string())?.read(vault, name).await;
             }
-            Source::Vault { .. } => {
-                return Err(SecretFault::NotConfigured(source.clone(), "vault.hashicorp"));
+            Source::Vault { mount, path, field } => {
+                let remotes = self.remotes.load_full();
+                let value =
+                    remotes.hashicorp(&source.to_string())?.read(mount, path, field).await?;
+                let expires = expiry::of_value(value.expose());
+                return Ok((value, expires));
             }
             Source::Env(_) | Source::File(_) => {
                 let local = source.clone();
                 let read = tokio::task::spawn_blocking(move || local.read()).await;
-                read.ok()
-                    .flatten()
-                    .ok_or_else(|| SecretFault::NotConfigured(source.clone(), "vault"))?
+                let lost = || SecretFault::NotConfigured(source.to_string(), "vault");
+                read.ok().flatten().ok_or_else(lost)?
             }
         };
         let value = value.map_err(|fault| SecretFault::Local(Arc::new(fault)))?;

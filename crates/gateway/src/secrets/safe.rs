@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use store::{SealedSecret, Store, StoreFault};
+use upstream::HttpClient;
 use vault::sealed::{self, Envelope, Key, Label, SealFault};
 use vault::{Secret, SecretName};
 
-use super::Config;
 use super::master::Masters;
+use super::remote::Remotes;
+use super::{Config, SecretFault};
 
 /// Why a sealed secret can't be had or kept.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,9 @@ pub enum SafeFault {
     /// The passphrase can't be had.
     #[error("the passphrase of the sealed secrets: {0}")]
     Passphrase(String),
+    /// The service that holds the master key.
+    #[error("the master key: {0}")]
+    Remote(#[from] SecretFault),
     /// Something does not open, or can't be sealed.
     #[error(transparent)]
     Seal(#[from] SealFault),
@@ -87,9 +92,14 @@ pub struct Safe {
 }
 
 impl Safe {
-    /// Nothing is opened yet.
-    pub fn new(store: Store, config: Config) -> Safe {
-        Safe { store, masters: Masters::new(config), root: tokio::sync::Mutex::default() }
+    /// For a command beside the gateway. Nothing is opened yet.
+    pub fn new(store: Store, config: Config, client: &HttpClient) -> Safe {
+        let remotes = Arc::new(Remotes::new(&config, client));
+        Safe::by(store, config, remotes)
+    }
+
+    pub(super) fn by(store: Store, config: Config, remotes: Arc<Remotes>) -> Safe {
+        Safe { store, masters: Masters::new(config, remotes), root: tokio::sync::Mutex::default() }
     }
 
     /// Opens what is there, and asks for a passphrase while somebody is there to type it.

@@ -81,6 +81,11 @@ impl Slot {
         }
     }
 
+    /// What is held, whatever its age.
+    pub fn held(&self) -> Option<Arc<Read>> {
+        self.held.load_full()
+    }
+
     fn fresh(&self) -> Option<Given> {
         let read = self.held.load_full().filter(|held| Instant::now() < held.until)?;
         Some(Given { read, is_news: false })

@@ -65,7 +65,7 @@ async fn examine(
     let (client, now) = (HttpClient::new()?, Timestamp::now());
     state::make(&config.state_dir)?;
     let store = store::Store::open(&config.store).await?;
-    let secrets = Arc::new(Secrets::new(store, config.secrets.clone()));
+    let secrets = Arc::new(Secrets::new(store, config.secrets.clone(), client.clone()));
     let mut findings = Vec::new();
     for entry in &config.identity.providers {
         let web = Web::new(&client, &secrets, entry.allow_private);

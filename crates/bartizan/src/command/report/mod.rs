@@ -31,7 +31,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> anyhow::Result<()> {
     })?;
     let integrity =
         print::patiently("verifying the log", || Integrity::of(&folder.join(state::JOURNAL)));
-    let protections = wait(posture::all(&loaded))?;
+    let protections = wait(posture::all(global, &loaded))?;
     match global.output {
         Output::Json => print::json(&serde_json::json!({
             "from": args.from, "to": to, "facts": facts, "integrity": integrity,

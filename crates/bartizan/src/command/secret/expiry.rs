@@ -6,7 +6,11 @@ use gateway::secrets::expiry::of_value;
 use serde::Serialize;
 use vault::Source;
 
-use super::super::{now, token::time};
+use super::super::{
+    now,
+    posture::{self, Protection},
+    token::time,
+};
 use crate::{
     cli::Global,
     config::{Loaded, uses},
@@ -67,6 +71,30 @@ pub async fn run(
         true => Err(Told::failure().into()),
         false => Ok(()),
     }
+}
+
+/// What `posture` says of what ends soon; nothing when nothing does.
+pub async fn protection(
+    store: &store::Store,
+    loaded: &Loaded,
+    within: Duration,
+) -> anyhow::Result<Option<Protection>> {
+    let rows = rows(store, loaded, within).await?;
+    let due: Vec<&Row> = rows.iter().filter(|row| row.state != State::Later).collect();
+    if due.is_empty() {
+        return Ok(None);
+    }
+    let expired = due.iter().any(|row| row.state == State::Expired);
+    let told = due.iter().map(|row| {
+        let owner = if row.owner.is_empty() { String::new() } else { format!(" ({})", row.owner) };
+        format!("{} at {}{owner}", row.secret, row.expires)
+    });
+    Ok(Some(posture::protection(
+        "secrets: expiry",
+        if expired { posture::State::Off } else { posture::State::Partial },
+        format!("expired or soon to: {}", told.collect::<Vec<_>>().join(", ")),
+        "`bartizan secret rotate NAME`",
+    )))
 }
 
 async fn rows(store: &store::Store, loaded: &Loaded, within: Duration) -> anyhow::Result<Vec<Row>> {

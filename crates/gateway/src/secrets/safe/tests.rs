@@ -15,7 +15,11 @@ impl Place {
     }
 
     fn safe(&self) -> Safe {
-        Safe::new(self.store.clone(), Config::bare(self.folder.path()))
+        self.safe_by(Config::bare(self.folder.path()))
+    }
+
+    fn safe_by(&self, config: Config) -> Safe {
+        Safe::new(self.store.clone(), config, &HttpClient::new().unwrap())
     }
 
     fn key_file(&self) -> PathBuf {
@@ -242,7 +246,7 @@ async fn a_passphrase_opens_what_it_sealed_and_the_master_moves() {
         passphrase_file: Some(file.clone()),
         ..Config::bare(place.folder.path())
     };
-    let by_passphrase = || Safe::new(place.store.clone(), config.clone());
+    let by_passphrase = || place.safe_by(config.clone());
     // Until the rotation the old master key serves.
     assert_eq!(value(&by_passphrase(), "a").await, "one");
     by_passphrase().rotate_master("me", 11).await.unwrap();
@@ -260,6 +264,65 @@ async fn a_passphrase_opens_what_it_sealed_and_the_master_moves() {
         "no file names it"
     );
     let back = Config { master: crate::secrets::Master::File, ..config.clone() };
-    assert_eq!(Safe::new(place.store.clone(), back).rotate_master("me", 13).await.unwrap(), 1);
+    assert_eq!(place.safe_by(back).rotate_master("me", 13).await.unwrap(), 1);
     assert_eq!(value(&place.safe(), "a").await, "one");
+}
+
+#[tokio::test]
+async fn a_service_holds_the_master_key() {
+    use crate::secrets::{Master, hashicorp, key_vault};
+    let place = Place::new().await;
+    let token = |name: &str, text: &str| {
+        let path = place.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        vault::Reference::parse(&format!("${{file:{}}}", path.display())).unwrap()
+    };
+    let transit = vaults::HashiCorp::start("h").await;
+    let azure = vaults::KeyVault::start("a").await;
+    let config = Config {
+        master: Master::Transit,
+        hashicorp: Some(hashicorp::Config {
+            url: transit.url().to_owned(),
+            namespace: None,
+            token: token("h", "h"),
+            ca: Some(transit.authority()),
+            allow_private: true,
+            transit_key: Some("transit/bartizan".into()),
+        }),
+        key_vault: Some(key_vault::Config {
+            suffix: "vault.azure.net".into(),
+            urls: Default::default(),
+            credential: key_vault::Credential::Token(token("a", "a")),
+            ca: Some(azure.authority()),
+            allow_private: true,
+            key: Some(format!("{}/keys/bartizan", azure.url())),
+        }),
+        ..Config::bare(place.folder.path())
+    };
+    place.safe_by(config.clone()).set(fresh("a", "one"), "me", 10).await.unwrap();
+    assert!(!place.key_file().exists());
+    assert_eq!(value(&place.safe_by(config.clone()), "a").await, "one");
+    transit.set_token("other");
+    let denied = place.safe_by(config.clone()).open(&name("a")).await;
+    assert!(matches!(denied, Err(SafeFault::Remote(SecretFault::Denied(..)))), "{denied:?}");
+    // Whoever rotates the token need not tell anybody.
+    token("h", "other");
+    let by_key_vault = Config { master: Master::KeyVault, ..config };
+    place.safe_by(by_key_vault.clone()).rotate_master("me", 11).await.unwrap();
+    transit.trouble(vaults::Trouble::Down);
+    assert_eq!(value(&place.safe_by(by_key_vault.clone()), "a").await, "one");
+    azure.challenge_for("https://graph.microsoft.com");
+    let refused = place.safe_by(by_key_vault.clone()).open(&name("a")).await;
+    assert!(matches!(refused, Err(SafeFault::Remote(SecretFault::Challenge(..)))), "{refused:?}");
+    azure.challenge_for("https://localhost");
+    let root = place.store.root_key().await.unwrap().unwrap();
+    let elsewhere = RootKey {
+        master: "key-vault https://evil.vault.azure.net/keys/k/1".into(),
+        ..root.clone()
+    };
+    let rows = [place.row("a").await];
+    assert!(place.store.secrets_reseal(&root.id, &elsewhere, &rows, "x", 0).await.unwrap());
+    let refused = place.safe_by(by_key_vault).open(&name("a")).await;
+    assert!(matches!(refused, Err(SafeFault::Master(_))), "{refused:?}");
 }
