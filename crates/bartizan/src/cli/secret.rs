@@ -92,7 +92,8 @@ impl std::str::FromStr for Expires {
         if let Ok(period) = text.parse::<Period>() {
             return Ok(Expires::In(period.0));
         }
-        let date = || text.parse::<jiff::civil::Date>().ok()?.in_tz("UTC").ok();
+        let utc = jiff::tz::TimeZone::UTC;
+        let date = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(utc).ok();
         let time = text.parse().ok().or_else(|| date().map(|zoned| zoned.timestamp()));
         let mend = "write a period such as 90d, or a date such as 2027-03-31";
         time.map(Expires::At).ok_or_else(|| ValueFault::new(format!("`{text}` is no time"), mend))

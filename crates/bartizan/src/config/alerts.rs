@@ -66,7 +66,7 @@ pub struct Mail {
     /// The server's name.
     #[schemars(extend("examples" = ["mail.example.com"]))]
     pub host: String,
-    /// Its port.
+    /// The port where it takes mail.
     #[serde(default = "submission")]
     #[schemars(with = "Bounded<1, 65535>")]
     pub port: Bounded<1, 65535>,

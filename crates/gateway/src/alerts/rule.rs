@@ -387,7 +387,7 @@ mod tests {
         for rule in usual() {
             assert!(!rule.records.is_empty() && rule.count > 0, "{rule:?}");
         }
-        assert_eq!(usual().iter().map(|rule| rule.records.len()).sum::<usize>(), 9);
+        assert_eq!(usual().iter().map(|rule| rule.records.len()).sum::<usize>(), 10);
     }
 
     #[test]
