@@ -145,7 +145,7 @@ async fn a_secret_stays_outside_and_every_way_out_is_recorded() {
         let refused = fetch(path, more).await;
         assert!(refused.contains("Error"), "{path}: {refused}");
     }
-    let elsewhere = json!({ "url": "https://169.254.169.254/latest" });
+    let elsewhere = json!({ "url": "https://elsewhere.example/v1/thing" });
     assert!(client.call_text("fetch", elsewhere).await.contains("Error"));
     assert_eq!(fs::read_to_string(folder.path().join("shown")).unwrap(), shown, "nothing more");
 

@@ -210,8 +210,9 @@ async fn a_database_in_its_folder_and_the_web_as_far_as_its_profile_goes() {
         let read = query("read_query", format!("SELECT text FROM {table}")).await;
         assert!(read.contains("kept"), "{read}\n{}", gateway.log());
 
-        let fetched =
-            async |url: String| client.call_text("fetch__fetch", json!({ "url": url })).await;
+        let fetched = async |url: String| {
+            client.call_text("fetch__fetch", json!({ "url": url, "raw": true })).await
+        };
         let page = fetched(format!("{}/page", web.url)).await;
         assert!(page.contains("you showed"), "{page}\n{}", gateway.log());
         let outside = fetched("https://example.com/".to_owned()).await;
