@@ -13,7 +13,9 @@ pub fn memory() {
     let _ = prctl::set_dumpable(false);
     // Below "unlimited" an allocation would fail some day that could have been made.
     if getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft == RLIM_INFINITY) {
-        let _ = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE);
+        // A page when it is touched, not all that is reserved.
+        let on_fault = MlockAllFlags::from_bits_retain(nix::libc::MCL_ONFAULT);
+        let _ = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | on_fault);
     }
 }
 

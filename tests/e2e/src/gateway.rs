@@ -166,14 +166,29 @@ impl Gateway {
 
     /// The processes that it started and that still exist, zombies too.
     pub fn children(&self) -> Vec<u32> {
-        // Each thread has its own list.
-        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
-        let lists =
-            threads.filter_map(|t| fs::read_to_string(t.ok()?.path().join("children")).ok());
-        lists
-            .flat_map(|l| l.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>())
-            .collect()
+        children(self.pid())
     }
+
+    /// The same, with what they started.
+    pub fn descendants(&self) -> Vec<u32> {
+        let mut all = self.children();
+        let mut next = 0;
+        while let Some(pid) = all.get(next) {
+            all.extend(children(*pid));
+            next += 1;
+        }
+        all
+    }
+}
+
+/// The children of a process; none of one that has ended.
+fn children(pid: u32) -> Vec<u32> {
+    // Each thread has its own list.
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let lists = threads.filter_map(|t| fs::read_to_string(t.ok()?.path().join("children")).ok());
+    lists
+        .flat_map(|l| l.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>())
+        .collect()
 }
 
 fn command(folder: &TempDir) -> Command {

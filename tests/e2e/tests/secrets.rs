@@ -277,7 +277,7 @@ async fn no_child_and_no_core_holds_what_is_not_its_own() {
     eventually("the child runs", async || !local.tools().await.is_empty()).await;
 
     let (mut environments, mut own) = (0, false);
-    for pid in gateway.children() {
+    for pid in gateway.descendants() {
         let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { continue };
         let text = String::from_utf8_lossy(&environment);
         assert!(!text.contains("canary"), "{text}");
