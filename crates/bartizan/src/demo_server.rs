@@ -13,7 +13,7 @@ use mcp::{
 
 const TOOLS: &str = r#"[
 {"name":"add","title":"Add two numbers","description":"Adds a and b.","inputSchema":{"type":"object","properties":{"a":{"type":"number","description":"the first"},"b":{"type":"number","description":"the second"}},"required":["a","b"]},"annotations":{"readOnlyHint":true,"openWorldHint":false}},
-{"name":"echo","title":"Echo","description":"Says the text again.","inputSchema":{"type":"object","properties":{"text":{"type":"string","description":"what to say"}},"required":["text"]},"annotations":{"readOnlyHint":true,"openWorldHint":false}},
+{"name":"echo","title":"Echo","description":"Returns the given text.","inputSchema":{"type":"object","properties":{"text":{"type":"string","description":"any text"}},"required":["text"]},"annotations":{"readOnlyHint":true,"openWorldHint":false}},
 {"name":"greet","title":"Greet","description":"Asks for your name, then greets you by it.","inputSchema":{"type":"object","properties":{}},"annotations":{"readOnlyHint":true,"openWorldHint":false}},
 {"name":"time","title":"Time","description":"Tells the time, in UTC.","inputSchema":{"type":"object","properties":{}},"annotations":{"readOnlyHint":true,"openWorldHint":false}}
 ]"#;

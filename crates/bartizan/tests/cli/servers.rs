@@ -79,7 +79,7 @@ fn what_can_not_be_added_changes_nothing() {
 fn the_first_server_makes_the_users_file_and_shows_what_it_offers() {
     let home = Home::new();
     let ran = home.run(&["add", "mine", "--", env!("CARGO_BIN_EXE_bartizan"), "demo-server"]).ok();
-    assert!(ran.out.contains("echo") && ran.out.contains("Says the text again."), "{}", ran.out);
+    assert!(ran.out.contains("echo") && ran.out.contains("Returns the given text."), "{}", ran.out);
     assert!(home.read(".config/bartizan/bartizan.toml").starts_with("[servers.mine]\n"));
     let again = home
         .run(&[

@@ -115,7 +115,8 @@ impl Metric {
                     .iter()
                     .all(|(name, value)| sample.labels.get(*name).is_some_and(|own| own == value))
         };
-        self.samples.iter().filter(held).map(|sample| sample.value).sum()
+        // The sum of nothing is -0.0 in floating point.
+        self.samples.iter().filter(held).map(|sample| sample.value).sum::<f64>() + 0.0
     }
 }
 
@@ -132,6 +133,7 @@ mod tests {
         assert_eq!(metrics[0].samples[0].labels["t"], "q\"\\\n,}");
         assert_eq!(metrics[0].sum("_total", &[]), 7.0);
         assert_eq!(metrics[0].sum("_total", &[("s", "y")]), 4.0);
+        assert_eq!(metrics[0].sum("_total", &[("s", "z")]).to_string(), "0");
         assert_eq!(metrics[1].kind, Kind::Histogram);
         assert_eq!(metrics[1].samples.len(), 4);
         assert_eq!(metrics[1].sum("_bucket", &[("le", "+Inf")]), 2.0);
