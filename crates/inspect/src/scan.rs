@@ -212,6 +212,10 @@ impl Scanner {
         if matches!(surface, Surface::Arguments | Surface::Result) {
             personal::find(text, &mut found);
         }
+        // A letter may be longer in the text than in the view where it was found.
+        for Finding { at, .. } in &mut found {
+            *at = text.floor_char_boundary(at.start)..text.ceil_char_boundary(at.end);
+        }
         found.sort_by_key(|finding| (finding.at.start, finding.at.end));
         found
     }
