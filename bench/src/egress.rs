@@ -50,10 +50,7 @@ const WAYS: [&str; 4] = ["no gate", "passed through", "looked into", "with a sec
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let rows = runtime.block_on(measure(options))?;
-    match options.output {
-        Output::Json => println!("{}", serde_json::json!({ "rows": rows })),
-        Output::Table => table::print(&[], &rows),
-    }
+    table::show(options.output, &rows);
     Ok(())
 }
 

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use ::sandbox::{Level, Profile, spawn};
 use anyhow::Context as _;
 use clap::Args;
-use serde::Serialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -41,19 +40,11 @@ const WAYS: [(&str, Option<Level>); 4] = [
 const PROGRAMS: [(&str, &[&str]); 3] =
     [("true", &[]), ("python3", &["-IS", "-c", "0"]), ("node", &["-e", "0"])];
 
-#[derive(Serialize)]
-struct Figures {
-    rows: Vec<Extra>,
-}
-
 /// Measures and prints.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let rows = runtime.block_on(measure(options))?;
-    match options.output {
-        Output::Json => println!("{}", serde_json::to_string(&Figures { rows })?),
-        Output::Table => table::print(&[], &rows),
-    }
+    table::show(options.output, &rows);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use comfy_table::{Cell, CellAlignment, Table, presets::ASCII_MARKDOWN};
 
-use crate::{extras::Extra, matrix::Row};
+use crate::{Output, extras::Extra, matrix::Row};
 
 /// Prints both tables, in Markdown.
 pub fn print(rows: &[Row], extras: &[Extra]) {
@@ -58,6 +58,14 @@ pub fn print(rows: &[Row], extras: &[Extra]) {
         ]);
     }
     println!("{table}");
+}
+
+/// Prints what is no comparison of gateways: a table, or an object with the rows.
+pub fn show(output: Output, rows: &[Extra]) {
+    match output {
+        Output::Json => println!("{}", serde_json::json!({ "rows": rows })),
+        Output::Table => print(&[], rows),
+    }
 }
 
 fn markdown(heads: &[&str]) -> Table {

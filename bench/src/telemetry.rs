@@ -48,10 +48,7 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let rows = runtime.block_on(measure(options))?;
-    match options.output {
-        Output::Json => println!("{}", serde_json::json!({ "rows": rows })),
-        Output::Table => table::print(&[], &rows),
-    }
+    table::show(options.output, &rows);
     Ok(())
 }
 

@@ -61,7 +61,7 @@ pub use refusal::{Blame, Refusal};
 pub use served::Served;
 
 /// Seconds since 1970.
-pub(crate) fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

@@ -151,17 +151,20 @@ fn aad(purpose: Purpose, owner: &str) -> Aad<Vec<u8>> {
     Aad::from(text)
 }
 
+/// Random bytes, unless the system has none.
+pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).ok()?;
+    Some(bytes)
+}
+
 fn random_key() -> io::Result<[u8; 32]> {
-    let mut key = [0u8; 32];
-    rand::fill(&mut key).map_err(|_| io::Error::other("no randomness"))?;
-    Ok(key)
+    random().ok_or_else(|| io::Error::other("no randomness"))
 }
 
 /// 128 random bits as text.
 pub fn random_id() -> Result<String, Unsealed> {
-    let mut bytes = [0u8; 16];
-    rand::fill(&mut bytes).map_err(|_| Unsealed)?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
+    Ok(URL_SAFE_NO_PAD.encode(random::<16>().ok_or(Unsealed)?))
 }
 
 #[cfg(test)]

@@ -4,41 +4,27 @@
 mod jwks;
 #[path = "../../../fuzz/src/registration.rs"]
 mod registration;
+#[path = "../../../fuzz/src/replay.rs"]
+mod replay;
 #[path = "../../../fuzz/src/token.rs"]
 mod token;
 
-use std::path::Path;
+use replay::replay;
 
-fn replay(name: &str, target: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(name);
-    let seeds = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{error}"));
-    for seed in seeds {
-        let path = seed.unwrap_or_else(|error| panic!("{error}")).path();
-        let input = std::fs::read(path).unwrap_or_else(|error| panic!("{error}"));
-        target(&input);
-        for at in 0..input.len() {
-            for with in [b'"', b'{', b'.', b'0', input[at] ^ 1] {
-                let mut changed = input.clone();
-                changed[at] = with;
-                target(&changed);
-            }
-            target(&input[..at]);
-            target(&input[at..]);
-        }
-    }
-}
+/// What a byte is changed into.
+const OTHERS: &[u8] = b"\"{.0";
 
 #[test]
 fn key_sets_and_metadata() {
-    replay("jwks", jwks::target);
+    replay("jwks", 1, OTHERS, jwks::target);
 }
 
 #[test]
 fn tokens() {
-    replay("token", token::target);
+    replay("token", 1, OTHERS, token::target);
 }
 
 #[test]
 fn registrations_and_queries() {
-    replay("registration", registration::target);
+    replay("registration", 1, OTHERS, registration::target);
 }

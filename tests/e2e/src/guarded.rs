@@ -9,12 +9,10 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
-};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+
+use crate::serve;
 
 /// What a request has to be, to be let in.
 type Wanted = Box<dyn Fn(&Parts, &[u8]) -> bool + Send>;
@@ -39,16 +37,7 @@ impl Guarded {
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(State { wanted: Box::new(wanted), calls: Vec::new() }));
         let kept = state.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let state = kept.clone();
-                let service = service_fn(move |request| answer(request, state.clone()));
-                tokio::spawn(async move {
-                    let builder = auto::Builder::new(TokioExecutor::new());
-                    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
-        });
+        serve(listener, service_fn(move |request| answer(request, kept.clone())));
         Guarded { url, state }
     }
 

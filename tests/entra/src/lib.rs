@@ -40,6 +40,7 @@ pub use directory::{
 };
 pub use keys::Signer;
 pub use machine::MACHINE_SECRET;
+pub use server::tls;
 
 /// A running stand-in. It ends with the test's runtime.
 #[derive(Clone, Debug)]

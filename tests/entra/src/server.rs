@@ -72,8 +72,8 @@ pub(crate) async fn start() -> Entra {
     Entra { url, machine_url, state, folder: Arc::new(folder) }
 }
 
-/// A certificate for `localhost`, and the authority that signed it as PEM.
-fn tls() -> (TlsAcceptor, String) {
+/// A certificate for `localhost` and 127.0.0.1, and the authority that signed it as PEM.
+pub fn tls() -> (TlsAcceptor, String) {
     let mut authority = CertificateParams::new([]).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority.distinguished_name.push(rcgen::DnType::CommonName, "Tests' authority");

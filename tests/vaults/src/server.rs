@@ -16,11 +16,8 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 /// What is wrong with a vault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,7 +68,7 @@ pub(crate) trait Answers: Send + 'static {
 impl<T: Answers> Server<T> {
     pub async fn start(answers: impl FnOnce(&str) -> T) -> Server<T> {
         let folder = tempfile::tempdir().unwrap();
-        let (acceptor, authority) = tls();
+        let (acceptor, authority) = entra::tls();
         std::fs::write(folder.path().join("ca.pem"), authority).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
@@ -159,29 +156,4 @@ impl Wrapping {
         let nonce = Nonce::assume_unique_for_key(*nonce);
         Some(self.0.open_in_place(nonce, Aad::from(bound), &mut plain).ok()?.to_vec())
     }
-}
-
-/// A certificate for `localhost`, and the authority that signed it as PEM.
-fn tls() -> (TlsAcceptor, String) {
-    let mut authority = CertificateParams::new([]).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    authority.distinguished_name.push(rcgen::DnType::CommonName, "Tests' authority");
-    let authority_key = KeyPair::generate().unwrap();
-    let authority_certificate = authority.self_signed(&authority_key).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(["localhost".to_owned()])
-        .unwrap()
-        .signed_by(&key, &Issuer::new(authority, authority_key))
-        .unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    (TlsAcceptor::from(Arc::new(config)), authority_certificate.pem())
 }

@@ -35,6 +35,7 @@ mod watch;
 use std::future::Future;
 
 use clap::CommandFactory;
+use gateway::now;
 use servers::known_server;
 use tracing_subscriber::EnvFilter;
 
@@ -155,9 +156,4 @@ fn log(form: LogForm, filter: Option<&str>, default: &str) -> Result<(), Mistake
         LogForm::Json => builder.json().flatten_event(true).init(),
     }
     Ok(())
-}
-
-/// Seconds since 1970.
-fn now() -> u64 {
-    u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default()
 }

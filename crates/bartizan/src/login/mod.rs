@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use gateway::now;
 use upstream::HttpClient;
 
 use crate::outcome::Mistake;
@@ -52,11 +53,6 @@ pub async fn keep_renewed(folder: PathBuf, url: String, token: PathBuf) {
             tracing::warn!(%fault, "the sign-in can't be renewed");
         }
     }
-}
-
-/// Seconds since 1970.
-fn now() -> u64 {
-    u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default()
 }
 
 /// Random text that nobody can guess.

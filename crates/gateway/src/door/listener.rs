@@ -8,7 +8,10 @@ use std::{
 };
 
 use hyper::{server::conn::http1, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::GracefulConnection,
+};
 use identity::Verified;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -157,7 +160,7 @@ async fn sequential(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
     certificate: Option<Verified>,
-    mut stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
 ) {
     let header_bytes = gateway.current().config.limits.header_bytes.max(8192);
     let service = service_fn(move |request| {
@@ -169,15 +172,7 @@ async fn sequential(
         .header_read_timeout(PATIENCE)
         .max_buf_size(header_bytes)
         .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        _ = stopping.changed() => None,
-    };
-    if ended.is_none() {
-        connection.as_mut().graceful_shutdown();
-        let _ = tokio::time::timeout(GRACE, connection).await;
-    }
+    until_stopped(connection, stopping).await;
 }
 
 /// HTTP/2, over TLS only.
@@ -186,7 +181,7 @@ async fn multiplexed(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
     certificate: Option<Verified>,
-    mut stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
 ) {
     let header_bytes = gateway.current().config.limits.header_bytes;
     let service = service_fn(move |request| {
@@ -199,6 +194,11 @@ async fn multiplexed(
         .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(Duration::from_secs(30))
         .serve_connection(TokioIo::new(stream), service);
+    until_stopped(connection, stopping).await;
+}
+
+/// Serves until the client goes away, or, once the gateway stops, for no longer than what is under way needs.
+async fn until_stopped(connection: impl GracefulConnection, mut stopping: watch::Receiver<bool>) {
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),

@@ -32,7 +32,7 @@ use crate::{
         },
     },
     refusal::Refusal,
-    seal::{Purpose, random_id},
+    seal::{Purpose, random, random_id},
 };
 
 /// How long a ticket or a visit to the authorization server may take, in seconds.
@@ -314,8 +314,7 @@ impl Asked<'_> {
             Ok(terms) => terms,
             Err(fault) => return Err(self.failed(&ticket, fault).await),
         };
-        let mut random = [0; 32];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| Failure::Over)?;
+        let random = random().ok_or(Failure::Over)?;
         let state = random_id().map_err(|_| Failure::Over)?;
         let authorization = Authorization::begin(terms, redirect, &random);
         let url = authorization.url(&state);

@@ -37,7 +37,6 @@ pub(super) struct Keys {
 pub(super) struct Held {
     pub(super) keys: Jwks,
     /// What the provider says of itself, where it was asked.
-    #[allow(dead_code, reason = "sign-in is built on it")]
     pub(super) about: Option<Discovery>,
     fetched: u64,
 }

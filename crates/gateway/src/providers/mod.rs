@@ -111,7 +111,6 @@ impl Provider {
 
     /// Believes the ID token of somebody who signed in through this client, and gives its `nonce` for the
     /// caller to compare.
-    #[allow(dead_code, reason = "sign-in is built on it")]
     pub(crate) async fn prove_sign_in(
         &self,
         jwt: &Jwt<'_>,
@@ -149,7 +148,6 @@ impl Provider {
     }
 
     /// What the provider says of itself, such as where people sign in.
-    #[allow(dead_code, reason = "sign-in is built on it")]
     pub(crate) async fn about(&self, now: u64) -> Result<Discovery, ProviderFault> {
         let held = self.keys.current(None, now).await.map_err(|detail| self.unavailable(detail))?;
         let none =

@@ -1,7 +1,7 @@
 //! HTTP through the gate: each request is decided, each answer is looked through.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -73,17 +73,8 @@ where
         .max_buf_size(HEADER_LIMIT)
         .serve_connection(TokioIo::new(client), service)
         .with_upgrades();
-    let (mut serving, mut connection) = (pin!(serving), pin!(connection.with_upgrades()));
-    let mut open = true;
-    loop {
-        tokio::select! {
-            _ = &mut serving => return Ok(()),
-            _ = &mut connection, if open => {
-                open = false;
-                serving.as_mut().graceful_shutdown();
-            }
-        }
-    }
+    carry(serving, connection.with_upgrades(), |serving| serving.graceful_shutdown()).await;
+    Ok(())
 }
 
 /// The same in HTTP/2.
@@ -118,14 +109,20 @@ where
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(4 * WINDOW)
         .serve_connection(TokioIo::new(client), service);
+    carry(serving, connection, |serving| serving.graceful_shutdown()).await;
+    Ok(())
+}
+
+/// Keeps both sides going until the client's ends; once the server's has, `end` takes no new request.
+async fn carry<C: Future>(serving: C, connection: impl Future, end: impl Fn(Pin<&mut C>)) {
     let (mut serving, mut connection) = (pin!(serving), pin!(connection));
     let mut open = true;
     loop {
         tokio::select! {
-            _ = &mut serving => return Ok(()),
+            _ = &mut serving => return,
             _ = &mut connection, if open => {
                 open = false;
-                serving.as_mut().graceful_shutdown();
+                end(serving.as_mut());
             }
         }
     }

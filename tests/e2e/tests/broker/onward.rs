@@ -45,6 +45,18 @@ async fn whoami(place: &Place, access: &str) -> serde_json::Value {
     client.call("orders__whoami", json!({})).await
 }
 
+/// Alice signs in and reaches the server with a token of hers for it. Her access token, and what the provider was asked.
+async fn alice_is_served(place: &Place, orders: &Orders) -> (String, Vec<String>) {
+    let (_, tokens) = place.signed_in("alice").await;
+    let access = text(&tokens, "access_token");
+    eventually("alice is served", async || {
+        whoami(place, access).await["result"]["content"][0]["text"] == "alice"
+    })
+    .await;
+    assert_eq!(claims(&orders.shown()[0])["aud"], "api://orders");
+    (access.to_owned(), place.provider.change(|state| state.asked.clone()))
+}
+
 #[tokio::test]
 async fn by_the_refresh_token_of_the_sign_in() {
     let (place, orders) = place(|_| {
@@ -53,23 +65,16 @@ async fn by_the_refresh_token_of_the_sign_in() {
             .to_owned()
     })
     .await;
-    let (_, tokens) = place.signed_in("alice").await;
-    let access = text(&tokens, "access_token");
-    eventually("alice is served", async || {
-        whoami(&place, access).await["result"]["content"][0]["text"] == "alice"
-    })
-    .await;
-    assert_eq!(claims(&orders.shown()[0])["aud"], "api://orders");
-    let asked = place.provider.change(|state| state.asked.clone());
+    let (access, asked) = alice_is_served(&place, &orders).await;
     let onward = "grant_type=refresh_token&refresh_token=provider-refresh-alice&scope=api%3A%2F%2Forders%2F.default";
     assert!(asked.iter().any(|form| form.starts_with(onward)), "{asked:?}");
     // What the provider takes back is over here too.
     place.provider.change(|state| state.disabled = true);
     let shown = orders.shown().pop().unwrap();
     orders.refuse(&shown, "Bearer error=\"invalid_token\"");
-    let refused = whoami(&place, access).await;
+    let refused = whoami(&place, &access).await;
     assert!(refused.get("error").is_some(), "{refused}");
-    assert_eq!(place.knocks(access).await, 401, "the session has ended");
+    assert_eq!(place.knocks(&access).await, 401, "the session has ended");
 }
 
 #[tokio::test]
@@ -81,14 +86,7 @@ async fn by_an_exchange_of_the_providers_own_token() {
         )
     })
     .await;
-    let (_, tokens) = place.signed_in("alice").await;
-    let access = text(&tokens, "access_token");
-    eventually("alice is served", async || {
-        whoami(&place, access).await["result"]["content"][0]["text"] == "alice"
-    })
-    .await;
-    assert_eq!(claims(&orders.shown()[0])["aud"], "api://orders");
-    let asked = place.provider.change(|state| state.asked.clone());
+    let (_, asked) = alice_is_served(&place, &orders).await;
     let exchange = asked.iter().find(|form| form.contains("token-exchange")).unwrap();
     assert!(exchange.contains("subject_token=provider-access-alice"), "{exchange}");
     assert!(exchange.contains("&audience=orders&client_id=bartizan"), "{exchange}");

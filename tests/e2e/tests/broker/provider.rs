@@ -10,7 +10,6 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -54,20 +53,11 @@ impl Provider {
         let state = State { user: "alice".into(), ..State::default() };
         let provider = Provider { issuer, state: Arc::new(Mutex::new(state)), key, jwk };
         let serving = provider.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let provider = serving.clone();
-                tokio::spawn(async move {
-                    let service = service_fn(move |request| {
-                        let provider = provider.clone();
-                        async move { Ok::<_, Infallible>(provider.answer(request).await) }
-                    });
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
+        let service = service_fn(move |request| {
+            let provider = serving.clone();
+            async move { Ok::<_, Infallible>(provider.answer(request).await) }
         });
+        e2e::serve(listener, service);
         provider
     }
 

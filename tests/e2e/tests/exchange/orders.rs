@@ -6,8 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
+use hyper::{body::Incoming, service::service_fn};
 use serde_json::{Value, json};
 
 /// It, running.
@@ -31,18 +30,7 @@ impl Orders {
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(State::default()));
         let shared = state.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let state = shared.clone();
-                let service =
-                    hyper::service::service_fn(move |request| answer(state.clone(), request));
-                let _ = stream.set_nodelay(true);
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service),
-                );
-            }
-        });
+        e2e::serve(listener, service_fn(move |request| answer(shared.clone(), request)));
         Orders { url, state }
     }
 

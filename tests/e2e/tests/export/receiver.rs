@@ -10,7 +10,6 @@ use std::{
 use flate2::read::GzDecoder;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -66,17 +65,7 @@ impl Receiver {
         let taken = Taken { faults: faults.iter().copied().collect(), ..Taken::default() };
         let receiver = Receiver { url, kind, taken: Arc::new(Mutex::new(taken)) };
         let serving = receiver.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let receiver = serving.clone();
-                tokio::spawn(async move {
-                    let service = service_fn(move |request| receiver.clone().answer(request));
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
-        });
+        e2e::serve(listener, service_fn(move |request| serving.clone().answer(request)));
         receiver
     }
 

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, channel::Channel};
-use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
+use hyper::{body::Incoming, service::service_fn};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
@@ -62,18 +61,7 @@ impl Provider {
             left: watch::channel(0).0,
         });
         let shared = state.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let state = shared.clone();
-                let service =
-                    hyper::service::service_fn(move |request| answer(state.clone(), request));
-                let _ = stream.set_nodelay(true);
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service),
-                );
-            }
-        });
+        e2e::serve(listener, service_fn(move |request| answer(shared.clone(), request)));
         Provider { url, state }
     }
 

@@ -1,11 +1,10 @@
 //! The person's browser: the cookie that it is known by, and whether a form really came from our own page.
 
-use aws_lc_rs::rand;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, Response, header};
 use identity::broker::hash;
 
-use crate::door::exchange::Body;
+use crate::{door::exchange::Body, seal::random};
 
 /// How long a browser is known, in seconds.
 const LIFE: u64 = 90 * 24 * 60 * 60;
@@ -23,9 +22,8 @@ impl Browser {
         match shown(headers, secure) {
             Some(secret) => Some(Browser { secret, new: false }),
             None => {
-                let mut random = [0; 32];
-                rand::fill(&mut random).ok()?;
-                Some(Browser { secret: BASE64_URL_SAFE_NO_PAD.encode(random), new: true })
+                let secret = BASE64_URL_SAFE_NO_PAD.encode(random::<32>()?);
+                Some(Browser { secret, new: true })
             }
         }
     }

@@ -9,13 +9,15 @@ use super::{
     Asked, Event, answer,
     authorize::{Asking, state_hash},
     browser::Browser,
-    keys::random,
     pages::Message,
     provider::{SignInFault, SigningIn, Vouched},
     session::Held,
     unavailable,
 };
-use crate::{door::exchange::Body, seal::Purpose};
+use crate::{
+    door::exchange::Body,
+    seal::{Purpose, random},
+};
 
 /// A code is valid for so many seconds.
 const CODE: u64 = 60;
@@ -190,5 +192,5 @@ impl Asked<'_> {
 
 /// A new session's id.
 pub(super) fn session_id() -> Option<String> {
-    random().map(|bytes| format!("bzs_{}", BASE64_URL_SAFE_NO_PAD.encode(&bytes[..18])))
+    random::<18>().map(|bytes| format!("bzs_{}", BASE64_URL_SAFE_NO_PAD.encode(bytes)))
 }

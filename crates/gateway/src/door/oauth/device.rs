@@ -10,11 +10,13 @@ use super::{
     Asked, Counted, answer,
     authorize::{Asking, DeviceAsking},
     browser::Browser,
-    keys::random,
     pages::Device,
     unavailable,
 };
-use crate::{door::exchange::Body, seal::Purpose};
+use crate::{
+    door::exchange::Body,
+    seal::{Purpose, random},
+};
 
 /// A device waits for so many seconds.
 const LIFE: u64 = 15 * 60;

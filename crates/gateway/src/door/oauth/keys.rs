@@ -99,13 +99,6 @@ fn make(sealer: &Sealer, now: u64) -> Result<SealedKey, KeysFault> {
     Ok(SealedKey { kid: key.kid().to_owned(), sealed, created: now })
 }
 
-/// 32 random bytes.
-pub fn random() -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    aws_lc_rs::rand::fill(&mut bytes).ok()?;
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,12 +17,12 @@ use identity::{
 use serde::{Deserialize, Serialize};
 use upstream::Fetch;
 
-use super::{Asked, Broker, authorize::Asking, browser::Browser, keys::random, unavailable};
+use super::{Asked, Broker, authorize::Asking, browser::Browser, unavailable};
 use crate::{
     Gateway,
     exchange::prove,
     providers::{Provider, ProviderFault},
-    seal::Purpose,
+    seal::{Purpose, random},
 };
 
 /// A person may take so many seconds at the provider.
@@ -84,7 +84,8 @@ impl Asked<'_> {
         consented: Option<String>,
     ) -> Result<String, OAuthError> {
         let endpoints = self.gateway.endpoints(&self.broker).await.map_err(unavailable)?;
-        let text = || random().map(|bytes| base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(bytes));
+        let text =
+            || random::<32>().map(|bytes| base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(bytes));
         let (Some(nonce), Some(verifier)) = (text(), text()) else {
             return Err(unavailable("no randomness"));
         };

@@ -18,11 +18,13 @@ use super::{
     Asked, Event, answer,
     authorize::DeviceAsking,
     callback::Bound,
-    keys::random,
     session::{Held, Over},
     unavailable,
 };
-use crate::{door::exchange::Body, seal::Purpose};
+use crate::{
+    door::exchange::Body,
+    seal::{Purpose, random},
+};
 
 /// A nonce for DPoP proofs is good for so many seconds.
 const NONCE: u64 = 5 * 60;
