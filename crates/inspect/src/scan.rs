@@ -298,10 +298,17 @@ impl Anchors {
             }
             targets[place].push(target);
         }
+        // Results are long. The others are short, and megabytes of memory would buy them nothing.
+        let kind = match surface {
+            Surface::Result => AhoCorasickKind::DFA,
+            Surface::Arguments | Surface::Definition | Surface::Prompt => {
+                AhoCorasickKind::ContiguousNFA
+            }
+        };
         let automaton = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
+            .kind(Some(kind))
             .build(&literals)
             .map_err(|error| RuleFault {
                 file: "rules".into(),
@@ -338,11 +345,11 @@ fn try_rule(
     for pattern in &rule.patterns {
         // The whole text with bounds, so that `\b` and `^` see what is really there.
         let mut from = region.start;
-        while let Some(hit) = pattern.find_at(&bytes[..region.end], from) {
+        while let Some(hit) = pattern.regex().find_at(&bytes[..region.end], from) {
             from = hit.end().max(hit.start() + 1);
             let before = &bytes[hit.start().saturating_sub(BEFORE)..hit.start()];
             if rule.check.is_none_or(|check| check.passes(hit.as_bytes()))
-                && rule.unless.as_ref().is_none_or(|unless| !unless.is_match(before))
+                && rule.unless.as_ref().is_none_or(|unless| !unless.regex().is_match(before))
             {
                 push(rule, view, hit.range(), found);
             }

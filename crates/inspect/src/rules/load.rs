@@ -2,19 +2,16 @@
 
 use std::{collections::HashSet, ops::Range, sync::Arc};
 
-use regex::bytes::{Regex, RegexBuilder};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Check, Rule};
+use super::{Check, Pattern, Rule};
 use crate::{Class, Severity, Surface};
 
 const LARGEST_FILE: usize = 1 << 20;
 const MOST_RULES: usize = 1000;
 const MOST_ANCHORS: usize = 200;
 const MOST_PATTERNS: usize = 32;
-/// Bytes that one compiled pattern may take.
-const LARGEST_PATTERN: usize = 1 << 20;
 /// A shorter anchor would be found everywhere.
 const SHORTEST_ANCHOR: usize = 3;
 const FARTHEST_REACH: usize = 4000;
@@ -90,8 +87,20 @@ struct Raw {
     references: Vec<String>,
 }
 
+/// How a pattern is taken in.
+type Take = fn(&str) -> Result<Pattern, RuleReason>;
+
 /// Reads rules from a TOML text; `file` is its name in messages.
 pub fn read(file: &str, text: &str) -> Result<Vec<Rule>, RuleFault> {
+    read_with(file, text, Pattern::new)
+}
+
+/// Reads rules whose patterns a test has compiled.
+pub fn read_tested(file: &str, text: &str) -> Result<Vec<Rule>, RuleFault> {
+    read_with(file, text, |text| Ok(Pattern::tested(text)))
+}
+
+fn read_with(file: &str, text: &str, take: Take) -> Result<Vec<Rule>, RuleFault> {
     let fault = |at: Range<usize>, reason| RuleFault {
         file: file.to_owned(),
         line: text.get(..at.start).map_or(1, |before| before.matches('\n').count() + 1),
@@ -114,12 +123,12 @@ pub fn read(file: &str, text: &str) -> Result<Vec<Rule>, RuleFault> {
         if !ids.insert(raw.id.clone()) {
             return Err(fault(span, RuleReason::Duplicate(raw.id)));
         }
-        rules.push(rule(raw).map_err(|(at, reason)| fault(at.unwrap_or(span), reason))?);
+        rules.push(rule(raw, take).map_err(|(at, reason)| fault(at.unwrap_or(span), reason))?);
     }
     Ok(rules)
 }
 
-fn rule(raw: Raw) -> Result<Rule, (Option<Range<usize>>, RuleReason)> {
+fn rule(raw: Raw, take: Take) -> Result<Rule, (Option<Range<usize>>, RuleReason)> {
     if raw.anchors.is_empty() {
         return Err((None, RuleReason::NoAnchor(raw.id)));
     }
@@ -131,11 +140,11 @@ fn rule(raw: Raw) -> Result<Rule, (Option<Range<usize>>, RuleReason)> {
     }
     let mut patterns = Vec::with_capacity(raw.patterns.len());
     for pattern in &raw.patterns {
-        patterns.push(compile(pattern.as_ref()).map_err(|reason| (Some(pattern.span()), reason))?);
+        patterns.push(take(pattern.as_ref()).map_err(|reason| (Some(pattern.span()), reason))?);
     }
     let unless = match &raw.unless {
         Some(pattern) => Some(
-            compile(&format!("(?:{})$", pattern.as_ref()))
+            take(&format!("(?:{})$", pattern.as_ref()))
                 .map_err(|reason| (Some(pattern.span()), reason))?,
         ),
         None => None,
@@ -159,16 +168,4 @@ fn rule(raw: Raw) -> Result<Rule, (Option<Range<usize>>, RuleReason)> {
         unless,
         reach: (before, behind),
     })
-}
-
-fn compile(pattern: &str) -> Result<Regex, RuleReason> {
-    // Texts are folded before they are matched, so bytes are enough: classes of Unicode would make
-    // each pattern larger and slower.
-    RegexBuilder::new(pattern)
-        .unicode(false)
-        .case_insensitive(!pattern.starts_with("(?-i)"))
-        .size_limit(LARGEST_PATTERN)
-        .dfa_size_limit(LARGEST_PATTERN)
-        .build()
-        .map_err(|error| RuleReason::Pattern(error.to_string()))
 }
