@@ -514,8 +514,9 @@ pub enum ConfigCommand {
 pub enum PolicyCommand {
     /// Look for rules that can't be meant: idle ones, servers that nobody or everybody may use
     #[command(after_help = "\
-When the gateway runs, its tools are looked at too: those that nobody may call, and rules that name none.
-The exit code is 1 when there is something to look at.")]
+Tools are looked at too, as the running gateway offers them or else as they are approved: those that
+nobody may call, rules that name none, and conditions on arguments that no tool takes, or never in that
+type. The exit code is 1 when there is something to look at.")]
     Check,
     /// Why somebody may or may not do something, and what would change it
     #[command(after_help = "\
@@ -533,8 +534,10 @@ Examples:
   bartizan policy replay --from 7d --policy new.toml
   bartizan policy replay --policy new.toml --output json
 
-The log has callers and names, not groups or arguments: a minted token's roles are looked up, and
-conditions on a call count as met.")]
+The log has who called what, from where, by which client, how they were authenticated, labels and
+findings; not arguments and not groups. A minted token's roles, the groups of people who are signed in
+and what approved tools say of themselves are looked up, and a role whose rule is on record was had.
+What hangs on the rest is shown as `unknown`, with what would have to be known.")]
     Replay {
         /// From then on: so long ago, such as 2h or 7d, or a time as 2026-11-23T17:00:00Z
         #[arg(long, value_name = "WHEN", value_parser = when)]
@@ -545,6 +548,33 @@ conditions on a call count as met.")]
         /// One journal's folder [default: all in the state folder]
         #[arg(long, value_name = "DIR")]
         journal: Option<PathBuf>,
+    },
+    /// Policies in Cedar that the store holds, for all gateways that share it
+    List,
+    /// Print one of them
+    Get {
+        /// Its name
+        name: String,
+    },
+    /// Put a policy in Cedar into the store, in place of what has its name
+    #[command(after_help = "\
+Examples:
+  bartizan policy put payments payments.cedar
+  bartizan policy put payments - < payments.cedar
+
+It is validated beside the roles and policies of the configuration and the other ones of the store, and refused
+with its place where it is not right. Gateways of this store apply it within a second, all or nothing, and record
+who put it there.")]
+    Put {
+        /// A name for it: 1 to 64 of a-z, 0-9, _ and -
+        name: String,
+        /// The file; `-` reads standard input
+        file: PathBuf,
+    },
+    /// Take a policy out of the store
+    Remove {
+        /// Its name
+        name: String,
     },
     /// What policies in Cedar can speak of
     Schema,

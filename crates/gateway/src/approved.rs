@@ -80,6 +80,7 @@ impl Gateway {
             return Ok(());
         }
         self.take_up_secrets().await?;
+        self.take_up_policies().await?;
         let mut known = self.decisions.generation.lock().await;
         let generation = self.store.pins_generation().await.map_err(unavailable)?;
         if generation == *known {

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -40,6 +40,7 @@ use crate::{
     served::Served,
     signed::SignedCalls,
     stack::Stacks,
+    stored::Stored,
     telemetry::{Metrics, Span, Tracer},
 };
 
@@ -47,7 +48,9 @@ use crate::{
 pub struct Current {
     /// As resolved.
     pub config: Config,
-    /// How the configuration's digest begins: in each record that was decided by it.
+    /// The store's policies.
+    pub(crate) stored: Stored,
+    /// How the digest of the configuration and those policies begins: in each record that was decided by them.
     pub(crate) policy_id: Box<str>,
     /// The roles, compiled.
     pub policy: Policy,
@@ -68,6 +71,8 @@ pub struct Current {
 /// The gateway.
 pub struct Gateway {
     current: ArcSwap<Current>,
+    /// One change of it at a time, from reading what there is to putting the new in place. Which state of the store's policies was looked at last.
+    pub(crate) changing: tokio::sync::Mutex<i64>,
     me: Weak<Gateway>,
     pub(crate) journal: Journal,
     pub(crate) metrics: Arc<Metrics>,
@@ -93,6 +98,8 @@ pub struct Gateway {
     /// Counts the configurations that were applied.
     pub(crate) applied: watch::Sender<u64>,
     authenticator: ArcSwap<Authenticator>,
+    /// By which the owner comes in over HTTP, once there is a door.
+    run_token: OnceLock<TokenHash>,
     pub(crate) broker: ArcSwapOption<Broker>,
     pub(crate) client: HttpClient,
     witness: Witness,
@@ -223,9 +230,11 @@ impl Gateway {
         let grants = Sealer::persistent(&path.join("seal.key")).map_err(state)?;
         let grants =
             Arc::new(grants::Shared::new(store.clone(), grants, client.clone(), secrets.clone()));
-        let current = assemble(config, None, &client, &witness, &grants)?;
+        let stored = Stored::read(&store).await?;
+        let current = assemble(config, stored, None, &client, &witness, &grants)?;
         let authenticator = Authenticator::new(current.config.identity.loopback_open, None);
         let gateway = Arc::new_cyclic(|me| Gateway {
+            changing: tokio::sync::Mutex::new(current.stored.generation),
             current: ArcSwap::from_pointee(current),
             me: me.clone(),
             journal,
@@ -249,6 +258,7 @@ impl Gateway {
             ending: watch::channel(false).0,
             applied: watch::channel(0).0,
             authenticator: ArcSwap::from_pointee(authenticator),
+            run_token: OnceLock::new(),
             broker: ArcSwapOption::empty(),
             client,
             witness,
@@ -264,7 +274,7 @@ impl Gateway {
             policy: &current.policy_id,
             detail: &format!(
                 "the gateway started, with the configuration {}",
-                hex(&current.config.digest)
+                hex(&current.stored.digest(&current.config))
             ),
             ..audit::Record::default()
         };
@@ -281,10 +291,23 @@ impl Gateway {
     /// Takes a new configuration: servers whose entry did not change keep their processes, sessions
     /// and catalogues. The address, TLS and the state folder need a restart.
     pub async fn apply(&self, config: Config) -> Result<(), StartFault> {
+        let _alone = self.changing.lock().await;
+        let stored = Stored::read(&self.store).await?;
+        self.put_in_place(config, stored).await
+    }
+
+    /// Whoever calls it holds `changing`.
+    pub(crate) async fn put_in_place(
+        &self,
+        config: Config,
+        stored: Stored,
+    ) -> Result<(), StartFault> {
         let old = self.current.load_full();
         self.secrets.apply(&config.secrets);
-        let current = assemble(config, Some(&old), &self.client, &self.witness, &self.grants)?;
-        let authenticator = Authenticator::new(current.config.identity.loopback_open, None);
+        let current =
+            assemble(config, stored, Some(&old), &self.client, &self.witness, &self.grants)?;
+        let run_token = self.run_token.get().copied();
+        let authenticator = Authenticator::new(current.config.identity.loopback_open, run_token);
         let current = Arc::new(current);
         self.authenticator.store(Arc::new(authenticator));
         self.current.store(current.clone());
@@ -302,7 +325,10 @@ impl Gateway {
         let note = audit::Record {
             kind: audit::Kind::Config,
             policy: &current.policy_id,
-            detail: &format!("the configuration {} was applied", hex(&current.config.digest)),
+            detail: &format!(
+                "the configuration {} was applied",
+                hex(&current.stored.digest(&current.config))
+            ),
             ..audit::Record::default()
         };
         // The change holds already; a log that fails refuses the calls that follow.
@@ -335,6 +361,13 @@ impl Gateway {
         let _ = self.journal.close();
         self.exports.finish().await;
         self.store.close().await;
+    }
+
+    /// Lets the owner in over HTTP by this token from now on.
+    pub(crate) fn take_run_token(&self, hash: TokenHash) {
+        let hash = self.run_token.get_or_init(|| hash);
+        let open = self.current().config.identity.loopback_open;
+        self.authenticator.store(Arc::new(Authenticator::new(open, Some(*hash))));
     }
 
     /// Proves who is calling.
@@ -504,12 +537,13 @@ impl Gateway {
 
 fn assemble(
     config: Config,
+    stored: Stored,
     old: Option<&Current>,
     client: &HttpClient,
     witness: &Witness,
     grants: &Arc<grants::Shared>,
 ) -> Result<Current, StartFault> {
-    let policy = Policy::new(&config.roles, &config.policies)?;
+    let policy = Policy::new(&config.roles, &stored.with(&config))?;
     let mut servers = BTreeMap::new();
     for entry in &config.servers {
         let name: Box<str> = entry.name.as_str().into();
@@ -548,9 +582,10 @@ fn assemble(
     let exchanges = config.servers.iter().filter_map(|entry| entry.exchange.as_ref());
     let mut exchanges = exchanges.chain(config.models.iter().filter_map(|entry| entry.exchange()));
     let acts_for_callers = exchanges.any(Exchange::is_for_callers);
-    let policy_id = hex(&config.digest[..8]).into();
+    let policy_id = hex(&stored.digest(&config)[..8]).into();
     Ok(Current {
         config,
+        stored,
         policy_id,
         policy,
         limiters,

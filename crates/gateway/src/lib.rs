@@ -46,6 +46,7 @@ mod signed;
 mod slots;
 mod stack;
 mod standing;
+mod stored;
 mod task;
 pub mod telemetry;
 
@@ -59,6 +60,7 @@ pub use gateway::{Current, Gateway, StartFault};
 use mcp::{Json, JsonBuf};
 pub use refusal::{Blame, Refusal};
 pub use served::Served;
+pub use stored::Stored;
 
 /// Seconds since 1970.
 pub fn now() -> u64 {

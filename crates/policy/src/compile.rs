@@ -60,7 +60,7 @@ pub(crate) fn compile(role: &Role) -> Vec<Compiled> {
 }
 
 fn line(role: &Role, effect: Effect, rule: &Rule) -> Compiled {
-    let name = format!("role {} {} {}", role.name, effect.as_str(), described(rule));
+    let name = rule.named(&role.name, effect.as_str());
     let mut clauses = Clauses { sure: effect == Effect::Allow, texts: Vec::new() };
     let resource = clauses.pattern(&rule.pattern, !rule.annotated.is_empty());
     rule.annotated.iter().for_each(|hint| clauses.hint(*hint));
@@ -85,7 +85,14 @@ fn line(role: &Role, effect: Effect, rule: &Rule) -> Compiled {
     Compiled { rule: name, pattern: Some(rule.pattern.clone()), cedar }
 }
 
-/// How records name a rule: the pattern, and that there is more to it.
+impl Rule {
+    /// How records name it as a line of a role; `effect` is `allow`, `ask` or `deny`.
+    pub fn named(&self, role: &str, effect: &str) -> String {
+        format!("role {role} {effect} {}", described(self))
+    }
+}
+
+/// The pattern, and that there is more to it.
 fn described(rule: &Rule) -> String {
     let mut text = rule.pattern.to_string();
     let hints: Vec<&str> = rule.annotated.iter().map(|hint| hint.as_str()).collect();

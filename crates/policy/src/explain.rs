@@ -1,6 +1,6 @@
 //! Why, and what would change it.
 
-use cedar_policy::{Decision as Verdict, PolicySet};
+use cedar_policy::{Decision as Verdict, Policy as CedarPolicy, PolicySet};
 
 use crate::{
     Action, Context, Decision, Member, Policy, PrincipalView, compile::Effect, policy::position,
@@ -86,7 +86,10 @@ impl Policy {
             for at in on {
                 let Some(written) = self.written.get(at as usize) else { continue };
                 let state = match self.scopes.has(at, &who) {
-                    true => self.alone(written, caller, action, context),
+                    true => {
+                        let pointers: Vec<String> = written.pointers.iter().cloned().collect();
+                        self.alone(&written.policy, &pointers, caller, action, context)
+                    }
                     false => State::OtherCallers,
                 };
                 considered.push((written, state));
@@ -107,17 +110,17 @@ impl Policy {
     }
 
     /// One policy by itself.
-    fn alone(
+    pub(crate) fn alone(
         &self,
-        written: &Written,
+        policy: &CedarPolicy,
+        pointers: &[String],
         caller: &PrincipalView<'_>,
         action: &Action<'_>,
         context: &Context<'_>,
     ) -> State {
-        let pointers: Vec<String> = written.pointers.iter().cloned().collect();
-        let response = PolicySet::from_policies([written.policy.clone()])
+        let response = PolicySet::from_policies([policy.clone()])
             .map_err(|fault| fault.to_string())
-            .and_then(|set| self.respond(&set, &pointers, caller, action, Some(context)));
+            .and_then(|set| self.respond(&set, pointers, caller, action, Some(context)));
         match response {
             Err(fault) => State::Failed(fault),
             Ok(response) => match response.diagnostics().errors().next() {

@@ -29,7 +29,7 @@ pub struct Policy {
     pub(crate) roles: Vec<String>,
     names: Names,
     rules: Vec<Arc<str>>,
-    default_deny: Arc<str>,
+    pub(crate) default_deny: Arc<str>,
     decided: Cache<Arc<Known>>,
     touched: Cache<bool>,
     slices: Cache<Arc<Slice>>,
@@ -302,7 +302,7 @@ impl Policy {
         }
     }
 
-    fn faulty(&self, fault: &str) -> Decision {
+    pub(crate) fn faulty(&self, fault: &str) -> Decision {
         Decision::Denied(Denied { rule: format!("a policy that failed: {fault}").into() })
     }
 

@@ -8,7 +8,12 @@ use cedar_policy::{
 };
 
 use crate::{
-    Action, Pattern, compile::Effect, glob::Glob, names::Names, principal::uid, source::Written,
+    Action, Pattern,
+    compile::Effect,
+    glob::Glob,
+    names::Names,
+    principal::{ALL, uid},
+    source::Written,
 };
 
 /// The caller, as scopes look at one.
@@ -170,6 +175,23 @@ impl Scopes {
     /// Whether a policy is about this caller.
     pub(crate) fn has(&self, at: u32, who: &Who) -> bool {
         self.scopes.get(at as usize).is_some_and(|scope| scope.admits(who))
+    }
+
+    /// Whether a policy is about those who are in something that is not part of who they are: a role, a group.
+    pub(crate) fn has_members(&self, at: u32) -> bool {
+        self.scopes.get(at as usize).is_some_and(|scope| {
+            let (PrincipalConstraint::In(uid) | PrincipalConstraint::IsIn(_, uid)) =
+                &scope.principal
+            else {
+                return false;
+            };
+            match uid.type_name().basename() {
+                "Group" => true,
+                // The built-in role comes with tokens minted here alone.
+                "Role" => AsRef::<str>::as_ref(uid.id()) != ALL,
+                _ => false,
+            }
+        })
     }
 
     /// Whether a policy could allow the caller something of this server.

@@ -9,7 +9,10 @@ use cedar_policy::{
 use miette::Diagnostic;
 use serde_json::Value;
 
-use crate::compile::{Compiled, Effect, quoted};
+use crate::{
+    compile::{Compiled, Effect, quoted},
+    misread::{Look, looks},
+};
 
 /// What policies can speak of, in Cedar's own syntax.
 pub const SCHEMA: &str = include_str!("schema.cedarschema");
@@ -53,6 +56,8 @@ pub(crate) struct Written {
     pub foreseen_needs: Needs,
     /// JSON pointers that it mentions.
     pub pointers: BTreeSet<String>,
+    /// The arguments that it looks at.
+    pub looks: Vec<Look>,
     /// Scopes that it mentions.
     pub scopes: BTreeSet<String>,
     /// The file, and the place in it.
@@ -128,6 +133,7 @@ impl Written {
             needs,
             foreseen,
             pointers,
+            looks: looks(conditions),
             scopes,
             place,
         })
@@ -195,7 +201,9 @@ pub(crate) fn read_file(file: &CedarFile, first: usize) -> Result<Vec<Written>, 
         let numbered = policy.new_id(id(first + at));
         let here = Some((file.name.clone(), place.clone()));
         let read = Written::read(numbered, rule, first + at, here);
-        written.push(read.map_err(|message| vec![fault(Some(place), message, None)])?);
+        let mut read = read.map_err(|message| vec![fault(Some(place.clone()), message, None)])?;
+        read.looks.iter_mut().for_each(|look| look.locate(&file.text, &place));
+        written.push(read);
     }
     Ok(written)
 }
@@ -245,7 +253,7 @@ fn needs(condition: &Value) -> Needs {
 }
 
 /// Visits each value; `false` says not to go below it.
-fn walk(value: &Value, visit: &mut impl FnMut(&Value) -> bool) {
+pub(crate) fn walk(value: &Value, visit: &mut impl FnMut(&Value) -> bool) {
     if !visit(value) {
         return;
     }
@@ -256,7 +264,7 @@ fn walk(value: &Value, visit: &mut impl FnMut(&Value) -> bool) {
     }
 }
 
-fn literals(condition: &Value, texts: &mut BTreeSet<String>) {
+pub(crate) fn literals(condition: &Value, texts: &mut BTreeSet<String>) {
     walk(condition, &mut |value| {
         if let Some(text) = value.get("Value").and_then(Value::as_str) {
             texts.insert(text.to_owned());

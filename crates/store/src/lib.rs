@@ -1,4 +1,4 @@
-//! What is kept: tokens, definitions and what was decided about them, what the authorization server issued, sealed secrets, and a few settings, in SQLite.
+//! What is kept: tokens, definitions and what was decided about them, what the authorization server issued, sealed secrets, shared policies, and a few settings, in SQLite.
 //!
 //! The statements use only what SQLite and PostgreSQL have in common: `$1`, `on conflict`,
 //! and columns of `bigint`, `text` and `blob`. Never read on the path of a call that is cached.
@@ -15,6 +15,7 @@ mod meta;
 mod oauth;
 mod open;
 mod pins;
+mod policies;
 mod quotas;
 mod secrets;
 mod tokens;
@@ -28,6 +29,7 @@ pub use grants::Grant;
 pub use oauth::{Consent, Device, DynamicClient, Poll, SealedKey, Session, Taken};
 pub use open::Store;
 pub use pins::{Decision, PINS, Pin, PinTexts, Showing};
+pub use policies::{PolicyChange, StoredPolicy};
 pub use quotas::QuotaPart;
 pub use secrets::{RootKey, SealedSecret, SecretChange};
 pub use tokens::Token;

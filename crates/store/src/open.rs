@@ -19,6 +19,7 @@ const STEPS: &[&str] = &[
     include_str!("schema_pins.sql"),
     include_str!("schema_flows.sql"),
     include_str!("schema_secrets.sql"),
+    include_str!("schema_policies.sql"),
 ];
 
 /// The open store. Cheap to clone.

@@ -10,8 +10,8 @@ use super::{
     file::{File, Policy},
 };
 
-/// The longest file.
-const LONGEST: u64 = 4 << 20;
+/// The longest file, in bytes.
+pub const LONGEST: u64 = 4 << 20;
 
 /// All of them: those that are named, then the folder's by name.
 pub fn read(policy: &Policy, folder: &Path) -> Result<Vec<CedarFile>, Finding> {
@@ -46,7 +46,8 @@ fn listed(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn file(path: &Path) -> std::io::Result<CedarFile> {
+/// One of them.
+pub fn file(path: &Path) -> std::io::Result<CedarFile> {
     let told = |error: std::io::Error| {
         std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
     };

@@ -109,6 +109,52 @@ fn who_can_and_what_can_not_be_meant() {
 }
 
 #[test]
+fn conditions_are_held_against_what_tools_take() {
+    let demo = env!("CARGO_BIN_EXE_bartizan");
+    let config = |line: &str, more: &str| {
+        format!(
+            "[servers.demo]\ncommand = {demo:?}\nargs = [\"demo-server\"]\non-first-use = \"approve\"\n\
+             [roles.dev]\nmembers = [\"token:ci\"]\nallow = [\"demo/greet\", \"demo/time\", \"demo/echo\",\n  {line}]\n{more}"
+        )
+    };
+    let wrong = r#"{ match = "demo/add", arguments = { "/aa" = { max = 9 } } }"#;
+    let home = Home::with(&config(wrong, "[policy]\nfiles = [\"a.cedar\"]\n"));
+    home.write(
+        "a.cedar",
+        "// Never holds: a is a number.\nforbid(principal, action, resource == Tool::\"demo/add\")\n\
+         when { context.arguments.text.hasTag(\"/a\") };\n",
+    );
+    let found = |home: &Home| {
+        let ran = home.run(&["policy", "check", "--output", "json"]);
+        let rows = ran.json().as_array().unwrap().clone();
+        let rows = rows.into_iter().filter(|row| row["finding"] == "argument");
+        let text = |row: &serde_json::Value, of: &str| row[of].as_str().unwrap().to_owned();
+        rows.map(|row| (text(&row, "rule"), text(&row, "detail"), text(&row, "place")))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found(&home), [], "nothing is approved yet");
+
+    home.run(&["call", "demo", "time"]).ok();
+    let offline = found(&home);
+    let [(role, missing, at), (policy, typed, place)] = offline.as_slice() else {
+        panic!("{offline:?}")
+    };
+    assert_eq!(role, "role dev allow demo/add arguments /aa");
+    assert_eq!(missing, "demo/add takes no argument /aa; did you mean /a?");
+    assert!(at.ends_with("bartizan.toml:8:39"), "{at}");
+    assert!(policy.ends_with("a.cedar:2"), "{policy}");
+    assert_eq!(typed, "/a of demo/add is a number, and is looked at as a text");
+    assert!(place.ends_with("a.cedar:3:38"), "{place}");
+
+    let up = home.up();
+    assert_eq!(found(&home), offline, "the running gateway offers the same");
+    drop(up);
+    let right = r#"{ match = "demo/add", arguments = { "/a" = { max = 9 } } }"#;
+    home.write("bartizan.toml", &config(right, ""));
+    assert_eq!(found(&home), []);
+}
+
+#[test]
 fn cases_are_decided_as_they_say() {
     let home = home();
     let cases = r#"
@@ -150,4 +196,87 @@ fn yesterdays_calls_are_decided_by_tomorrows_policy() {
     assert_eq!(changes[0]["what"], "demo/time");
     assert_eq!((&changes[0]["then"], &changes[0]["now"]), (&"permit".into(), &"deny".into()));
     assert!(replayed.err.contains("1 of 2 requests"), "{}", replayed.err);
+}
+
+#[test]
+fn what_the_log_does_not_hold_is_not_guessed() {
+    let home = Home::new();
+    home.run(&["call", "demo", "echo", r#"{"text":"hi"}"#]).ok();
+    home.run(&["call", "demo", "time"]).ok();
+    let replay = |policy: &str| {
+        home.write("new.toml", policy);
+        let ran = home.run(&["policy", "replay", "--policy", "new.toml", "--output", "json"]).ok();
+        (ran.json().as_array().unwrap().clone(), ran.err)
+    };
+    let deny = |line: &str| format!("[roles.r]\nmembers = [\"owner\"]\ndeny = [{line}]\n");
+
+    let (rows, told) = replay(&deny(r#"{ match = "demo/*", arguments = { "/text" = "hi" } }"#));
+    let [row] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!((&row["what"], &row["now"]), (&"demo/echo".into(), &"unknown".into()), "{row}");
+    assert_eq!(row["rule"], "role r deny demo/* arguments /text");
+    assert_eq!(row["missing"], serde_json::json!(["arguments"]));
+    assert!(told.contains("0 of 2 requests") && told.contains("1 can't be decided"), "{told}");
+
+    // What the approved definition says of itself is known, and so is the machine.
+    let (rows, told) = replay(&deny(r#"{ match = "demo/*", annotated = ["writes"] }"#));
+    assert_eq!(rows.len(), 0, "{rows:?} {told}");
+    let (rows, _) = replay(&deny(r#"{ match = "demo/echo", annotated = ["read-only"] }"#));
+    assert_eq!((rows.len(), &rows[0]["now"]), (1, &"deny".into()), "{rows:?}");
+    // Calls that would now wait for a person.
+    let (rows, _) = replay("[roles.r]\nmembers = [\"owner\"]\nask = [\"demo/time\"]\n");
+    assert_eq!((rows.len(), &rows[0]["now"]), (1, &"ask".into()), "{rows:?}");
+}
+
+#[test]
+fn policies_of_the_store_are_validated_shared_and_recorded() {
+    let home = Home::new();
+    let up = home.up();
+    let call = || home.run(&["call", "demo", "echo", r#"{"text":"hi"}"#]);
+    call().ok();
+
+    home.write(
+        "wrong.cedar",
+        "permit(principal, action, resource)\nwhen { resource.nam == \"x\" };\n",
+    );
+    let refused = home.run(&["policy", "put", "no-echo", "wrong.cedar"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.err.contains("wrong.cedar:2:8"), "{}", refused.err);
+    assert_eq!(home.run(&["policy", "put", "No Echo", "wrong.cedar"]).code, 2);
+    assert!(home.run(&["policy", "list"]).ok().out.contains("no policies"));
+
+    let deny = "@id(\"quiet\") forbid(principal, action, resource == Tool::\"demo/echo\");\n";
+    let put = ["policy", "put", "no-echo", "-"];
+    home.run_with_input(&put, deny).ok();
+    assert_eq!(home.run(&["policy", "get", "no-echo"]).ok().out, deny);
+    assert!(home.run(&["policy", "show"]).ok().out.contains("quiet"));
+    let explain = ["policy", "explain", "--as", "owner", "--tool", "demo__echo"];
+    assert!(home.run(&explain).ok().out.contains("deny: policy quiet"));
+    let until = |done: &dyn Fn() -> bool| {
+        let began = std::time::Instant::now();
+        while !done() {
+            assert!(began.elapsed().as_secs() < 20, "it is not applied");
+        }
+    };
+    until(&|| call().code != 0);
+    drop(up);
+    // Another gateway of the same store, which ends with its command.
+    let denied = call();
+    assert_eq!(denied.code, 1, "{}", denied.err);
+
+    let up = home.up();
+    home.run(&["policy", "remove", "no-echo"]).ok();
+    until(&|| call().code == 0);
+    assert_eq!(home.run(&["policy", "remove", "no-echo"]).code, 2);
+    drop(up);
+
+    let records =
+        home.run(&["audit", "search", "--kind", "config", "--output", "json"]).ok().json();
+    let records = records.as_array().unwrap();
+    let told: Vec<_> = records
+        .iter()
+        .filter(|record| record["method"] == "policy")
+        .map(|record| (record["name"].clone(), record["principal"].clone()))
+        .collect();
+    assert_eq!(told, [("no-echo".into(), "owner".into()), ("no-echo".into(), "owner".into())]);
+    assert!(records.iter().any(|record| record["detail"].as_str().unwrap().starts_with("put ")));
 }

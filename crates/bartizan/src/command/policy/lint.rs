@@ -3,10 +3,9 @@
 use policy::{Action, Kind, Policy};
 use serde::Serialize;
 
-use super::{live, of, question::Caller};
+use super::{live, of, question::Caller, stored};
 use crate::{
     cli::{Global, Output},
-    command::load,
     config::Loaded,
     outcome::Told,
     print,
@@ -17,18 +16,25 @@ pub struct Finding {
     pub finding: &'static str,
     pub rule: String,
     pub detail: String,
+    /// File, line and column, where it is about one place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
 }
 
 impl print::Row for Finding {
     const TITLES: &'static [&'static str] = &["FINDING", "RULE", "DETAIL"];
 
     fn cells(&self) -> Vec<String> {
-        vec![self.finding.to_owned(), self.rule.clone(), self.detail.clone()]
+        let detail = match &self.place {
+            Some(place) => format!("{place}: {}", self.detail),
+            None => self.detail.clone(),
+        };
+        vec![self.finding.to_owned(), self.rule.clone(), detail]
     }
 }
 
 pub fn run(global: &Global) -> anyhow::Result<()> {
-    let loaded = load(global)?;
+    let loaded = stored::load(global)?;
     if let Some(warnings) = loaded.rendered_warnings(crate::config::fault::coloured())
         && global.output == Output::Table
     {
@@ -40,6 +46,7 @@ pub fn run(global: &Global) -> anyhow::Result<()> {
     let offered = live::offered(global, &loaded)?;
     findings.extend(live::unmatched(&offered, &loaded));
     findings.extend(live::unusable(&offered, &callers(&loaded), &policy));
+    findings.extend(live::misread(&offered, &loaded, &policy));
     print::rows(global.output, &findings, "ok")?;
     if findings.is_empty() { Ok(()) } else { Err(Told::failure().into()) }
 }
@@ -62,12 +69,14 @@ fn shadowed(loaded: &Loaded) -> Vec<Finding> {
                         finding: "shadowed",
                         rule: line(effect, rule),
                         detail: format!("never holds: {} takes it back", line("deny", deny)),
+                        place: None,
                     });
                 } else if let Some(wider) = rules.iter().take(at).find(whole) {
                     findings.push(Finding {
                         finding: "unreachable",
                         rule: line(effect, rule),
                         detail: format!("adds nothing to {}", line(effect, wider)),
+                        place: None,
                     });
                 }
             }
@@ -77,6 +86,7 @@ fn shadowed(loaded: &Loaded) -> Vec<Finding> {
                 finding: "empty",
                 rule: format!("role {}", role.name),
                 detail: "it allows and denies nothing".to_owned(),
+                place: None,
             });
         }
     }
@@ -94,6 +104,7 @@ fn servers(loaded: &Loaded, policy: &Policy) -> Vec<Finding> {
                 finding: "nobody",
                 rule: format!("server {server}"),
                 detail: "only the owner may use it".to_owned(),
+                place: None,
             });
         }
         // A name that no rule can mean: who may call it may call whatever the server adds.
@@ -106,6 +117,7 @@ fn servers(loaded: &Loaded, policy: &Policy) -> Vec<Finding> {
                 finding: "everybody",
                 rule: format!("server {server}"),
                 detail: "every role may call whatever it offers, and will offer".to_owned(),
+                place: None,
             });
         }
     }

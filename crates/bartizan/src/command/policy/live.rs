@@ -1,11 +1,20 @@
-//! What the running gateway offers, beside what the rules say: typing mistakes, and tools that nobody may use.
+//! What servers offer, beside what the rules say: typing mistakes, and tools that nobody may use.
+
+use std::path::Path;
 
 use gateway::call::Scope;
-use mcp::Json;
-use policy::{Action, Annotations, Kind, Policy};
+use mcp::{Json, JsonBuf};
+use policy::{Action, Annotations, Kind, Misread, Policy};
+use store::Store;
 
 use super::{lint::Finding, question, question::Caller};
-use crate::{cli::Global, command::wait, config::Loaded, gate::Gate, state};
+use crate::{
+    cli::Global,
+    command::wait,
+    config::{self, Loaded, fault::nearest, resolve::resolve},
+    gate::Gate,
+    state,
+};
 
 /// A tool or a prompt.
 pub struct Offered {
@@ -13,31 +22,135 @@ pub struct Offered {
     name: String,
     kind: Kind,
     annotations: Annotations,
+    definition: JsonBuf,
 }
 
-/// What the running gateway shows its owner; nothing when none runs.
+impl Offered {
+    fn new(server: &str, name: &str, kind: Kind, definition: JsonBuf) -> Offered {
+        let annotations = Annotations::of(definition.json());
+        Offered { server: server.to_owned(), name: name.to_owned(), kind, annotations, definition }
+    }
+
+    fn action(&self) -> Action<'_> {
+        let action = Action::new(&self.server, self.kind, &self.name);
+        Action { annotations: self.annotations, ..action }
+    }
+}
+
+/// What the running gateway shows its owner; when none runs, the definitions that are approved.
 pub fn offered(global: &Global, loaded: &Loaded) -> anyhow::Result<Vec<Offered>> {
     let folder = state::folder(global.state_dir.clone())?;
-    let separator = &loaded.file.separator.separator;
     wait(async {
-        let Some(gate) = Gate::running(&folder).await else { return Ok(Vec::new()) };
-        let mut client = gate.client(Scope::All).await?;
-        let mut found = Vec::new();
-        for (kind, method, member) in
-            [(Kind::Tool, "tools/list", "tools"), (Kind::Prompt, "prompts/list", "prompts")]
-        {
-            for item in client.list(method, member).await?.0 {
-                let annotations = Annotations::of(item.json());
-                let joined = item.json().get("name").and_then(Json::string).unwrap_or_default();
-                if let Some((server, name)) = separator.split(&joined) {
-                    let (server, name) = (server.to_owned(), name.to_owned());
-                    found.push(Offered { server, name, kind, annotations });
-                }
+        match Gate::running(&folder).await {
+            Some(gate) => listed(gate, loaded).await,
+            None => approved(&folder, loaded).await,
+        }
+    })
+}
+
+async fn listed(gate: Gate, loaded: &Loaded) -> anyhow::Result<Vec<Offered>> {
+    let separator = &loaded.file.separator.separator;
+    let mut client = gate.client(Scope::All).await?;
+    let mut found = Vec::new();
+    for (kind, method, member) in
+        [(Kind::Tool, "tools/list", "tools"), (Kind::Prompt, "prompts/list", "prompts")]
+    {
+        for item in client.list(method, member).await?.0 {
+            let joined = item.json().get("name").and_then(Json::string).unwrap_or_default();
+            if let Some((server, name)) = separator.split(&joined) {
+                found.push(Offered::new(server, name, kind, item.clone()));
             }
         }
-        drop(client);
-        gate.close().await;
-        Ok(found)
+    }
+    drop(client);
+    gate.close().await;
+    Ok(found)
+}
+
+async fn approved(folder: &Path, loaded: &Loaded) -> anyhow::Result<Vec<Offered>> {
+    let resolved = resolve(loaded, folder)?;
+    if !resolved.store.exists() {
+        return Ok(Vec::new());
+    }
+    let store = Store::open(&resolved.store).await?;
+    let mut found = Vec::new();
+    for server in &resolved.servers {
+        let identity = gateway::identity(&server.reach);
+        for pin in store.pins(&identity).await? {
+            let kind = match pin.kind.as_str() {
+                "tool" => Kind::Tool,
+                "prompt" => Kind::Prompt,
+                _ => continue,
+            };
+            let texts = store.pin_texts(&identity, &pin.kind, &pin.name).await?;
+            let text = texts.filter(|_| pin.approved.is_some()).and_then(|texts| texts.approved);
+            let read =
+                text.and_then(|text| JsonBuf::read(text.into(), &mcp::Limits::default()).ok());
+            if let Some(definition) = read {
+                found.push(Offered::new(server.name.as_str(), &pin.name, kind, definition));
+            }
+        }
+    }
+    store.close().await;
+    Ok(found)
+}
+
+/// Conditions on arguments that nothing takes.
+pub fn misread(offered: &[Offered], loaded: &Loaded, policy: &Policy) -> Vec<Finding> {
+    let offered: Vec<policy::Offered<'_>> = offered
+        .iter()
+        .map(|one| policy::Offered { action: one.action(), definition: one.definition.json() })
+        .collect();
+    let finding = |found: Misread| {
+        let known = nearest(&found.pointer, found.known.iter().map(String::as_str));
+        let mend = known.filter(|_| !found.known.contains(&found.pointer));
+        let mend = mend.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        Finding {
+            finding: "argument",
+            detail: format!("{}{mend}", found.message),
+            place: place(loaded, &found),
+            rule: found.rule,
+        }
+    };
+    policy.misread(&offered).into_iter().map(finding).collect()
+}
+
+/// File, line and column of a condition.
+fn place(loaded: &Loaded, misread: &Misread) -> Option<String> {
+    let (file, text, span) = match &misread.place {
+        Some((name, span)) => {
+            let file = loaded.policies.iter().find(|file| file.name == *name)?;
+            (name.clone(), file.text.as_str(), span.clone())
+        }
+        None => {
+            let line = line(loaded, &misread.rule)?;
+            // TOML and JSON pointers agree on what needs no escape.
+            let pointer = format!("\"{}\"", misread.pointer);
+            let inside = loaded.text.get(line.clone()).and_then(|line| line.find(&pointer));
+            let start = line.start + inside.unwrap_or_default();
+            (loaded.path.as_ref()?.display().to_string(), loaded.text.as_str(), start..line.end)
+        }
+    };
+    let at = config::Finding::error("", span, "");
+    let (line, column) = at.position(text)?;
+    Some(format!("{file}:{line}:{column}"))
+}
+
+/// Where a role's line stands, by what records call it.
+fn line(loaded: &Loaded, name: &str) -> Option<std::ops::Range<usize>> {
+    loaded.file.roles.iter().find_map(|(key, role)| {
+        let written = role.get_ref();
+        let resolved = written.resolve(&key.0);
+        [
+            ("allow", &written.allow, &resolved.allow),
+            ("ask", &written.ask, &resolved.ask),
+            ("deny", &written.deny, &resolved.deny),
+        ]
+        .into_iter()
+        .find_map(|(effect, written, resolved)| {
+            let mut both = written.iter().zip(resolved);
+            both.find(|(_, rule)| rule.named(&key.0, effect) == name).map(|(at, _)| at.span())
+        })
     })
 }
 
@@ -48,9 +161,7 @@ pub fn unusable(
     policy: &Policy,
 ) -> Vec<Finding> {
     let may = |one: &Offered, caller: &Caller| {
-        let action = Action::new(&one.server, one.kind, &one.name);
-        let action = Action { annotations: one.annotations, ..action };
-        policy.foresee(&caller.view(), &action, &question::now()).is_possible()
+        policy.foresee(&caller.view(), &one.action(), &question::now()).is_possible()
     };
     let others = || callers.iter().filter(|(who, _)| who != "owner").map(|(_, caller)| caller);
     let nobody = |one: &&Offered| {
@@ -61,6 +172,7 @@ pub fn unusable(
         finding: "nobody",
         rule: format!("tool {}/{}", one.server, one.name),
         detail: "only the owner may use it".to_owned(),
+        place: None,
     };
     offered.iter().filter(|one| one.kind == Kind::Tool).filter(nobody).map(finding).collect()
 }
@@ -86,6 +198,7 @@ pub fn unmatched(offered: &[Offered], loaded: &Loaded) -> Vec<Finding> {
                     finding: "unmatched",
                     rule: format!("role {} {effect} {text}", role.name),
                     detail: format!("{server} offers no tool or prompt of that name"),
+                    place: None,
                 });
             }
         }

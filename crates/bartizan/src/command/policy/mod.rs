@@ -3,13 +3,14 @@
 mod lint;
 mod live;
 mod question;
+mod recorded;
 mod replay;
+mod stored;
 mod test;
 
 use policy::Policy;
 use serde::Serialize;
 
-use super::load;
 use crate::{
     cli::{Global, Output, PolicyCommand},
     config::Loaded,
@@ -20,11 +21,15 @@ pub fn run(global: &Global, command: PolicyCommand) -> anyhow::Result<()> {
     match command {
         PolicyCommand::Check => lint::run(global),
         PolicyCommand::Explain(args) => explain(global, &args),
+        PolicyCommand::Get { name } => stored::get(global, &name),
+        PolicyCommand::List => stored::list(global),
+        PolicyCommand::Put { name, file } => stored::put(global, &name, &file),
+        PolicyCommand::Remove { name } => stored::remove(global, &name),
         PolicyCommand::Replay { from, policy, journal } => {
             replay::run(global, from, &policy, journal)
         }
         PolicyCommand::Schema => print::text(policy::SCHEMA),
-        PolicyCommand::Show => print::text(of(&load(global)?)?.show().trim_start()),
+        PolicyCommand::Show => print::text(of(&stored::load(global)?)?.show().trim_start()),
         PolicyCommand::Test { file } => test::run(global, &file),
         PolicyCommand::WhoCan { tool } => who_can(global, &tool),
     }
@@ -62,7 +67,7 @@ impl print::Row for Line {
 }
 
 fn explain(global: &Global, args: &crate::cli::ExplainArgs) -> anyhow::Result<()> {
-    let loaded = load(global)?;
+    let loaded = stored::load(global)?;
     let policy = of(&loaded)?;
     let question = question::Question::of(global, &loaded, args)?;
     let explanation =
@@ -114,7 +119,7 @@ impl print::Row for Who {
 
 /// Each role, and what is known of single callers: the decision for a caller with just that.
 fn who_can(global: &Global, tool: &str) -> anyhow::Result<()> {
-    let loaded = load(global)?;
+    let loaded = stored::load(global)?;
     let policy = of(&loaded)?;
     let (server, name) = question::thing(&loaded, tool)?;
     let mut rows = Vec::new();

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     of,
     question::{self, Caller},
+    stored,
 };
 use crate::{
     cli::Global,
-    command::load,
     config::{Faulty, Finding, LoadFault},
     outcome::{Mistake, Told},
     print,
@@ -105,7 +105,7 @@ impl print::Row for Row {
 }
 
 pub fn run(global: &Global, file: &Path) -> anyhow::Result<()> {
-    let loaded = load(global)?;
+    let loaded = stored::load(global)?;
     let policy = of(&loaded)?;
     let text = std::fs::read_to_string(file).map_err(|error| {
         Mistake::new(format!("{}: {error}", file.display()), "name a file with cases")
