@@ -73,7 +73,7 @@ impl Authenticator {
     /// Verified tokens kept.
     pub const CACHE_ENTRIES: usize = 8192;
 
-    /// `owner` is the hash of the owner's own token, if there is one.
+    /// `owner` is the hash of the owner's own token, if there is one. It is good on the loopback alone.
     pub fn new(loopback_open: bool, owner: Option<TokenHash>) -> Authenticator {
         Authenticator {
             loopback_open,
@@ -104,7 +104,11 @@ impl Authenticator {
         }
         let hash = bearer.hash();
         if self.owner == Some(hash) {
-            return Ok(Step::Verified(self.as_owner.clone()));
+            let here = credentials.peer_is_loopback;
+            return match here {
+                true => Ok(Step::Verified(self.as_owner.clone())),
+                false => Err(AuthFault::Unknown),
+            };
         }
         let generation = self.cache.generation();
         match self.cache.find(&hash, now) {
@@ -192,7 +196,10 @@ mod tests {
         let (text, hash) = mint([3; 32]);
         let authenticator = Authenticator::new(false, Some(hash));
         let header = format!("Bearer {text}");
-        let caller = verified(&authenticator, shown(Some(header.as_bytes()), false), 0).unwrap();
+        let caller = verified(&authenticator, shown(Some(header.as_bytes()), true), 0).unwrap();
+        // From elsewhere it is as good as none.
+        let elsewhere = authenticator.begin(shown(Some(header.as_bytes()), false), 0);
+        assert_eq!(elsewhere.unwrap_err(), AuthFault::Unknown);
         assert_eq!(
             (caller.principal().kind(), caller.principal().id()),
             (PrincipalKind::Owner, "owner")

@@ -139,7 +139,7 @@ fn identity(file: &File) -> Protection {
             "identity",
             State::On,
             format!(
-                "{}; commands of this machine's owner come through a socket that nobody else can open",
+                "{}; commands of this machine's owner come through a socket and by a token that nobody else can open",
                 shown(file)
             ),
             "",
@@ -147,7 +147,11 @@ fn identity(file: &File) -> Protection {
         Loopback::Open => protection(
             "identity",
             State::Off,
-            "any program and any user on this machine may call without a token",
+            if cfg!(target_os = "linux") {
+                "any program of this user may call without a token"
+            } else {
+                "any program and any user on this machine may call without a token"
+            },
             "[identity] loopback = \"token\"",
         ),
     }

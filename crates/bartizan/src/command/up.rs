@@ -143,7 +143,13 @@ fn banner(
     let token = match loaded.file.identity.loopback {
         Loopback::Open => "none is needed from this machine".to_owned(),
         Loopback::Token => {
-            format!("Authorization: Bearer $({} token mint NAME)", command(global, &[]))
+            let run = gateway::door::run_token(folder);
+            format!(
+                "Authorization: Bearer $(cat {})  (yours, for this run)\n  \
+                 Authorization: Bearer $({} token mint NAME)  (a client's own)",
+                run.display(),
+                command(global, &[])
+            )
         }
     };
     let file = loaded

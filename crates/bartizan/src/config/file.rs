@@ -193,10 +193,10 @@ impl Default for Identity {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loopback {
-    /// A token (`bartizan token mint NAME`), as everybody else.
+    /// A token (`bartizan token mint NAME`), as everybody else; programs of the gateway's own user may show that of the run instead, which is in `run.token` in the state folder.
     #[default]
     Token,
-    /// Nothing: any program and any user on this machine may call. A loosening that `bartizan posture` reports.
+    /// Nothing: any program of the gateway's own user may call (on Linux; elsewhere any user's). A loosening that `bartizan posture` reports.
     Open,
 }
 

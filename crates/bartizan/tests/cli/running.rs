@@ -29,12 +29,76 @@ fn from_nothing_to_a_call() {
     up.signal("TERM");
     let (said, code) = up.end();
     assert_eq!(code, 0);
-    for promised in
-        ["\"mcpServers\"", "/mcp", "token mint NAME", "state folder", "demo", "Not protected"]
-    {
+    for promised in [
+        "\"mcpServers\"",
+        "/mcp",
+        "token mint NAME",
+        "run.token",
+        "state folder",
+        "demo",
+        "Not protected",
+    ] {
         assert!(said.contains(promised), "{promised}: {said}");
     }
     assert_eq!(home.run(&["call", "demo", "echo", r#"{"text":"alone"}"#]).ok().out, "alone\n");
+}
+
+const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
+
+#[cfg(unix)]
+#[test]
+fn the_token_of_the_run_is_the_owners_and_ends_with_the_run() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new();
+    let file = home.path(".local/state/bartizan/run.token");
+    let up = home.up();
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let first = std::fs::read_to_string(&file).unwrap();
+    assert!(up.post("/mcp", None, PING).starts_with("HTTP/1.1 401"));
+    let answer = up.post("/mcp", Some(&first), PING);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // As if it came from elsewhere, through a proxy that nobody trusts.
+    let elsewhere = up.post_with("/mcp", Some(&first), "X-Forwarded-For: 203.0.113.9\r\n", PING);
+    assert!(elsewhere.starts_with("HTTP/1.1 401"), "{elsewhere}");
+    up.signal("TERM");
+    assert_eq!(up.end().1, 0);
+    assert!(!file.exists(), "it ends with the run");
+
+    let mut up = home.up();
+    assert!(
+        up.post("/mcp", Some(&first), PING).starts_with("HTTP/1.1 401"),
+        "the next has another"
+    );
+    let second = std::fs::read_to_string(&file).unwrap();
+    // A changed configuration changes nothing about it.
+    home.write("bartizan.toml", "[identity]\nrecheck = \"6s\"\n");
+    up.logged("is in use");
+    assert!(up.post("/mcp", Some(&second), PING).starts_with("HTTP/1.1 200"));
+}
+
+/// Needs another user to be: only root can act as one.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_open_loopback_is_open_to_programs_of_the_same_user() {
+    use std::os::unix::{fs::MetadataExt, process::CommandExt};
+    let home = Home::with("[identity]\nloopback = \"open\"\n");
+    let up = home.up();
+    assert!(up.post("/mcp", None, PING).starts_with("HTTP/1.1 200"));
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return;
+    }
+    let (host, port) = up.address.split_once(':').unwrap();
+    let request = format!(
+        "POST /mcp HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\nContent-Length: {}\r\n\r\n{PING}",
+        PING.len()
+    );
+    let script = format!("exec 3<>/dev/tcp/{host}/{port}; printf %s \"$REQUEST\" >&3; cat <&3");
+    let mut nobody = std::process::Command::new("bash");
+    nobody.args(["-c", &script]).env("REQUEST", request).uid(65534).gid(65534).current_dir("/");
+    let answer = nobody.output().unwrap();
+    let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
 }
 
 #[test]

@@ -1,10 +1,6 @@
 //! One HTTP request: checked, authenticated, read within bounds, handed to its door.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -15,8 +11,9 @@ use mcp::{JsonBuf, ServerName};
 
 use super::{
     approvals,
+    connection::Connection,
     exchange::Body,
-    guard, network, oauth, owner, resource, sse_pair,
+    guard, network, oauth, resource, sse_pair,
     streamable::{self, refused, status},
 };
 use crate::{
@@ -34,10 +31,10 @@ const BODY: Duration = Duration::from_secs(30);
 /// Answers one request.
 pub async fn handle(
     gateway: Arc<Gateway>,
-    peer: SocketAddr,
-    certificate: Option<Verified>,
+    connection: &Connection,
     request: Request<Incoming>,
 ) -> Response<Body> {
+    let peer = connection.peer;
     let (head, body) = request.into_parts();
     let current = gateway.current();
     if oauth::is_ours(head.uri.path()) {
@@ -71,7 +68,7 @@ pub async fn handle(
                 Err(refusal) => refused(None, &gateway.refuse(None, refusal).await),
             }
         }
-        Some(route) => match enter(&gateway, peer, certificate.as_ref(), &head, &route).await {
+        Some(route) => match enter(&gateway, connection, &head, &route).await {
             Ok((caller, client)) => match route {
                 Route::Model(model) => {
                     models::handle(gateway, caller, model, client, &head, body).await
@@ -137,12 +134,11 @@ pub(super) fn route(path: &str) -> Option<Route> {
 /// Authentication, and that the server exists.
 async fn enter(
     gateway: &Gateway,
-    peer: SocketAddr,
-    certificate: Option<&Verified>,
+    connection: &Connection,
     head: &http::request::Parts,
     route: &Route,
 ) -> Result<(Verified, IpAddr), Refusal> {
-    let current = gateway.current();
+    let (current, peer) = (gateway.current(), connection.peer);
     let client = match network::client(&current.config, peer, &head.headers) {
         Ok(client) => client,
         Err(refusal) => return Err(gateway.refuse(None, refusal).await),
@@ -159,12 +155,14 @@ async fn enter(
     }
     let loopback = network::is_loopback(&current.config, peer, client, &head.headers);
     let meant = matches!(route, Route::Model(_)).then(|| models::shown(&head.headers));
-    let (authorization, loopback) = match &meant {
-        None => (authorization, loopback),
-        // Whoever has nothing to show is let in as this gateway's own user or not at all.
-        Some(None) => (None, loopback && owner::is_own(peer)),
-        Some(Some(shown)) => (Some(shown.as_bytes()), loopback),
+    let authorization = match &meant {
+        None => authorization,
+        Some(shown) => shown.as_ref().map(|shown| shown.as_bytes()),
     };
+    // Whoever has nothing to show is let in as a program of this gateway's own user or not at all.
+    let open = current.config.identity.loopback_open;
+    let loopback = loopback && (authorization.is_some() || open && connection.is_own());
+    let certificate = connection.certificate.as_ref();
     let caller = match gateway.authenticate(authorization, loopback, certificate).await {
         Ok(caller) => caller,
         Err(refusal) => return Err(gateway.refuse(None, refusal).await),

@@ -12,7 +12,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::GracefulConnection,
 };
-use identity::Verified;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -21,7 +20,9 @@ use tokio::{
 };
 
 use super::{
+    connection::Connection,
     http::handle,
+    run_token,
     stall::Unstalled,
     tls::{Certificates, client},
 };
@@ -57,6 +58,8 @@ impl Gateway {
             Some(files) => Some(Arc::new(Certificates::load(files).map_err(StartFault::Tls)?)),
             None => None,
         };
+        let state = |fault| StartFault::State { path: config.state_dir.clone(), fault };
+        self.take_run_token(run_token::make(&config.state_dir).map_err(state)?);
         self.export();
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -98,6 +101,9 @@ impl Running {
         let finished = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(GRACE, finished).await;
         self.tasks.shutdown().await;
+        if let Err(fault) = run_token::forget(&self.gateway.current().config.state_dir) {
+            tracing::warn!(%fault, "the run's token stays behind; it opens nothing any more");
+        }
         self.gateway.shutdown().await;
     }
 }
@@ -136,15 +142,18 @@ async fn accept(
         connections.spawn(async move {
             let _permit = permit;
             match acceptor {
-                None => sequential(gateway, stream, peer, None, stopping).await,
+                None => {
+                    let connection = Connection::new(peer, None);
+                    sequential(gateway, stream, connection, stopping).await;
+                }
                 Some(acceptor) => {
                     let handshake = tokio::time::timeout(PATIENCE, acceptor.accept(stream));
                     let Ok(Ok(stream)) = handshake.await else { return };
-                    let certificate = client(stream.get_ref().1);
+                    let connection = Connection::new(peer, client(stream.get_ref().1));
                     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                        multiplexed(gateway, stream, peer, certificate, stopping).await;
+                        multiplexed(gateway, stream, connection, stopping).await;
                     } else {
-                        sequential(gateway, stream, peer, certificate, stopping).await;
+                        sequential(gateway, stream, connection, stopping).await;
                     }
                 }
             }
@@ -158,14 +167,14 @@ async fn accept(
 async fn sequential(
     gateway: Arc<Gateway>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
-    certificate: Option<Verified>,
+    connection: Connection,
     stopping: watch::Receiver<bool>,
 ) {
     let header_bytes = gateway.current().config.limits.header_bytes.max(8192);
+    let connection = Arc::new(connection);
     let service = service_fn(move |request| {
-        let (gateway, certificate) = (gateway.clone(), certificate.clone());
-        async move { Ok::<_, Infallible>(handle(gateway, peer, certificate, request).await) }
+        let (gateway, connection) = (gateway.clone(), connection.clone());
+        async move { Ok::<_, Infallible>(handle(gateway, &connection, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -179,14 +188,14 @@ async fn sequential(
 async fn multiplexed(
     gateway: Arc<Gateway>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
-    certificate: Option<Verified>,
+    connection: Connection,
     stopping: watch::Receiver<bool>,
 ) {
     let header_bytes = gateway.current().config.limits.header_bytes;
+    let connection = Arc::new(connection);
     let service = service_fn(move |request| {
-        let (gateway, certificate) = (gateway.clone(), certificate.clone());
-        async move { Ok::<_, Infallible>(handle(gateway, peer, certificate, request).await) }
+        let (gateway, connection) = (gateway.clone(), connection.clone());
+        async move { Ok::<_, Infallible>(handle(gateway, &connection, request).await) }
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())

@@ -1,6 +1,7 @@
 //! The doors: how clients come in, in each era, over HTTP and over standard input and output.
 
 mod approvals;
+mod connection;
 mod era;
 pub(crate) mod exchange;
 mod guard;
@@ -13,6 +14,7 @@ mod owner;
 mod peer;
 mod replay;
 pub(crate) mod resource;
+mod run_token;
 mod session;
 mod sse_pair;
 mod stall;
@@ -27,6 +29,7 @@ mod unix;
 use ::http::HeaderName;
 pub(crate) use exchange::Body;
 pub use listener::Running;
+pub use run_token::path as run_token;
 pub use session::Sessions;
 pub(crate) use sse_pair::Pairs;
 #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! Whose a connection from this machine is: the loopback is open to all users, and a model costs money.
+//! Whose a connection from this machine is: any user's programs reach the loopback.
 
 use std::net::SocketAddr;
 
