@@ -62,6 +62,9 @@ pub enum ProofFault {
     /// An account that is disabled or gone.
     #[error("the caller's account is disabled or gone")]
     Account,
+    /// The issuer was asked, and does not vouch for it.
+    #[error("the token's issuer does not vouch for it")]
+    Review,
     /// A program's token where only people are let in.
     #[error("tokens of applications are not accepted here")]
     Application,
@@ -78,6 +81,30 @@ impl ProofFault {
             ProofFault::NoGrant => "token_no_grant",
             ProofFault::Groups => "token_groups",
             ProofFault::Application => "token_application",
+            ProofFault::Review => "token_review",
+        }
+    }
+}
+
+/// A token that its issuer has to be asked about.
+pub struct Review {
+    request: String,
+    claims: Claims,
+    proof: Proof,
+}
+
+impl Review {
+    /// The body of the request. It holds the token.
+    pub fn request(&self) -> &str {
+        &self.request
+    }
+
+    /// Believes the token if the answer vouches for it. `Ok(None)`: it is no answer.
+    pub fn answered(self, answer: &[u8]) -> Result<Option<Proof>, ProofFault> {
+        match Kubernetes::vouches(answer, &self.claims) {
+            Some(true) => Ok(Some(self.proof)),
+            Some(false) => Err(ProofFault::Review),
+            None => Ok(None),
         }
     }
 }
@@ -139,6 +166,16 @@ impl Provider {
             Kind::Kubernetes(kubernetes) => kubernetes.read(&self.name, claims).map(Proof::Caller),
             Kind::Spiffe => spiffe::read(&self.name, claims).map(Proof::Caller),
         }
+    }
+
+    /// What the issuer's API server is to be asked about a token that is good but for its signature, which nobody has looked at.
+    /// `None` for a provider that can't be asked.
+    pub fn review(&self, token: &str, now: u64) -> Result<Option<Review>, ProofFault> {
+        let Kind::Kubernetes(kubernetes) = &self.kind else { return Ok(None) };
+        let claims = self.profile.examine(&Jwt::read(token)?, now)?;
+        // What would be refused anyhow is not asked about.
+        let proof = Proof::Caller(kubernetes.read(&self.name, &claims)?);
+        Ok(Some(Review { request: Kubernetes::review(token, &claims), claims, proof }))
     }
 
     /// What its ID tokens must be, for people who sign in through this client. `None` where nobody signs in.

@@ -36,7 +36,7 @@ pub struct Provider {
     pub stale: Period,
     /// Where its keys are (a JSON Web Key Set), instead of where its metadata says.
     #[serde(default)]
-    #[schemars(with = "Option<WebUrl>", extend("x-kind" = "oidc kubernetes spiffe", "examples" = ["https://id.example.com/keys"], "x-samples" = json!({"spiffe": null})))]
+    #[schemars(with = "Option<WebUrl>", extend("x-kind" = "oidc kubernetes spiffe", "examples" = ["https://id.example.com/keys"], "x-samples" = json!({"kubernetes": null, "spiffe": null})))]
     pub jwks_url: Option<Spanned<WebUrl>>,
     /// The same in a file. A relative path begins at this file's folder; a changed file is read again at the next refresh, or when a token names a key that is not in it.
     #[serde(default)]
@@ -137,6 +137,14 @@ pub struct Provider {
     #[serde(default)]
     #[schemars(extend("x-kind" = "oidc", "examples" = ["org_id"]))]
     pub tenant_claim: Option<String>,
+    /// The cluster's API server: it is asked about each token (`TokenReview`), so that one ends with its pod or account. Without it, tokens are verified by the cluster's keys.
+    #[serde(default)]
+    #[schemars(with = "Option<WebUrl>", extend("x-kind" = "kubernetes", "examples" = ["https://kubernetes.default.svc"]))]
+    pub review_url: Option<Spanned<WebUrl>>,
+    /// The file with the token as which it is asked. Its account needs the role `system:auth-delegator`. It is read each time.
+    #[serde(default = "review_token_file")]
+    #[schemars(extend("x-kind" = "kubernetes"))]
+    pub review_token_file: PathBuf,
     /// The only namespaces whose service accounts are accepted. All, when the list is empty.
     #[serde(default)]
     #[schemars(extend("x-kind" = "kubernetes", "examples" = [json!(["agents"])]))]
@@ -145,6 +153,11 @@ pub struct Provider {
     #[serde(default)]
     #[schemars(with = "Option<TrustDomain>", extend("x-kind" = "spiffe", "examples" = ["prod.example.org"]))]
     pub trust_domain: Option<Spanned<TrustDomain>>,
+}
+
+/// Where Kubernetes puts a pod's own.
+fn review_token_file() -> PathBuf {
+    PathBuf::from("/var/run/secrets/kubernetes.io/serviceaccount/token")
 }
 
 fn refresh() -> Spanned<Period> {

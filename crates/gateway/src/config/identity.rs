@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use identity::provider::{self, Cloud};
 
+use crate::exchange::{ClientProof, TokenEndpoint};
+
 /// Incoming authentication.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
@@ -58,6 +60,13 @@ pub enum KeysFrom {
     },
     /// A file in the form of a JSON Web Key Set.
     File(PathBuf),
+    /// Nowhere: the API server of a Kubernetes cluster is asked about each token.
+    Review {
+        /// Its URL.
+        server: String,
+        /// A file with the token as which it is asked. It is read each time.
+        token: PathBuf,
+    },
     /// At this URL.
     Url(String),
 }
@@ -73,6 +82,22 @@ pub struct GraphAccess {
     pub secret: vault::Reference,
     /// The named loosening: addresses that are not public are allowed.
     pub allow_private: bool,
+}
+
+impl GraphAccess {
+    /// Where the application gets a token for Graph in a tenant. `None` where the cloud's host is none.
+    pub fn token_endpoint(&self, tenant: &str) -> Option<TokenEndpoint> {
+        Some(TokenEndpoint {
+            url: self.cloud.token_endpoint(tenant).parse().ok()?,
+            client_id: self.client_id.clone(),
+            proof: ClientProof::Secret(self.secret.clone()),
+            wanted: vault::exchange::Wanted {
+                scope: format!("{}/.default", self.cloud.graph_audience),
+                ..Default::default()
+            },
+            allow_private: self.allow_private,
+        })
+    }
 }
 
 /// What clients are told about a provider (RFC 9728).

@@ -16,6 +16,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use identity::Verified;
 use tokio::sync::Mutex;
+use upstream::HttpClient;
 use url::Url;
 use vault::{
     Fetched,
@@ -28,7 +29,13 @@ pub(crate) use machine::token as machine_token;
 pub use proof::{ClientProof, prove};
 pub use refusal::ExchangeRefusal;
 
-use crate::{Gateway, grants::Shared, refusal::Refusal, slots::Slots};
+use crate::{
+    Gateway,
+    grants::{self, Shared},
+    refusal::Refusal,
+    secrets::Secrets,
+    slots::Slots,
+};
 
 /// How a credential is got.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +63,25 @@ pub struct TokenEndpoint {
     pub wanted: Wanted,
     /// The named loosening: addresses that are not public are allowed.
     pub allow_private: bool,
+}
+
+impl TokenEndpoint {
+    /// Asks it for a token.
+    pub(crate) async fn ask(
+        &self,
+        request: ExchangeRequest<'_>,
+        client: &HttpClient,
+        secrets: &Secrets,
+        now: u64,
+    ) -> Result<Exchanged, ExchangeFault> {
+        let proof = prove(&self.client_id, &self.proof, self.url.as_str(), client, secrets).await;
+        let proof = proof.map_err(ExchangeFault::Unavailable)?;
+        let form = request.form(&self.url, &self.wanted, &proof);
+        let (status, body) = grants::send(client, form, self.allow_private)
+            .await
+            .map_err(|fault| ExchangeFault::Unavailable(fault.to_string()))?;
+        Exchanged::read(status, &body, now)
+    }
 }
 
 impl Exchange {
@@ -268,16 +294,7 @@ impl Exchanges {
         request: ExchangeRequest<'_>,
         now: u64,
     ) -> Result<Exchanged, ExchangeFault> {
-        let (client, secrets) = (&self.shared.client, &self.shared.secrets);
-        let proof = prove(&at.client_id, &at.proof, at.url.as_str(), client, secrets).await;
-        let proof = proof.map_err(ExchangeFault::Unavailable)?;
-        let form = request.form(&at.url, &at.wanted, &proof);
-        let (status, body) = self
-            .shared
-            .post(form, at.allow_private)
-            .await
-            .map_err(|fault| ExchangeFault::Unavailable(fault.to_string()))?;
-        Exchanged::read(status, &body, now)
+        at.ask(request, &self.shared.client, &self.shared.secrets, now).await
     }
 
     /// Whose token serves this caller.

@@ -22,7 +22,7 @@ use vault::{
 
 pub(crate) use connect::{handle, is_ours};
 pub use give_back::{GivenBack, give_back};
-pub(crate) use shared::Shared;
+pub(crate) use shared::{Shared, send};
 
 use crate::{
     config::{Reach, Server},

@@ -178,7 +178,7 @@ impl Shared {
 }
 
 /// Sends a form; its status and body.
-pub(super) async fn send(
+pub(crate) async fn send(
     client: &HttpClient,
     form: Form,
     allow_private: bool,

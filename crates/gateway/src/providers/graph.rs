@@ -13,6 +13,10 @@ use identity::EntraId;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 use upstream::HttpClient;
+use vault::{
+    Secret,
+    exchange::{ExchangeRequest, Exchanged},
+};
 
 use super::fetch;
 use crate::{config::GraphAccess, secrets::Secrets};
@@ -26,8 +30,6 @@ const FRESH: u64 = 15;
 const GROUPS: usize = 10_000;
 /// Requests at the same time.
 const AT_ONCE: usize = 8;
-/// A token for Graph is renewed this many seconds before its end.
-const EARLY: u64 = 300;
 
 /// Somebody's groups, as object ids.
 pub(super) type Groups = Arc<Vec<String>>;
@@ -38,8 +40,8 @@ pub(super) struct Graph {
     client: HttpClient,
     secrets: Arc<Secrets>,
     room: Semaphore,
-    /// By tenant: the application's own token, and until when it is used.
-    tokens: tokio::sync::Mutex<HashMap<String, (Arc<str>, u64)>>,
+    /// By tenant: the application's own token.
+    tokens: tokio::sync::Mutex<HashMap<String, Exchanged>>,
     /// By tenant and object: the groups, and until when they are believed.
     groups: Mutex<HashMap<String, (Groups, u64)>>,
 }
@@ -86,7 +88,7 @@ impl Graph {
         held.get(key).filter(|(_, until)| now < *until).map(|(groups, _)| groups.clone())
     }
 
-    async fn is_enabled(&self, id: &EntraId, token: &str) -> Result<bool, String> {
+    async fn is_enabled(&self, id: &EntraId, token: &Secret) -> Result<bool, String> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Account {
@@ -94,20 +96,20 @@ impl Graph {
         }
         let url = self.access.cloud.account(id.object());
         let request = Request::get(&url)
-            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .header(header::AUTHORIZATION, format!("Bearer {}", token.expose()))
             .body(Full::default());
         let account: Option<Account> = self.json(&url, request).await?;
         Ok(account.is_some_and(|account| account.account_enabled))
     }
 
-    async fn ask(&self, id: &EntraId, token: &str) -> Result<Option<Groups>, String> {
+    async fn ask(&self, id: &EntraId, token: &Secret) -> Result<Option<Groups>, String> {
         #[derive(Deserialize)]
         struct Found {
             value: Vec<String>,
         }
         let url = self.access.cloud.member_objects(id.object());
         let request = Request::post(&url)
-            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .header(header::AUTHORIZATION, format!("Bearer {}", token.expose()))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::from(r#"{"securityEnabledOnly":false}"#));
         match self.json::<Found>(&url, request).await? {
@@ -119,37 +121,18 @@ impl Graph {
     }
 
     /// The application's own token, by client credentials.
-    async fn token(&self, tenant: &str, now: u64) -> Result<Arc<str>, String> {
-        #[derive(Deserialize)]
-        struct Granted {
-            access_token: String,
-            expires_in: u64,
-        }
+    async fn token(&self, tenant: &str, now: u64) -> Result<Secret, String> {
         let mut tokens = self.tokens.lock().await;
-        if let Some((token, until)) = tokens.get(tenant)
-            && now < *until
-        {
-            return Ok(token.clone());
+        if let Some(token) = tokens.get(tenant).filter(|token| !token.is_due(now)) {
+            return Ok(token.access.clone());
         }
-        let secret = self.secrets.resolve(&self.access.secret).await;
-        let secret = secret.map_err(|fault| fault.to_string())?.secret;
-        let url = self.access.cloud.token_endpoint(tenant);
-        let scope = format!("{}/.default", self.access.cloud.graph_audience);
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", &self.access.client_id),
-            ("client_secret", secret.expose()),
-            ("scope", &scope),
-        ];
-        let request = Request::post(&url)
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Full::from(form_encoded(&form)));
-        let granted: Option<Granted> = self.json(&url, request).await?;
-        let granted = granted.ok_or_else(|| fetch::refused(&url, StatusCode::NOT_FOUND))?;
-        let token: Arc<str> = granted.access_token.into();
-        let until = now + granted.expires_in.saturating_sub(EARLY);
-        tokens.insert(tenant.to_owned(), (token.clone(), until));
-        Ok(token)
+        let at = self.access.token_endpoint(tenant).ok_or("the cloud's host is no host")?;
+        let request = ExchangeRequest::ClientCredentials;
+        let token = at.ask(request, &self.client, &self.secrets, now).await;
+        let token = token.map_err(|fault| fault.to_string())?;
+        let access = token.access.clone();
+        tokens.insert(tenant.to_owned(), token);
+        Ok(access)
     }
 
     /// `None`: there is no such thing.
@@ -171,8 +154,4 @@ impl Graph {
             .map(Some)
             .map_err(|_| format!("{url} answered with something else than it should"))
     }
-}
-
-fn form_encoded(fields: &[(&str, &str)]) -> String {
-    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }

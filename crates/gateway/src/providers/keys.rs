@@ -122,6 +122,9 @@ impl Keys {
                 (place, read.into())
             }
             KeysFrom::Url(url) => (url.clone(), self.get(url).await?),
+            KeysFrom::Review { server, .. } => {
+                return Err(format!("{server} is asked about tokens, and not for keys"));
+            }
             KeysFrom::Discovery { url, issuer, same_origin } => {
                 let document = self.get(url).await?;
                 let found = Discovery::read(&document, issuer);

@@ -3,6 +3,7 @@
 mod fetch;
 mod graph;
 mod keys;
+mod review;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,16 +21,18 @@ use upstream::HttpClient;
 use crate::{StartFault, config, refusal::Refusal, secrets::Secrets};
 use graph::Graph;
 use keys::{Held, Keys};
+use review::Reviewer;
 
 /// The configured providers.
 #[derive(Default)]
 pub(crate) struct Providers(Vec<Arc<Provider>>);
 
-/// One provider, its keys and, for Entra, the way to Graph.
+/// One provider, its keys or whom to ask instead, and, for Entra, the way to Graph.
 pub(crate) struct Provider {
     entry: config::Provider,
     keys: Arc<Keys>,
     graph: Option<Graph>,
+    reviewer: Option<Reviewer>,
 }
 
 /// Why a provider can't be used.
@@ -76,7 +79,7 @@ impl Providers {
         let jwt = Jwt::read(token).map_err(ProofFault::Jwt)?;
         let claimed = |held: &&Arc<Provider>| held.entry.provider.is_claimed_by(&jwt);
         let provider = self.0.iter().find(claimed).ok_or(ProofFault::Jwt(JwtFault::Issuer))?;
-        provider.prove(&jwt, now).await
+        provider.prove(&jwt, token, now).await
     }
 
     /// By its name in the configuration.
@@ -99,12 +102,21 @@ impl Provider {
             })?,
         };
         let keys = Keys::new(&entry, client.clone());
+        let reviewer = Reviewer::of(&entry, &client);
         let graph = entry.graph.clone().map(|access| Graph::new(access, client, secrets.clone()));
-        Ok(Provider { entry, keys: Arc::new(keys), graph })
+        Ok(Provider { entry, keys: Arc::new(keys), graph, reviewer })
     }
 
     /// Believes an access token or says why not.
-    async fn prove(&self, jwt: &Jwt<'_>, now: u64) -> Result<Verified, ProviderFault> {
+    async fn prove(&self, jwt: &Jwt<'_>, token: &str, now: u64) -> Result<Verified, ProviderFault> {
+        if let Some(reviewer) = &self.reviewer {
+            let review = self.entry.provider.review(token, now)?.ok_or(ProofFault::Review)?;
+            let answer = reviewer.ask(review.request()).await;
+            let answer = answer.map_err(|detail| self.unavailable(detail))?;
+            let proof = review.answered(&answer)?;
+            let unread = || self.unavailable("its API server answered with something else".into());
+            return self.complete(proof.ok_or_else(unread)?, now).await;
+        }
         let held = self.keys_for(jwt, now).await?;
         self.complete(self.entry.provider.prove(jwt, &held.keys, now)?, now).await
     }

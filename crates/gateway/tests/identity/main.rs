@@ -8,6 +8,7 @@ mod entra;
 mod exchange;
 mod issuer;
 mod outage;
+mod review;
 #[path = "../../../identity/tests/support/signer.rs"]
 mod signer;
 mod standing;

@@ -33,6 +33,8 @@ pub type Doors<'a> = Box<dyn Fn(&str) -> Option<String> + Send + Sync + 'a>;
 pub struct Offer<'a> {
     /// The scopes that exist.
     pub scopes: &'a Scopes,
+    /// Those of them that are given where none is asked for.
+    pub initial: &'a Scopes,
     /// The canonical URL of the route that a `resource` names.
     pub resource: Doors<'a>,
     /// The route that is meant when none is named, as clients of 2025-03-26 do.
@@ -109,7 +111,7 @@ pub fn request_resource(params: &Params, offer: &Offer<'_>) -> Result<String, OA
     })
 }
 
-/// What of the scopes that were asked for there is; without any, all that there are.
+/// What of the scopes that were asked for there is; without any, those to begin with.
 pub fn request_scopes(
     asked: Option<&str>,
     allowed: Option<&Scopes>,
@@ -120,7 +122,9 @@ pub fn request_scopes(
         Some(allowed) => offer.scopes.within(allowed),
         None => offer.scopes.clone(),
     };
-    let Some(asked) = asked else { return Ok(there) };
+    let first = there.within(offer.initial);
+    let first = if first.is_empty() { there.clone() } else { first };
+    let Some(asked) = asked else { return Ok(first) };
     let asked = Scopes::parse(asked).map_err(|fault| invalid(&fault.to_string()))?;
     let given = asked.within(&there);
     // Scopes of OpenID Connect alone ask for no more than a session.
@@ -128,7 +132,7 @@ pub fn request_scopes(
     if given.is_empty() && asked.iter().any(foreign) {
         return Err(invalid("none of the scopes is offered here"));
     }
-    Ok(if given.is_empty() { there } else { given })
+    Ok(if given.is_empty() { first } else { given })
 }
 
 #[cfg(test)]
@@ -141,6 +145,7 @@ mod tests {
         let scopes = Scopes::parse("mcp admin").unwrap();
         let offer = Offer {
             scopes: &scopes,
+            initial: &scopes,
             resource: Box::new(|text| (text == "https://gw/mcp/a").then(|| text.to_owned())),
             default_resource: "https://gw/mcp",
         };

@@ -1,8 +1,31 @@
 //! Kubernetes: tokens of service accounts, as the API server projects them into pods.
 
+use serde::Deserialize;
+use serde_json::json;
+
 use super::ProofFault;
 use crate::jwt::{Claims, Issuer, Issuers, JwtFault, Profile, Purpose, Typ};
 use crate::{Algorithm, Attributes, ProviderName, Subject, SubjectText, Verified};
+
+/// What the API server answers (`TokenReview` of `authentication.k8s.io/v1`), as far as it is believed.
+#[derive(Deserialize)]
+struct Answer {
+    status: Status,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    authenticated: bool,
+    user: User,
+    audiences: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct User {
+    username: String,
+}
 
 /// What is accepted from a cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +48,25 @@ impl Kubernetes {
             types: vec![Typ::Absent, Typ::Jwt],
             purpose: Purpose::Access,
         }
+    }
+
+    /// What the API server is asked about a token, as the body of a `TokenReview`.
+    pub(super) fn review(token: &str, claims: &Claims) -> String {
+        json!({
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "spec": {"token": token, "audiences": claims.audiences()},
+        })
+        .to_string()
+    }
+
+    /// Whether its answer vouches for the token: for whom the token says, and for us. A server that knows of no audiences names none.
+    /// `None`: it is no answer.
+    pub(super) fn vouches(answer: &[u8], claims: &Claims) -> Option<bool> {
+        let Answer { status } = serde_json::from_slice(answer).ok()?;
+        let for_us = claims.audiences().iter().any(|one| status.audiences.contains(one));
+        let who = claims.text("sub");
+        Some(status.authenticated && for_us && who == Some(&*status.user.username))
     }
 
     /// The subject must be what the claim `kubernetes.io` says in detail. That also keeps out the older

@@ -3,6 +3,7 @@
 use gateway::config::GraphAccess;
 use jiff::Timestamp;
 use serde_json::Value;
+use vault::exchange::ExchangeRequest;
 
 use super::{
     finding::Finding,
@@ -38,17 +39,14 @@ pub async fn graph(access: &GraphAccess, tenant: &str, web: &Web) -> (Option<Str
 
 async fn token(access: &GraphAccess, tenant: &str, web: &Web) -> Result<String, Finding> {
     let check = "graph: client credentials";
-    let secret = web.secrets.resolve(&access.secret).await.map_err(|fault| {
-        Finding::fault(check, fault.to_string(), "the gateway must be able to read graph-secret")
+    let at = access.token_endpoint(tenant).ok_or_else(|| {
+        Finding::fault(check, "the cloud's host is no host", "mend `cloud` or `login-url`")
     })?;
-    let scope = format!("{}/.default", access.cloud.graph);
-    let form = [
-        ("grant_type", "client_credentials"),
-        ("client_id", access.client_id.as_str()),
-        ("client_secret", secret.secret.expose()),
-        ("scope", scope.as_str()),
-    ];
-    let reply = web.post(&access.cloud.token_endpoint(tenant), &form).await;
+    let proof = web.prove(&at.client_id, &at.proof, at.url.as_str()).await.map_err(|fault| {
+        Finding::fault(check, fault, "the gateway must be able to read graph-secret")
+    })?;
+    let form = ExchangeRequest::ClientCredentials.form(&at.url, &at.wanted, &proof);
+    let reply = web.send_form(form).await;
     let reply = reply.map_err(|unreached| Finding::unreached(check, &unreached))?;
     let token = reply.json()["access_token"].as_str().map(str::to_owned);
     token.ok_or_else(|| Finding::refused(check, &reply))

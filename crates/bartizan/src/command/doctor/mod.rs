@@ -68,6 +68,10 @@ async fn examine(
     let secrets = Arc::new(Secrets::new(store, config.secrets.clone(), client.clone()));
     let mut findings = Vec::new();
     for entry in &config.identity.providers {
+        let client = match &entry.ca {
+            Some(file) => HttpClient::trusting(file)?,
+            None => client.clone(),
+        };
         let web = Web::new(&client, &secrets, entry.allow_private);
         let (about, seen) = provider::examine(entry, &web, now).await;
         findings.extend(seen);

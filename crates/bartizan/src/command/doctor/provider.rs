@@ -1,5 +1,7 @@
 //! A provider as everybody can see it: its metadata, its keys, its clock.
 
+use std::path::Path;
+
 use gateway::config::{KeysFrom, Provider};
 use identity::{Discovery, jwks::Jwks};
 use jiff::Timestamp;
@@ -23,6 +25,9 @@ pub async fn examine(
         KeysFrom::Discovery { url, issuer, .. } => (url, issuer),
         KeysFrom::Url(url) => return (None, keys(entry, web, url).await),
         KeysFrom::File(path) => return (None, vec![file(entry, path)]),
+        KeysFrom::Review { server, token } => {
+            return (None, vec![review(entry, server, token, web).await]);
+        }
     };
     let check = format!("{name}: metadata");
     let reply = match web.get(url).await {
@@ -57,7 +62,37 @@ async fn keys(entry: &Provider, web: &Web, url: &str) -> Vec<Finding> {
     vec![read(&check, entry, url, &reply.body)]
 }
 
-fn file(entry: &Provider, path: &std::path::Path) -> Finding {
+/// Asks the API server about the very token as which it is asked.
+async fn review(entry: &Provider, server: &str, token: &Path, web: &Web) -> Finding {
+    let check = format!("{}: token review", entry.provider.name().as_str());
+    let own = match std::fs::read_to_string(token) {
+        Ok(own) => own.trim().to_owned(),
+        Err(fault) => {
+            let found = format!("{}: {fault}", token.display());
+            let mend = "review-token-file names the file where the gateway's own token is";
+            return Finding::fault(&check, found, mend);
+        }
+    };
+    let server = server.trim_end_matches('/');
+    let url = format!("{server}/apis/authentication.k8s.io/v1/tokenreviews");
+    let body = serde_json::json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": own},
+    });
+    match web.post_as(&url, &own, body.to_string()).await {
+        Err(unreached) => Finding::unreached(&check, &unreached),
+        Ok(reply) if reply.json()["status"]["authenticated"] == true => {
+            Finding::ok(&check, format!("{server} answers about tokens"))
+        }
+        Ok(reply) if reply.status == 403 => Finding::fault(
+            &check,
+            "the gateway's account may not ask about tokens".to_owned(),
+            "kubectl create clusterrolebinding bartizan --clusterrole=system:auth-delegator --serviceaccount=NAMESPACE:ACCOUNT",
+        ),
+        Ok(reply) => Finding::refused(&check, &reply),
+    }
+}
+
+fn file(entry: &Provider, path: &Path) -> Finding {
     let check = format!("{}: keys", entry.provider.name().as_str());
     let place = path.display().to_string();
     match std::fs::read(path) {

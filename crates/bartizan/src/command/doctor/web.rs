@@ -66,7 +66,15 @@ impl Web {
 
     /// A form, as token endpoints take it.
     pub async fn post(&self, url: &str, form: &[(&str, &str)]) -> Result<Reply, Unreached> {
-        let body = query(form);
+        self.form(url, query(form)).await
+    }
+
+    /// The same, made as the gateway makes it.
+    pub async fn send_form(&self, form: vault::oauth::Form) -> Result<Reply, Unreached> {
+        self.form(form.url.as_str(), form.body.expose().to_owned()).await
+    }
+
+    async fn form(&self, url: &str, body: String) -> Result<Reply, Unreached> {
         let request = Request::post(url)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::ACCEPT, "application/json");

@@ -79,6 +79,11 @@ fn strays(name: &str, provider: &Provider, findings: &mut Vec<Finding>) {
             kind != Kind::Kubernetes,
             (!provider.namespaces.is_empty()).then(|| span(None)),
         ),
+        (
+            "review-url",
+            kind != Kind::Kubernetes,
+            provider.review_url.as_ref().map(|one| one.span()),
+        ),
         ("clients", !entra && !oidc, (!provider.clients.is_empty()).then(|| span(None))),
         ("scopes", !entra && !oidc, (!provider.scopes.is_empty()).then(|| span(None))),
         ("several-audiences", !oidc, provider.several_audiences.then(|| span(None))),
@@ -161,6 +166,16 @@ fn check_keys(provider: &Provider, folder: &Path, findings: &mut Vec<Finding>) {
             "keep one of them",
         ));
     }
+    let keys = provider.jwks_url.as_ref().map(|one| one.span());
+    if let (Some(_), Some(keys)) =
+        (&provider.review_url, keys.or(provider.jwks_file.as_ref().map(|one| one.span())))
+    {
+        findings.push(Finding::error(
+            "whose tokens are asked about, their keys are not needed",
+            keys,
+            "take it or `review-url` out",
+        ));
+    }
     if let Some(file) = &provider.jwks_file
         && let Err(error) = std::fs::File::open(folder.join(file.get_ref()))
     {
@@ -197,8 +212,8 @@ fn check_keys(provider: &Provider, folder: &Path, findings: &mut Vec<Finding>) {
 }
 
 fn urls(provider: &Provider) -> impl Iterator<Item = &toml::Spanned<WebUrl>> {
-    let Provider { issuer, jwks_url, login_url, graph_url, .. } = provider;
-    [issuer, jwks_url, login_url, graph_url].into_iter().flatten()
+    let Provider { issuer, jwks_url, login_url, graph_url, review_url, .. } = provider;
+    [issuer, jwks_url, login_url, graph_url, review_url].into_iter().flatten()
 }
 
 fn check_url(

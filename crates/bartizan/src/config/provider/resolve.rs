@@ -44,10 +44,14 @@ pub fn resolve(
             (provider::Provider::spiffe(name, spiffe), Offer::default())
         }
     };
-    let keys = match (&written.jwks_url, &written.jwks_file) {
-        (Some(url), _) => KeysFrom::Url(url.get_ref().as_str().to_owned()),
-        (None, Some(file)) => KeysFrom::File(folder.join(file.get_ref())),
-        (None, None) => {
+    let keys = match (&written.review_url, &written.jwks_url, &written.jwks_file) {
+        (Some(server), ..) => KeysFrom::Review {
+            server: server.get_ref().as_str().to_owned(),
+            token: folder.join(&written.review_token_file),
+        },
+        (None, Some(url), _) => KeysFrom::Url(url.get_ref().as_str().to_owned()),
+        (None, None, Some(file)) => KeysFrom::File(folder.join(file.get_ref())),
+        (None, None, None) => {
             let issuer = issuer()?;
             let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
             KeysFrom::Discovery { url, issuer, same_origin: false }
