@@ -42,6 +42,10 @@ pub struct SignIn {
     /// The scopes that clients may ask for. Policies can require them; what a person may do is up to their roles, whatever the scope.
     #[serde(default = "scopes")]
     pub scopes: Vec<ScopeText>,
+    /// Those of them that clients are told to ask for at first; all, when the list is empty. A client that needs more for what it does is told so (`insufficient_scope`), and its person is asked for that.
+    #[serde(default)]
+    #[schemars(extend("examples" = [json!(["mcp"])]))]
+    pub initial_scopes: Vec<ScopeText>,
     /// How long an access token is valid.
     #[serde(default = "access_token")]
     pub access_token: Period,
@@ -236,6 +240,13 @@ pub fn check(file: &File, findings: &mut Vec<Finding>) {
             "keep one: [sign-in.certificate] goes before client-token-file, and that before client-secret",
         ));
     }
+    if let Some(scope) = sign_in.initial_scopes.iter().find(|one| !sign_in.scopes.contains(one)) {
+        findings.push(Finding::error(
+            format!("the scope `{}` is to be asked for at first, and is none of `scopes`", scope.0),
+            provider.span(),
+            "add it to scopes in [sign-in], or take it out of initial-scopes",
+        ));
+    }
     if sign_in.documents.trust == Trust::Domains && sign_in.documents.domains.is_empty() {
         findings.push(Finding::warning(
             "no domain is named, so no client's document is read",
@@ -305,6 +316,10 @@ pub fn resolve(file: &File, folder: &Path) -> Result<Option<resolved::SignIn>, R
         proof,
         provider_scopes: joined(&sign_in.provider_scopes)?,
         scopes: joined(&sign_in.scopes)?,
+        initial_scopes: match sign_in.initial_scopes.as_slice() {
+            [] => joined(&sign_in.scopes)?,
+            some => joined(some)?,
+        },
         access_token: sign_in.access_token.0,
         idle: sign_in.idle.0,
         session: sign_in.session.0,

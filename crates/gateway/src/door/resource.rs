@@ -39,7 +39,7 @@ impl Offered {
         let (authorization_servers, scopes) = match &config.sign_in {
             Some(sign_in) => (
                 vec![sign_in.public_url.clone()],
-                sign_in.scopes.iter().map(str::to_owned).collect(),
+                sign_in.initial_scopes.iter().map(str::to_owned).collect(),
             ),
             None => {
                 (gathered(|offer| &offer.authorization_servers), gathered(|offer| &offer.scopes))

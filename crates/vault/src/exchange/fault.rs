@@ -138,7 +138,7 @@ fn number(description: &str) -> Option<u32> {
 }
 
 /// A claims request is a JSON object (OpenID Connect Core 1.0 §5.5).
-pub(crate) fn is_challenge(claims: &str) -> bool {
+pub fn is_challenge(claims: &str) -> bool {
     let object = || serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(claims);
     claims.len() <= CLAIMS && object().is_ok()
 }

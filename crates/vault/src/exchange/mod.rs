@@ -10,6 +10,5 @@ mod fault;
 mod request;
 
 pub use answer::Exchanged;
-pub(crate) use fault::is_challenge;
-pub use fault::{Answer, ExchangeFault};
+pub use fault::{Answer, ExchangeFault, is_challenge};
 pub use request::{ExchangeRequest, SubjectType, Wanted};

@@ -109,10 +109,11 @@ impl Asked<'_> {
         };
         let asking = Asking::Code(asked);
         let answered = match self.consented(&browser, &asking).await {
-            Ok(Some(subject)) => self
-                .to_provider(&browser, asking, Some(subject))
-                .await
-                .map(|url| answer::redirect(&url)),
+            Ok(Some(subject)) => {
+                let claims = self.broker.challenges.of(&subject, crate::now());
+                let url = self.to_provider(&browser, asking, Some(subject), claims).await;
+                url.map(|url| answer::redirect(&url))
+            }
             Ok(None) => self.question(&browser, &client, &asking),
             Err(error) => Err(error),
         };
@@ -250,7 +251,7 @@ impl Asked<'_> {
         }
         // Kept before the provider is asked anything; who the person is, is added when the provider has said so.
         self.keep_consent(&browser, &asking, "").await?;
-        let url = self.to_provider(&browser, asking, None).await?;
+        let url = self.to_provider(&browser, asking, None, None).await?;
         Ok(answer::page(
             StatusCode::OK,
             &Message {

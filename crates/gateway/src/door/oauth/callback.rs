@@ -4,6 +4,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{Response, StatusCode};
 use identity::broker::{Authorization, Code, OAuthError, Opaque, Params, SignedIn};
 use serde::{Deserialize, Serialize};
+use vault::exchange::is_challenge;
 
 use super::{
     Asked, Event, answer,
@@ -40,6 +41,11 @@ impl Asked<'_> {
     async fn came_back(&self) -> Result<Response<Body>, OAuthError> {
         let params = self.query()?;
         let (browser, signing_in) = self.state(&params).await?;
+        if let Some(claims) = params.get("claims").filter(|_| params.get("error").is_some())
+            && signing_in.claims.is_none()
+        {
+            return self.stepped_up(&browser, signing_in, claims).await;
+        }
         if let Some(error) = params.get("error") {
             let description = params.get("error_description").unwrap_or_default();
             tracing::info!(error, description, "the provider refused a sign-in");
@@ -55,6 +61,11 @@ impl Asked<'_> {
                 tracing::warn!(%fault, "the provider does not answer");
                 let text = "the identity provider does not answer; try again in a minute";
                 return Err(OAuthError::new(Code::TemporarilyUnavailable, text));
+            }
+            Err(SignInFault::Refused { claims: Some(claims), .. })
+                if signing_in.claims.is_none() =>
+            {
+                return self.stepped_up(&browser, signing_in, &claims).await;
             }
             Err(fault) => {
                 tracing::warn!(%fault, "a sign-in failed");
@@ -78,8 +89,31 @@ impl Asked<'_> {
                 .map_err(unavailable)?;
             return self.question(&browser, &client, &signing_in.asking);
         }
+        match self.broker.challenges.of(&identity.id, crate::now()) {
+            Some(claims) if signing_in.claims.is_none() => {
+                let signing_in = SigningIn { consented: Some(identity.id.clone()), ..signing_in };
+                return self.stepped_up(&browser, signing_in, &claims).await;
+            }
+            _ => self.broker.challenges.met(&identity.id),
+        }
         self.keep_consent(&browser, &signing_in.asking, &identity.id).await?;
         self.granted(signing_in.asking, identity.clone(), vouched).await
+    }
+
+    /// Sends the person to the provider once more, with what it asked for of them.
+    async fn stepped_up(
+        &self,
+        browser: &Browser,
+        signing_in: SigningIn,
+        claims: &str,
+    ) -> Result<Response<Body>, OAuthError> {
+        let SigningIn { asking, consented, .. } = signing_in;
+        if !is_challenge(claims) {
+            let text = "the identity provider asks for something that can't be understood";
+            return Err(OAuthError::new(Code::AccessDenied, text));
+        }
+        let url = self.to_provider(browser, asking, consented, Some(claims.to_owned())).await?;
+        Ok(answer::redirect(&url))
     }
 
     /// What a `state` was made of: for this browser, a moment ago, and never shown before.

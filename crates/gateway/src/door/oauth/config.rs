@@ -24,6 +24,8 @@ pub struct SignIn {
     pub provider_scopes: Scopes,
     /// The scopes that clients may have.
     pub scopes: Scopes,
+    /// Those of them that clients are told to begin with.
+    pub initial_scopes: Scopes,
     /// How long an access token is valid.
     pub access_token: Duration,
     /// How long a session lives without being used.

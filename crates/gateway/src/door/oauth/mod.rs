@@ -21,6 +21,7 @@ mod register;
 mod revoke;
 mod serve;
 mod session;
+mod step_up;
 mod token;
 
 use std::{
@@ -55,6 +56,7 @@ pub struct Broker {
     default_door: String,
     keys: keys::KeyRing,
     documents: client::Documents,
+    challenges: step_up::Challenges,
     replays: Mutex<dpop::Replays>,
     counters: Mutex<HashMap<Counted, (u64, u32)>>,
     /// Sessions that ended, or of whose person something else is known now, by id.
@@ -92,6 +94,7 @@ impl Broker {
             config,
             keys,
             documents: client::Documents::default(),
+            challenges: step_up::Challenges::default(),
             replays: Mutex::new(dpop::Replays::new(PROOFS)),
             counters: Mutex::default(),
             changed: broadcast::channel(256).0,
@@ -307,6 +310,7 @@ impl Asked<'_> {
     fn offer(&self) -> Offer<'_> {
         Offer {
             scopes: &self.broker.config.scopes,
+            initial: &self.broker.config.initial_scopes,
             resource: Box::new(|resource| self.broker.door(resource)),
             default_resource: &self.broker.default_door,
         }

@@ -36,6 +36,9 @@ pub(super) struct SigningIn {
     pub verifier: String,
     /// Whose earlier consent this rests on; none when the person has just been asked.
     pub consented: Option<String>,
+    /// What the provider asked for of the person before.
+    #[serde(default)]
+    pub claims: Option<String>,
 }
 
 /// What the provider answers at its token endpoint. Its access token is not even read.
@@ -46,6 +49,8 @@ struct TokenAnswer {
     expires_in: Option<serde_json::Value>,
     error: Option<String>,
     error_description: Option<String>,
+    /// What it would take, where the person can do something about it.
+    claims: Option<String>,
 }
 
 /// A person whom the provider vouches for.
@@ -63,7 +68,7 @@ pub(super) struct Vouched {
 pub(super) enum SignInFault {
     /// It said no.
     #[error("the provider refused: {error}: {description}")]
-    Refused { error: String, description: String },
+    Refused { error: String, description: String, claims: Option<String> },
     /// Its ID token is not believed.
     #[error("the provider's ID token is not accepted: {0}")]
     Identity(String),
@@ -82,6 +87,7 @@ impl Asked<'_> {
         browser: &Browser,
         asking: Asking,
         consented: Option<String>,
+        claims: Option<String>,
     ) -> Result<String, OAuthError> {
         let endpoints = self.gateway.endpoints(&self.broker).await.map_err(unavailable)?;
         let text =
@@ -90,7 +96,7 @@ impl Asked<'_> {
             return Err(unavailable("no randomness"));
         };
         let challenge = Challenge::of(&verifier);
-        let signing_in = SigningIn { asking, nonce, verifier, consented };
+        let signing_in = SigningIn { asking, nonce, verifier, consented, claims };
         let payload = serde_json::to_vec(&signing_in).map_err(unavailable)?;
         let expires = crate::now().saturating_add(STATE);
         let sealer = &self.gateway.sealer;
@@ -109,6 +115,7 @@ impl Asked<'_> {
             ("nonce", Some(signing_in.nonce.as_str().into())),
             ("code_challenge", Some(challenge.as_str().into())),
             ("code_challenge_method", Some("S256".into())),
+            ("claims", signing_in.claims.as_deref().map(Into::into)),
         ]);
         let joint = if endpoints.authorization.contains('?') { '&' } else { '?' };
         Ok(format!("{}{joint}{query}", endpoints.authorization))
@@ -189,6 +196,7 @@ impl Gateway {
             Some(error) => Err(SignInFault::Refused {
                 error,
                 description: first_line(answer.error_description.as_deref().unwrap_or_default()),
+                claims: answer.claims,
             }),
             None if status.is_success() => Ok(answer),
             None => Err(silent(format!("status {}", status.as_u16()))),

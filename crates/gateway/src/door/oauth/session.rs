@@ -156,6 +156,7 @@ impl Gateway {
             return Err(Over::Ended);
         };
         let (refresh, epoch) = (String::from_utf8(refresh).unwrap_or_default(), session.epoch);
+        let subject = session.subject.clone();
         let reason = match self.sign_in_refresh(broker, &refresh).await {
             Ok(vouched) => match self.confirmed(session, vouched, now)? {
                 Some(session) => {
@@ -171,7 +172,13 @@ impl Gateway {
                 tracing::warn!(session = id, fault, "a session can't be confirmed");
                 return Err(Over::Unconfirmed);
             }
-            Err(fault) => fault.to_string(),
+            Err(fault) => {
+                // The next sign-in takes it along: without it, the provider would refuse again.
+                if let SignInFault::Refused { claims: Some(claims), .. } = &fault {
+                    broker.challenges.keep(&subject, claims, now);
+                }
+                fault.to_string()
+            }
         };
         self.end_session(broker, id, &reason).await?;
         Err(Over::Ended)
