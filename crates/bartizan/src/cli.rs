@@ -487,16 +487,27 @@ pub enum ClientsCommand {
 #[derive(Debug, Subcommand)]
 pub enum GrantsCommand {
     /// Who connected what, and for which scopes
-    List,
+    List {
+        /// Your own, at the gateway where you are signed in (`bartizan login`); several sign-ins need its URL
+        #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true)]
+        remote: Option<Option<String>>,
+    },
     /// Forget what somebody let Bartizan have at a server
     #[command(after_help = "\
-Example:
-  bartizan grants revoke tracker user:3f2a…/91c0…")]
+Examples:
+  bartizan grants revoke tracker user:3f2a…/91c0…    as the gateway's owner
+  bartizan grants revoke tracker --remote            your own, at the gateway where you are signed in
+
+Without a command line: the page /grants of the gateway, in the browser in which you signed in.")]
     Revoke {
         /// The server's name
         server: String,
         /// Whose, as `bartizan grants list` shows it
-        principal: String,
+        #[arg(required_unless_present = "remote", conflicts_with = "remote")]
+        principal: Option<String>,
+        /// Your own, at the gateway where you are signed in (`bartizan login`); several sign-ins need its URL
+        #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true)]
+        remote: Option<Option<String>>,
     },
 }
 

@@ -76,7 +76,10 @@ impl Gate {
             era: upstream::EraChoice::Auto,
             shared: true,
             timeout: TIMEOUT,
-            credentials: vec![vault::Credential::new("Authorization", value)?],
+            credentials: vault::Credentials::new(vec![vault::Credential::new(
+                "Authorization",
+                value,
+            )?])?,
             oauth: None,
             exchange: None,
             first_use: trust::FirstUse::Approve,

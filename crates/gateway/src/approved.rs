@@ -404,6 +404,7 @@ mod tests {
             identity(&Reach::Stdio {
                 command: "node".into(),
                 args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+                descriptors: Vec::new(),
                 env: Vec::new(),
                 egress: None,
                 package: None,

@@ -343,7 +343,7 @@ async fn pages(
             params: params.json(),
             client,
             param_headers: Vec::new(),
-            credential: http::HeaderMap::new(),
+            credential: upstream::Credential::default(),
             deadline,
         };
         let page = match served.ask(caller, outgoing).await?.outcome {

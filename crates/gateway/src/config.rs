@@ -236,8 +236,8 @@ pub struct Server {
     pub shared: bool,
     /// Deadline of one call.
     pub timeout: Duration,
-    /// The outgoing credentials.
-    pub credentials: Vec<vault::Credential>,
+    /// The outgoing credentials that the configuration names.
+    pub credentials: vault::Credentials,
     /// How grants are got, where the server has an authorization server of its own.
     pub oauth: Option<crate::grants::OAuth>,
     /// How its credential is got from a token endpoint, where it is.
@@ -279,8 +279,10 @@ pub enum Reach {
         args: Vec<String>,
         /// Its environment beside the allow-list.
         env: Vec<(String, vault::Reference)>,
+        /// What it reads from descriptors.
+        descriptors: Vec<Descriptor>,
         /// What it may reach; nothing when absent.
-        egress: Option<Egress>,
+        egress: Option<Box<Egress>>,
         /// The bytes that it starts from, when they are locked.
         package: Option<Box<sandbox::package::Locked>>,
         /// Its working folder.
@@ -288,6 +290,26 @@ pub enum Reach {
         /// How it is confined.
         sandbox: Sandbox,
     },
+}
+
+/// A secret that a local server reads from a descriptor, once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Descriptor {
+    /// The variable that says where.
+    pub variable: String,
+    /// What the secret is made from.
+    pub value: vault::Reference,
+    /// What stands in the variable.
+    pub said: DescriptorSaid,
+}
+
+/// How a variable names a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DescriptorSaid {
+    /// As its number.
+    Number,
+    /// As a path under which it can be opened.
+    Path,
 }
 
 /// What a local server may reach.

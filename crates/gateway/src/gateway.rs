@@ -569,13 +569,15 @@ fn assemble(
     let mut models = BTreeMap::new();
     for entry in &config.models {
         let name: Box<str> = entry.name.as_str().into();
-        let kept = old.and_then(|old| old.models.get(&name)).filter(|held| held.entry == *entry);
+        let kept = old
+            .and_then(|old| old.models.get(&name))
+            .filter(|held| held.entry == *entry && held.guard.acts(config.on_leak));
         let served = match kept {
             Some(kept) => kept.clone(),
-            None => Arc::new(
-                ServedModel::new(entry.clone(), grants)
-                    .map_err(|fault| StartFault::Credential { server: name.to_string(), fault })?,
-            ),
+            None => {
+                let journal = witness.journal();
+                Arc::new(ServedModel::new(entry.clone(), config.on_leak, journal, grants))
+            }
         };
         models.insert(name, served);
     }

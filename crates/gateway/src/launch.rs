@@ -1,6 +1,6 @@
 //! How a fresh process of a local server is started, and that it leaves a record.
 
-use std::sync::Arc;
+use std::{io::Write, sync::Arc};
 
 use audit::{Kind, Outcome, Payload, Record};
 use sandbox::{Profile, Spawned};
@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use upstream::{Launch, Launched, Partition};
 
 use crate::{
-    config::{Reach, Server},
+    config::{Descriptor, DescriptorSaid, Reach, Server},
     egress::Witness,
     secrets::{SecretFault, Secrets},
 };
@@ -16,7 +16,8 @@ use crate::{
 /// Starts processes of this server. The environment is resolved at each start, so a rotated secret is
 /// picked up by the next process.
 pub(crate) fn launch(entry: &Server, witness: &Witness) -> Result<Launch, vault::VaultFault> {
-    let Reach::Stdio { command, args, env, egress, package, cwd, sandbox } = entry.reach.clone()
+    let Reach::Stdio { command, args, env, descriptors, egress, package, cwd, sandbox } =
+        entry.reach.clone()
     else {
         return Ok(Arc::new(|_| Err("not a local server".into())));
     };
@@ -36,11 +37,43 @@ pub(crate) fn launch(entry: &Server, witness: &Witness) -> Result<Launch, vault:
             hidden: vec![witness.state_dir().to_owned()],
             ..Profile::new(name.as_str(), &command)
         };
-        let equipped = witness.equip(&name, egress.as_ref(), package.as_deref(), &mut profile)?;
+        for descriptor in &descriptors {
+            hand_over(descriptor, witness.secrets(), &mut profile)?;
+        }
+        let equipped = witness.equip(&name, egress.as_deref(), package.as_deref(), &mut profile)?;
         profile.env.extend(env);
         let spawned = start(&profile, partition, &witness)?;
         Ok(Launched { child: spawned.child, kept: Some(equipped.run(spawned.gate)?) })
     }))
+}
+
+/// How much a pipe takes at once, whatever the machine's bounds are.
+const AT_ONCE: usize = 4096;
+
+/// Puts a secret into a pipe that the process will have open: it is neither in its environment nor in a file, and gone
+/// once it was read.
+fn hand_over(
+    descriptor: &Descriptor,
+    secrets: &Secrets,
+    profile: &mut Profile,
+) -> Result<(), String> {
+    let value = Handle::current().block_on(secrets.resolve(&descriptor.value));
+    let value = value.map_err(|fault| fault.to_string())?.secret;
+    let (read, mut write) = std::io::pipe().map_err(|fault| fault.to_string())?;
+    if value.expose().len() <= AT_ONCE {
+        write.write_all(value.expose().as_bytes()).map_err(|fault| fault.to_string())?;
+    } else {
+        // It ends when all is read, or when nobody is left who could.
+        tokio::task::spawn_blocking(move || write.write_all(value.expose().as_bytes()));
+    }
+    let number = usize::from(sandbox::FIRST_DESCRIPTOR) + profile.descriptors.len();
+    let said = match descriptor.said {
+        DescriptorSaid::Number => number.to_string(),
+        DescriptorSaid::Path => format!("/dev/fd/{number}"),
+    };
+    profile.env.push((descriptor.variable.clone(), said));
+    profile.descriptors.push(Arc::new(read.into()));
+    Ok(())
 }
 
 /// Blocks until all are read.

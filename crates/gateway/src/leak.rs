@@ -2,12 +2,14 @@
 //! sees it. So are the log and the texts of records.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::Path,
     sync::{Arc, LazyLock},
 };
 
-use audit::{Journal, Kind, Outcome, Record};
+use audit::{Append, Journal, Kind, Outcome, Record};
+use bytes::Bytes;
 use mcp::{JsonBuf, ServerName};
 use tokio::sync::mpsc;
 use upstream::{Answer, Event, Events, Offer};
@@ -17,6 +19,9 @@ use vault::{
 };
 
 use crate::refusal::Refusal;
+
+/// What records call a request to a model.
+const MODELS: &str = "models/call";
 
 /// One for the process, since its log and its standard error are one, too.
 static KNOWN: LazyLock<Known> = LazyLock::new(Known::default);
@@ -50,6 +55,7 @@ pub(crate) fn learn_fetched(server: &ServerName, fetched: &Fetched) {
             KNOWN.learn_header(server.as_str(), value);
         }
     }
+    fetched.others().for_each(|value| KNOWN.learn(server.as_str(), value.expose()));
 }
 
 /// What a leak leads to.
@@ -68,14 +74,6 @@ pub(crate) struct Guard {
     server: ServerName,
     on_leak: OnLeak,
     journal: Journal,
-}
-
-/// What was found in a message.
-struct Leak {
-    /// The names of the values.
-    names: String,
-    /// The message without them; `None` where that is no message any more, or is not wanted.
-    clean: Option<JsonBuf>,
 }
 
 impl Guard {
@@ -132,37 +130,72 @@ impl Guard {
     }
 
     async fn pass(&self, principal: &str, method: &str, body: JsonBuf) -> Result<JsonBuf, Refusal> {
-        let Some(leak) = self.look(&body) else { return Ok(body) };
-        let outcome = if leak.clean.is_some() { Outcome::Ok } else { Outcome::Refused };
-        let record = Record {
-            kind: Kind::Leak,
-            principal,
-            server: self.server.as_str(),
-            method,
-            outcome: Some(outcome),
-            detail: &leak.names,
-            ..Record::default()
-        };
-        self.journal
-            .append(&record)
-            .await
-            .map_err(|fault| Refusal::AuditUnavailable(fault.to_string()))?;
-        leak.clean.ok_or(Refusal::ResultUnsafe { rule: "leak", detail: leak.names })
+        let read = |text: Vec<u8>| JsonBuf::read(text.into(), &mcp::Limits::default()).ok();
+        let refused = |detail| Refusal::ResultUnsafe { rule: "leak", detail };
+        let clean = self.clean(principal, method, body.bytes(), read, refused).await?;
+        Ok(clean.unwrap_or(body))
     }
 
-    fn look(&self, body: &JsonBuf) -> Option<Leak> {
+    /// The answer of a model that is no stream.
+    pub async fn answered(&self, principal: &str, body: Bytes) -> Result<Bytes, Refusal> {
+        // What was JSON stays so.
+        let is_json = |text: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
+        let read = |text: Vec<u8>| (is_json(&text) || !is_json(&body)).then_some(text);
+        let refused = |detail| Refusal::ResultUnsafe { rule: "leak", detail };
+        let clean = self.clean(principal, MODELS, &body, read, refused).await?;
+        Ok(clean.map_or(body, Bytes::from))
+    }
+
+    /// A request to a model: it must not learn them either.
+    pub async fn asked(
+        &self,
+        principal: &str,
+        body: &Bytes,
+        limits: &mcp::Limits,
+    ) -> Result<Bytes, Refusal> {
+        let read = |text: Vec<u8>| JsonBuf::read(text.into(), limits).ok();
+        let refused = |detail| Refusal::ArgumentsUnsafe { rule: "leak", detail };
+        let clean = self.clean(principal, MODELS, body, read, refused).await?;
+        Ok(clean.map_or_else(|| body.clone(), |clean| clean.bytes().clone()))
+    }
+
+    /// A text without the values, recorded; `None` when there are none in it. What can't be read without them, or is not
+    /// to be, is refused.
+    async fn clean<T>(
+        &self,
+        principal: &str,
+        method: &str,
+        text: &[u8],
+        read: impl FnOnce(Vec<u8>) -> Option<T>,
+        refused: impl FnOnce(String) -> Refusal,
+    ) -> Result<Option<T>, Refusal> {
         let filter = filter();
-        let masked = filter.mask(body.bytes());
+        let masked = filter.mask(text);
         if masked.found.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let names: Vec<&str> = masked.found.iter().map(|name| &**name).collect();
-        let read = |text: Vec<u8>| JsonBuf::read(text.into(), &mcp::Limits::default()).ok();
         let clean = match self.on_leak {
             OnLeak::Mask => read(masked.text.into_owned()),
             OnLeak::Block => None,
         };
-        Some(Leak { names: names.join(", "), clean })
+        let names = names(&masked.found);
+        self.record(principal, method, &names, clean.is_some())
+            .await
+            .map_err(|fault| Refusal::AuditUnavailable(fault.to_string()))?;
+        clean.map(Some).ok_or_else(|| refused(names))
+    }
+
+    /// Records what was found.
+    pub fn record(&self, principal: &str, method: &str, names: &str, passed: bool) -> Append {
+        self.journal.append(&Record {
+            kind: Kind::Leak,
+            principal,
+            server: self.server.as_str(),
+            method,
+            outcome: Some(if passed { Outcome::Ok } else { Outcome::Refused }),
+            detail: names,
+            ..Record::default()
+        })
     }
 
     /// Cleans what comes in on `heard` until `sending`, which fills it, has ended.
@@ -193,6 +226,11 @@ impl Guard {
             }
         }
     }
+}
+
+/// The names of what was found, as records have them.
+pub(crate) fn names(found: &BTreeSet<Arc<str>>) -> String {
+    found.iter().map(|name| &**name).collect::<Vec<_>>().join(", ")
 }
 
 /// Writes text without the values that are known, such as the log.

@@ -237,7 +237,7 @@ impl Gateway {
             params: params.json(),
             client: &call.client,
             param_headers: Vec::new(),
-            credential: http::HeaderMap::new(),
+            credential: upstream::Credential::default(),
             deadline: Instant::now() + served.entry.timeout,
         };
         let page = match served.ask(caller, outgoing).await?.outcome {

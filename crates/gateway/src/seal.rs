@@ -42,6 +42,8 @@ pub enum Purpose {
     Connect,
     /// What a person let Bartizan have at a server, kept in the store.
     Grant,
+    /// The question of the page on which a person takes grants back.
+    Revoke,
     /// What stood in a client's configuration before Bartizan changed it, in a file.
     Backup,
 }

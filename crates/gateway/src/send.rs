@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use identity::Verified;
 use inspect::Inspected;
 use mcp::{Json, Patch, encode_header, quote};
@@ -65,7 +65,7 @@ pub(crate) async fn send(
         params: patched.as_ref().map_or(params, |patched| patched.json()),
         client: &call.client,
         param_headers: param_headers(call, target, trace),
-        credential: HeaderMap::new(),
+        credential: upstream::Credential::default(),
         deadline: Instant::now() + served.entry.timeout,
     };
     let answer = served.deliver(cleared.caller, fetched, outgoing, events).await;

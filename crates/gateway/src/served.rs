@@ -2,20 +2,19 @@
 
 use std::{sync::Arc, time::Instant};
 
-use http::HeaderMap;
 use identity::Verified;
 use mcp::ServerName;
 use tokio::sync::mpsc;
 use upstream::{
-    Answer, ClientFacts, Events, HttpClient, HttpTarget, Link, LinkFault, LinkLimits, Offer,
-    Outgoing, Partition, Subscription, Wanted,
+    Answer, ClientFacts, Credential, Events, HttpClient, HttpTarget, Link, LinkFault, LinkLimits,
+    Offer, Outgoing, Partition, Subscription, Wanted,
 };
 use vault::Fetched;
 
 use crate::{
     catalogue::Catalogue,
     config::{Limits, Reach, Server},
-    credential::Source,
+    credential::{How, Source},
     egress::Witness,
     grants::{GrantKind, Grants, Shared},
     launch::launch,
@@ -70,12 +69,13 @@ impl Served {
         };
         let guard = Guard::new(&entry.name, on_leak, witness.journal());
         let everyone = Partition(Arc::from("everyone"));
+        let named = || entry.credentials.clone();
         let credential = match (&entry.exchange, Grants::of(&entry, shared)) {
-            (_, Some(grants)) => Source::Granted(grants),
+            (_, Some(grants)) => Source::new(&entry.name, How::Granted(grants), named(), shared),
             (Some(exchange), None) => {
-                Source::exchanged(("server", entry.name.as_str()), exchange.clone(), shared)
+                Source::exchanged(("server", &entry.name), exchange.clone(), named(), shared)
             }
-            (None, None) => Source::configured(entry.credentials.clone(), shared)?,
+            (None, None) => Source::configured(&entry.name, named(), shared),
         };
         let identity = crate::identity(&entry.reach).into();
         Ok(Served {
@@ -107,7 +107,7 @@ impl Served {
 
     /// The caller's credential, or why it can't be had.
     pub async fn credential(&self, caller: &Verified) -> Result<Fetched, Refusal> {
-        self.credential.fetch(caller, self.name()).await
+        self.credential.fetch(caller).await
     }
 
     /// After the caller was shown a link to connect: until they have, or for a while.
@@ -119,10 +119,7 @@ impl Served {
 
     /// Where the server has an authorization server of its own.
     pub(crate) fn grants(&self) -> Option<&Grants> {
-        match &self.credential {
-            Source::Granted(grants) => Some(grants),
-            Source::Configured(_) | Source::Exchanged(_) => None,
-        }
+        self.credential.grants()
     }
 
     /// Does it with this credential and, where the server refused that one, once more with another. What was
@@ -131,15 +128,16 @@ impl Served {
         &self,
         caller: &Verified,
         fetched: Fetched,
-        mut once: impl FnMut(HeaderMap) -> F,
+        mut once: impl FnMut(Credential) -> F,
     ) -> Result<T, Refusal> {
-        let fault = match once(self.headers(&fetched)).await {
+        let fault = match once(self.credential.show(&fetched).await?).await {
             Ok(done) => return Ok(done),
             Err(fault) => fault,
         };
         let another = self.credential.another(caller, &fetched, &fault).await?;
         let Some(another) = another else { return Err(self.fault(fault)) };
-        once(self.headers(&another)).await.map_err(|fault| self.fault(fault))
+        let another = self.credential.show(&another).await?;
+        once(another).await.map_err(|fault| self.fault(fault))
     }
 
     /// Sends something of the gateway's own, as a list.
@@ -187,7 +185,7 @@ impl Served {
         let (link, partition) = (&self.link, &self.partition(caller));
         let deadline = Instant::now() + self.entry.timeout;
         let fetched = self.credential(caller).await?;
-        let ask = |credential: HeaderMap| async move {
+        let ask = |credential: Credential| async move {
             link.offer(partition, client, &credential, deadline).await
         };
         let offer = self.with(caller, fetched, ask).await?;
@@ -203,7 +201,7 @@ impl Served {
     ) -> Result<Subscription, Refusal> {
         let (link, partition) = (&self.link, &self.partition(caller));
         let fetched = self.credential(caller).await?;
-        let listen = |credential: HeaderMap| {
+        let listen = |credential: Credential| {
             let wanted = wanted.clone();
             async move { link.listen(partition, client, &credential, wanted).await }
         };
@@ -227,31 +225,20 @@ impl Served {
         item.map(|item| item.annotations).unwrap_or_default()
     }
 
-    /// What is sent, which nobody may say back.
-    fn headers(&self, fetched: &Fetched) -> HeaderMap {
-        leak::learn_fetched(self.name(), fetched);
-        let mut headers = HeaderMap::new();
-        fetched.inject(&mut headers);
-        headers
-    }
-
     /// Ends its processes and sessions.
     pub async fn shutdown(&self) {
         self.link.shutdown().await;
     }
 }
 
-/// What a server's credentials are called: the header and where its value comes from, or whose grant it is.
+/// What a server's credentials are called: where they stand and where their values come from, or whose grant it is.
 fn credential_name(entry: &Server) -> String {
-    if let Some(oauth) = &entry.oauth {
-        let whose = match oauth.grant {
-            GrantKind::Client => "Bartizan",
-            GrantKind::User => "the caller",
-        };
-        return format!("oauth grant of {whose}");
-    }
-    if let Some(exchange) = &entry.exchange {
-        return exchange.name();
-    }
-    crate::credential::names(&entry.credentials)
+    let granted = entry.oauth.as_ref().map(|oauth| match oauth.grant {
+        GrantKind::Client => "oauth grant of Bartizan".to_owned(),
+        GrantKind::User => "oauth grant of the caller".to_owned(),
+    });
+    let exchanged = || entry.exchange.as_ref().map(|exchange| exchange.name());
+    let named = Some(entry.credentials.names()).filter(|names| !names.is_empty());
+    let all = granted.or_else(exchanged).into_iter().chain(named);
+    all.collect::<Vec<_>>().join(", ")
 }

@@ -42,7 +42,9 @@ pub(crate) fn start(profile: &Profile) -> Result<Spawned, SpawnFault> {
         .kill_on_drop(true);
     let mut child = launch(command).map_err(SpawnFault::Jail)?;
     let contents: Vec<&[u8]> = profile.files.iter().map(|(_, bytes)| bytes.as_slice()).collect();
-    spec::send(&control, &spec, &contents, &[stdin.as_raw_fd()]).map_err(SpawnFault::Jail)?;
+    let more = profile.descriptors.iter().map(|descriptor| descriptor.as_raw_fd());
+    let descriptors: Vec<_> = std::iter::once(stdin.as_raw_fd()).chain(more).collect();
+    spec::send(&control, &spec, &contents, &descriptors).map_err(SpawnFault::Jail)?;
     drop(stdin);
     let gate = hear(&control, &mut child)?;
     child.stdin = Some(stdin_of(ours).map_err(SpawnFault::Jail)?);
@@ -130,6 +132,7 @@ fn specify(profile: &Profile) -> Result<Spec, SpawnFault> {
         binds,
         links,
         files: profile.files.iter().map(|(path, bytes)| (path.clone(), bytes.len())).collect(),
+        descriptors: profile.descriptors.len(),
         network: profile.network.clone(),
         limits: profile.limits,
     })

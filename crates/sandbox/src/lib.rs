@@ -37,7 +37,9 @@ pub use jail::jail_main;
 pub use posture::{Protection, State, posture};
 #[cfg(target_os = "linux")]
 pub use probe::{PROBE, probe_main};
-pub use profile::{Level, Limits, Network, Profile, Request};
+pub use profile::{
+    DESCRIPTORS, FIRST_DESCRIPTOR, Level, Limits, Network, OwnedDescriptor, Profile, Request,
+};
 #[cfg(unix)]
 pub use signal::{Signal, terminate};
 pub use sockets::{GateSockets, PROXY_PORT};

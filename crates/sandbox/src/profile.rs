@@ -3,6 +3,19 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The number of the first of [`Profile::descriptors`].
+pub const FIRST_DESCRIPTOR: u16 = 10;
+/// How many a server may be given.
+pub const DESCRIPTORS: usize = 4;
+
+/// A file, a pipe, a socket.
+#[cfg(unix)]
+pub type OwnedDescriptor = std::os::fd::OwnedFd;
+/// A file, a pipe, a socket.
+#[cfg(not(unix))]
+pub type OwnedDescriptor = std::fs::File;
 
 /// A local server's command and its bounds. `Debug` prints no values of the environment and no
 /// contents of files: they may be secrets.
@@ -31,6 +44,9 @@ pub struct Profile {
     pub hidden: Vec<PathBuf>,
     /// Files that exist only in the jail, read-only: the absolute path there, and the contents.
     pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// What it has open besides its standard input and outputs: as the descriptors from [`FIRST_DESCRIPTOR`] on, at most
+    /// [`DESCRIPTORS`]. Linux only.
+    pub descriptors: Vec<Arc<OwnedDescriptor>>,
     /// What it reaches.
     pub network: Network,
     /// What it may use up.
@@ -123,6 +139,7 @@ impl fmt::Debug for Profile {
             .field("read", &self.read)
             .field("write", &self.write)
             .field("files", &files)
+            .field("descriptors", &self.descriptors.len())
             .field("network", &self.network)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
@@ -161,6 +178,7 @@ impl Profile {
             write: Vec::new(),
             hidden: Vec::new(),
             files: Vec::new(),
+            descriptors: Vec::new(),
             network: Network::default(),
             limits: Limits::default(),
             jailer: None,
@@ -175,7 +193,7 @@ impl Profile {
         serde_json::json!({
             "command": self.command, "args": self.args, "env": env, "cwd": self.cwd,
             "level": self.level, "read": self.read, "write": self.write, "files": files,
-            "network": self.network, "limits": self.limits,
+            "descriptors": self.descriptors.len(), "network": self.network, "limits": self.limits,
         })
         .to_string()
     }

@@ -2,7 +2,7 @@
 
 use tokio::process::Child;
 
-use crate::{GateSockets, Level, Network, Profile, SpawnFault};
+use crate::{DESCRIPTORS, GateSockets, Level, Network, Profile, SpawnFault};
 
 /// A started server.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub struct Spawned {
 
 /// Starts a fresh process, confined as the profile says; without exception: what this machine can't do is a
 /// fault that names the layer. It has a clean environment, stdin, stdout and stderr piped, no other
-/// descriptor, a session of its own, and ends with the gateway. Blocks for some milliseconds; must be
+/// descriptor than those of the profile, a session of its own, and ends with the gateway. Blocks for some milliseconds; must be
 /// called inside a tokio runtime.
 pub fn spawn(profile: &Profile) -> Result<Spawned, SpawnFault> {
     if profile.level != Level::Strong {
@@ -25,6 +25,9 @@ pub fn spawn(profile: &Profile) -> Result<Spawned, SpawnFault> {
         if !profile.files.is_empty() {
             return Err(SpawnFault::Level("files of the jail's own need the level \"strong\""));
         }
+    }
+    if profile.descriptors.len() > DESCRIPTORS {
+        return Err(SpawnFault::Level("a server is given four descriptors at most"));
     }
     start(profile)
 }
@@ -42,6 +45,9 @@ fn start(profile: &Profile) -> Result<Spawned, SpawnFault> {
         return Err(SpawnFault::Level(
             "servers are confined on Linux only; name that in the server's entry to start it unconfined: sandbox = { level = \"off\" }",
         ));
+    }
+    if !profile.descriptors.is_empty() {
+        return Err(SpawnFault::Level("descriptors are passed on Linux only"));
     }
     let fault = |error| SpawnFault::Command { command: profile.command.clone(), error };
     let environment = profile.environment();

@@ -38,6 +38,8 @@ pub(crate) struct Spec {
     pub links: Vec<(PathBuf, PathBuf)>,
     /// Where a file stands in the jail, and its length; the contents follow one after another.
     pub files: Vec<(PathBuf, usize)>,
+    /// How many of the descriptors that came with it are the profile's.
+    pub descriptors: usize,
     pub network: Network,
     pub limits: Limits,
 }

@@ -78,6 +78,25 @@ async fn inherits_no_descriptor() {
 }
 
 #[tokio::test]
+async fn has_the_descriptors_that_it_is_given() {
+    use std::io::Write as _;
+    for level in ALL {
+        let pipe = |text: &str| {
+            let (read, mut write) = std::io::pipe().unwrap();
+            write.write_all(text.as_bytes()).unwrap();
+            std::sync::Arc::new(read.into())
+        };
+        // By its path, and once.
+        let script = "cat /proc/self/fd/10; echo; cat /dev/fd/11; cat /dev/fd/11; echo; set -- /proc/$$/fd/*; echo $#";
+        let mut profile = shell(level, script);
+        profile.descriptors = vec![pipe("one"), pipe("two")];
+        assert_eq!(output(started(&profile)).await, "one\ntwo\n6\n", "{level:?}");
+        profile.descriptors = (0..=sandbox::DESCRIPTORS).map(|_| pipe("x")).collect();
+        assert!(sandbox::spawn(&profile).is_err());
+    }
+}
+
+#[tokio::test]
 async fn ends_with_its_group() {
     for level in ALL {
         let mut child = started(&shell(level, "sleep 600 & echo there; wait"));

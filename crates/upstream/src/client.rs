@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 use crate::LinkFault;
 use crate::connect::{ConnectFault, Connector};
@@ -75,26 +75,30 @@ impl HttpClient {
 
     /// Trusts the authorities in this file in PEM form, and nobody else.
     pub fn trusting(authorities: &std::path::Path) -> Result<HttpClient, LinkFault> {
-        let fault = |fault: &dyn std::fmt::Display| {
-            LinkFault::Unreachable(format!("{}: {fault}", authorities.display()))
-        };
-        let mut roots = rustls::RootCertStore::empty();
-        let read = CertificateDer::pem_file_iter(authorities).map_err(|f| fault(&f))?;
-        for authority in read {
-            roots.add(authority.map_err(|f| fault(&f))?).map_err(|f| fault(&f))?;
-        }
-        let config = builder()?.with_root_certificates(roots).with_no_client_auth();
+        let config = builder()?.with_root_certificates(roots(authorities)?).with_no_client_auth();
         Ok(HttpClient::with_tls(&config))
     }
 
-    /// Sends a request, and gives the answer when its head is here: whoever has a deadline keeps it themselves.
-    /// Redirects are answers like any other.
-    pub async fn pass(
-        &self,
-        request: Request<Full<Bytes>>,
-        allow_private: bool,
-    ) -> Result<Response<Incoming>, LinkFault> {
-        self.send(request, allow_private).await
+    /// Connections that show this certificate (a chain and its key, in PEM form) to servers that ask for one. They trust the
+    /// authorities in a file in PEM form and nobody else, or what the operating system trusts.
+    pub fn showing(
+        cert: &str,
+        key: &str,
+        authorities: Option<&std::path::Path>,
+    ) -> Result<HttpClient, LinkFault> {
+        let unfit = |what: &str, fault: &dyn std::fmt::Display| {
+            LinkFault::Unreachable(format!("the client {what} can't be used: {fault}"))
+        };
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert.as_bytes()).collect();
+        let chain = chain.map_err(|fault| unfit("certificate", &fault))?;
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes());
+        let key = key.map_err(|fault| unfit("certificate's key", &fault))?;
+        let trusting = match authorities {
+            Some(authorities) => builder()?.with_root_certificates(roots(authorities)?),
+            None => builder()?.try_with_platform_verifier().map_err(|error| unusable(&error))?,
+        };
+        let config = trusting.with_client_auth_cert(chain, key);
+        Ok(HttpClient::with_tls(&config.map_err(|fault| unfit("certificate", &fault))?))
     }
 
     pub(crate) async fn send(
@@ -126,6 +130,18 @@ impl Pools {
             }
         }
     }
+}
+
+/// The authorities in this file in PEM form.
+fn roots(file: &std::path::Path) -> Result<rustls::RootCertStore, LinkFault> {
+    let fault = |fault: &dyn std::fmt::Display| {
+        LinkFault::Unreachable(format!("{}: {fault}", file.display()))
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    for authority in CertificateDer::pem_file_iter(file).map_err(|f| fault(&f))? {
+        roots.add(authority.map_err(|f| fault(&f))?).map_err(|f| fault(&f))?;
+    }
+    Ok(roots)
 }
 
 type Builder = rustls::ConfigBuilder<rustls::ClientConfig, rustls::WantsVerifier>;

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
 use mcp::{Era, Json, ServerName};
 use tokio::sync::mpsc;
 use tokio::time::timeout_at;
@@ -22,8 +21,8 @@ use crate::status::Counters;
 use crate::stderr::Tail;
 use crate::waiting::{Progress, Waiting};
 use crate::{
-    Answer, ClientFacts, EraChoice, Events, Launch, LinkFault, LinkLimits, Offer, Outgoing,
-    Partition, start,
+    Answer, ClientFacts, Credential, EraChoice, Events, Launch, LinkFault, LinkLimits, Offer,
+    Outgoing, Partition, start,
 };
 
 /// One link's everything.
@@ -154,7 +153,7 @@ impl Inner {
         http: &Arc<Http>,
         partition: &Partition,
         client: &ClientFacts,
-        credential: &HeaderMap,
+        credential: &Credential,
     ) -> Result<Mode, LinkFault> {
         if self.mode() != Mode::Unknown {
             return Ok(self.mode());
@@ -245,7 +244,7 @@ impl Inner {
         self: &Arc<Self>,
         partition: &Partition,
         client: &ClientFacts,
-        credential: &HeaderMap,
+        credential: &Credential,
     ) -> Result<Arc<Session>, LinkFault> {
         self.sweep_from_now_on();
         loop {
@@ -283,7 +282,7 @@ impl Inner {
         self: &Arc<Self>,
         partition: &Partition,
         client: &ClientFacts,
-        credential: &HeaderMap,
+        credential: &Credential,
         deadline: Instant,
     ) -> Result<Offer, LinkFault> {
         let stateless = match &self.road {

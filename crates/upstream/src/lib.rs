@@ -16,6 +16,7 @@ mod call;
 mod client;
 mod compose;
 mod connect;
+mod credential;
 mod detect;
 mod fault;
 mod fetch;
@@ -44,6 +45,7 @@ mod web;
 
 pub use client::HttpClient;
 pub use connect::{ConnectFault, dial};
+pub use credential::{Credential, Finish};
 pub use fault::LinkFault;
 pub use fetch::Fetch;
 pub use link::Link;
@@ -54,7 +56,7 @@ pub use status::{Process, Status};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use mcp::{Era, Json, JsonBuf, Version};
 use tokio::sync::mpsc;
 
@@ -105,7 +107,7 @@ pub struct Outgoing<'a> {
     /// `Mcp-Param-*` for a stateless HTTP server.
     pub param_headers: Vec<(HeaderName, HeaderValue)>,
     /// The credential, and nothing that the client sent. HTTP only.
-    pub credential: HeaderMap,
+    pub credential: Credential,
     /// When to give up.
     pub deadline: Instant,
 }

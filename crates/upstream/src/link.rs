@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
 use mcp::{Era, Json, ServerName};
 use tokio::task::JoinSet;
 
@@ -16,8 +15,8 @@ use crate::post::Http;
 use crate::session::{Session, Wire};
 use crate::status::{Process, Status};
 use crate::{
-    Answer, ClientFacts, EraChoice, Events, HttpClient, HttpTarget, Launch, LinkFault, LinkLimits,
-    Offer, Outgoing, Partition, Wanted,
+    Answer, ClientFacts, Credential, EraChoice, Events, HttpClient, HttpTarget, Launch, LinkFault,
+    LinkLimits, Offer, Outgoing, Partition, Wanted,
 };
 
 /// A server and the connections to it. Clones share everything; the last one dropped ends it.
@@ -54,7 +53,7 @@ impl Link {
         &self,
         partition: &Partition,
         client: &ClientFacts,
-        credential: &HeaderMap,
+        credential: &Credential,
         deadline: Instant,
     ) -> Result<Offer, LinkFault> {
         if let Some(offer) = self.inner.offers.get(partition, Instant::now()) {
@@ -77,7 +76,7 @@ impl Link {
         &self,
         partition: &Partition,
         client: &ClientFacts,
-        credential: &HeaderMap,
+        credential: &Credential,
         wanted: Wanted,
     ) -> Result<Subscription, LinkFault> {
         let deadline = Instant::now() + self.inner.limits.start;

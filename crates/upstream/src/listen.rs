@@ -4,7 +4,6 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::HeaderMap;
 use mcp::{Era, Json, JsonBuf, Kind, Limits, Message, Patch, meta};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -17,7 +16,9 @@ use crate::post::{Http, outcome};
 use crate::reply::{Reply, Stream};
 use crate::session::Session;
 use crate::waiting::Waiting;
-use crate::{ClientFacts, Event, LinkFault, LogWish, Outgoing, Partition, Wanted, compose, web};
+use crate::{
+    ClientFacts, Credential, Event, LinkFault, LogWish, Outgoing, Partition, Wanted, compose, web,
+};
 
 const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 const RETRY_FIRST: Duration = Duration::from_millis(500);
@@ -38,7 +39,7 @@ pub struct Subscription {
 struct Listener {
     partition: Partition,
     client: ClientFacts,
-    credential: HeaderMap,
+    credential: Credential,
     wanted: Wanted,
 }
 
@@ -58,7 +59,7 @@ pub(crate) async fn open(
     link: &Arc<Inner>,
     partition: &Partition,
     client: &ClientFacts,
-    credential: &HeaderMap,
+    credential: &Credential,
     wanted: Wanted,
 ) -> Result<Subscription, LinkFault> {
     let listener = Listener {

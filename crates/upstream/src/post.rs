@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use hyper::body::Incoming;
 use mcp::{JsonBuf, Message, Version};
 
 use crate::call::{Outcome, Sink};
@@ -13,7 +13,7 @@ use crate::logs::Threshold;
 use crate::reply::{self, Refusal, Reply};
 use crate::route;
 use crate::status::Counters;
-use crate::{Events, HttpClient, HttpTarget, LinkFault, Outgoing, compose};
+use crate::{Credential, Events, HttpClient, HttpTarget, LinkFault, Outgoing, compose};
 
 pub(crate) const MCP_PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 pub(crate) const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -95,7 +95,7 @@ impl Http {
         let id = self.ids.fetch_add(1, Ordering::Relaxed) + 1;
         let composed = compose::stateless(id, out.method, out.params, out.client);
         let mut headers =
-            HeaderMap::with_capacity(8 + out.param_headers.len() + out.credential.len());
+            HeaderMap::with_capacity(8 + out.param_headers.len() + out.credential.headers.len());
         headers.insert(
             MCP_PROTOCOL_VERSION,
             HeaderValue::from_static(Version::LAST_STATELESS.as_str()),
@@ -109,10 +109,18 @@ impl Http {
         for (name, value) in &out.param_headers {
             headers.append(name, value.clone());
         }
-        extend(&mut headers, &out.credential);
         let request = self.request(Method::POST, &self.target.url, headers, composed.body);
-        let response = self.client.send(request, self.target.allow_private).await?;
+        let response = self.send(request, &out.credential).await?;
         Ok((id, composed.token, reply::read(response, self.limit).await?))
+    }
+
+    /// Sends a request with this credential.
+    pub async fn send(
+        &self,
+        request: Request<Bytes>,
+        credential: &Credential,
+    ) -> Result<Response<Incoming>, LinkFault> {
+        credential.send(&self.client, request, self.target.allow_private).await
     }
 
     /// A request with the headers that every POST or GET has.
@@ -122,7 +130,7 @@ impl Http {
         to: &Uri,
         mut headers: HeaderMap,
         body: Bytes,
-    ) -> Request<Full<Bytes>> {
+    ) -> Request<Bytes> {
         headers.insert(USER_AGENT, AGENT);
         if method == Method::POST {
             headers.insert(CONTENT_TYPE, JSON);
@@ -130,7 +138,7 @@ impl Http {
         } else if method == Method::GET {
             headers.insert(ACCEPT, EVENTS);
         }
-        let mut request = Request::new(Full::new(body));
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = to.clone();
         *request.headers_mut() = headers;
@@ -138,23 +146,11 @@ impl Http {
     }
 
     /// A GET that goes on after this event.
-    pub fn get(
-        &self,
-        to: &Uri,
-        mut headers: HeaderMap,
-        last: Option<&str>,
-    ) -> Request<Full<Bytes>> {
+    pub fn get(&self, to: &Uri, mut headers: HeaderMap, last: Option<&str>) -> Request<Bytes> {
         if let Some(last) = last.and_then(|id| HeaderValue::from_str(id).ok()) {
             headers.insert(LAST_EVENT_ID, last);
         }
         self.request(Method::GET, to, headers, Bytes::new())
-    }
-}
-
-/// Adds a credential's headers. They replace what is there: nothing else sets the same ones.
-pub(crate) fn extend(headers: &mut HeaderMap, credential: &HeaderMap) {
-    for (name, value) in credential {
-        headers.insert(name, value.clone());
     }
 }
 

@@ -17,7 +17,7 @@ use crate::reply::{Refusal, Reply, Stream};
 use crate::status::Counters;
 use crate::waiting::{Progress, Waiting};
 use crate::web::Web;
-use crate::{Events, LinkFault, LogWish, Offer, Outgoing, compose};
+use crate::{Credential, Events, LinkFault, LogWish, Offer, Outgoing, compose};
 
 /// What carries the messages.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Session {
     }
 
     /// The newest credential is the one to use.
-    pub fn refresh(&self, credential: &http::HeaderMap) {
+    pub fn refresh(&self, credential: &Credential) {
         if let Wire::Web(web) = &self.wire {
             web.set_credential(credential);
         }

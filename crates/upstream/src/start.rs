@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use mcp::{Era, Json, JsonBuf, Limits, Version};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -19,14 +18,16 @@ use crate::session::{Sent, Session, Wire};
 use crate::status::Counters;
 use crate::waiting::{Progress, Waiting};
 use crate::web::{self, Web};
-use crate::{ClientFacts, Launch, Launched, LinkFault, Outgoing, Partition, compose, offers};
+use crate::{
+    ClientFacts, Credential, Launch, Launched, LinkFault, Outgoing, Partition, compose, offers,
+};
 
 /// Starts a session in its own task: a caller that gives up does not undo a slow start that others wait for.
 pub(crate) fn spawn(
     link: &Arc<Inner>,
     partition: &Partition,
     client: &ClientFacts,
-    credential: &HeaderMap,
+    credential: &Credential,
     tell: watch::Sender<Started>,
 ) {
     let (link, partition) = (link.clone(), partition.clone());
@@ -57,7 +58,7 @@ async fn start(
     link: &Arc<Inner>,
     partition: &Partition,
     client: &ClientFacts,
-    credential: &HeaderMap,
+    credential: &Credential,
 ) -> Result<Option<Arc<Session>>, LinkFault> {
     match &link.road {
         Road::Http(http) => start_web(link, http, client, credential).await.map(Some),
@@ -137,7 +138,7 @@ async fn start_web(
     link: &Arc<Inner>,
     http: &Arc<Http>,
     client: &ClientFacts,
-    credential: &HeaderMap,
+    credential: &Credential,
 ) -> Result<Arc<Session>, LinkFault> {
     let mut refusal = None;
     if link.mode() != Mode::Pair {
@@ -290,7 +291,7 @@ pub(crate) async fn probe_http(
     http: &Http,
     partition: &Partition,
     client: &ClientFacts,
-    credential: &HeaderMap,
+    credential: &Credential,
 ) -> Result<Evidence, LinkFault> {
     let out = Outgoing {
         partition,

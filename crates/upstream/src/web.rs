@@ -6,19 +6,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, Uri};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use mcp::Version;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::LinkFault;
 use crate::call::lock;
 use crate::detect::{self, METHOD_NOT_FOUND};
-use crate::post::{Http, MCP_PROTOCOL_VERSION, MCP_SESSION_ID, extend};
+use crate::post::{Http, MCP_PROTOCOL_VERSION, MCP_SESSION_ID};
 use crate::reply::{self, Reply, Stream};
 use crate::session::{Session, Wire};
+use crate::{Credential, LinkFault};
 
 /// What a notification or an answer may take.
 const SAY: Duration = Duration::from_secs(10);
@@ -40,7 +39,7 @@ pub(crate) struct Web {
     id: OnceLock<HeaderValue>,
     version: OnceLock<HeaderValue>,
     /// The newest one that a call brought: the session's own requests use it.
-    credential: Mutex<HeaderMap>,
+    credential: Mutex<Credential>,
     /// The GET stream's task.
     stream: Mutex<Option<AbortHandle>>,
     gone: AtomicBool,
@@ -58,7 +57,7 @@ impl std::fmt::Debug for Web {
 }
 
 impl Web {
-    pub fn new(http: Arc<Http>, credential: HeaderMap) -> Web {
+    pub fn new(http: Arc<Http>, credential: Credential) -> Web {
         let post_to = http.target.url.clone();
         Web {
             http,
@@ -76,7 +75,7 @@ impl Web {
     /// The 2024-11-05 pair: opens the stream and learns where to post.
     pub async fn pair(
         http: Arc<Http>,
-        credential: HeaderMap,
+        credential: Credential,
     ) -> Result<(Web, Box<Stream>), LinkFault> {
         let mut web = Web::new(http, credential);
         web.pair = true;
@@ -108,11 +107,12 @@ impl Web {
         let _ = self.version.set(HeaderValue::from_static(version.as_str()));
     }
 
-    pub fn set_credential(&self, credential: &HeaderMap) {
-        let mut kept = lock(&self.credential);
-        if *kept != *credential {
-            kept.clone_from(credential);
-        }
+    pub fn set_credential(&self, credential: &Credential) {
+        lock(&self.credential).clone_from(credential);
+    }
+
+    fn credential(&self) -> Credential {
+        lock(&self.credential).clone()
     }
 
     fn headers(&self) -> HeaderMap {
@@ -123,13 +123,13 @@ impl Web {
         if let Some(version) = self.version.get() {
             headers.insert(MCP_PROTOCOL_VERSION, version.clone());
         }
-        extend(&mut headers, &lock(&self.credential));
         headers
     }
 
     pub async fn post(&self, body: Bytes) -> Result<Reply, LinkFault> {
         let request = self.http.request(Method::POST, &self.post_to, self.headers(), body);
-        let response = self.http.client.send(request, self.http.target.allow_private).await?;
+        let credential = self.credential();
+        let response = self.http.send(request, &credential).await?;
         self.read(response).await
     }
 
@@ -144,9 +144,9 @@ impl Web {
         last: Option<&str>,
     ) -> impl Future<Output = Result<Reply, LinkFault>> + use<> {
         let request = self.http.get(&self.http.target.url, self.headers(), last);
-        let http = self.http.clone();
+        let (http, credential) = (self.http.clone(), self.credential());
         async move {
-            let response = http.client.send(request, http.target.allow_private).await?;
+            let response = http.send(request, &credential).await?;
             reply::read(response, http.limit).await
         }
     }
@@ -189,7 +189,7 @@ impl Web {
     }
 
     /// The request that ends the session at the server; once, and only if there is one.
-    fn farewell(&self) -> Option<http::Request<Full<Bytes>>> {
+    fn farewell(&self) -> Option<http::Request<Bytes>> {
         let gone = self.gone.swap(true, Ordering::Relaxed);
         self.id.get().filter(|_| !gone)?;
         let url = &self.http.target.url;
@@ -199,20 +199,19 @@ impl Web {
     /// Ends the session and waits until the server knows.
     pub async fn leave(&self) {
         if let Some(request) = self.farewell() {
-            let sent = self.http.client.send(request, self.http.target.allow_private);
-            let _ = timeout(LEAVE, sent).await;
+            let credential = self.credential();
+            let _ = timeout(LEAVE, self.http.send(request, &credential)).await;
         }
     }
 
-    fn background(&self, request: http::Request<Full<Bytes>>) {
+    fn background(&self, request: http::Request<Bytes>) {
         // Outside a runtime (a drop at the very end) there is nobody to send it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let Ok(permit) = self.tells.clone().try_acquire_owned() else { return };
-        let http = self.http.clone();
+        let (http, credential) = (self.http.clone(), self.credential());
         runtime.spawn(async move {
             let _permit = permit;
-            let sent = http.client.send(request, http.target.allow_private);
-            if let Ok(Ok(response)) = timeout(SAY, sent).await {
+            if let Ok(Ok(response)) = timeout(SAY, http.send(request, &credential)).await {
                 // Read to its end, so that the connection can be used again.
                 let _ = timeout(SAY, reply::read(response, http.limit)).await;
             }

@@ -382,7 +382,7 @@ async fn credentials_are_renewed_and_refusals_told() {
     let refused = caller.send(&link, "tools/list", "{}").await.unwrap_err();
     assert_eq!(refused, LinkFault::Http { status: 401, challenge: Some("Bearer".into()) });
     for token in ["one", "two"] {
-        caller.credential.insert("authorization", token.parse().unwrap());
+        caller.credential.headers.insert("authorization", token.parse().unwrap());
         caller.send(&link, "tools/list", "{}").await.unwrap();
         assert_eq!(server.rpc("tools/list").pop().unwrap().header("authorization"), token);
     }

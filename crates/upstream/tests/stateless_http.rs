@@ -56,7 +56,7 @@ async fn headers_and_meta() {
         params: params.json(),
         client: &caller.client,
         param_headers: vec![("mcp-param-n".parse().unwrap(), HeaderValue::from_static("100"))],
-        credential,
+        credential: credential.into(),
         deadline: soon(10),
     };
     let answer = link.send(out, &caller.events).await.unwrap();
@@ -114,7 +114,7 @@ async fn a_stream_brings_events_then_the_answer() {
         params: params.json(),
         client: &caller.client,
         param_headers: Vec::new(),
-        credential: http::HeaderMap::new(),
+        credential: upstream::Credential::default(),
         deadline: soon(10),
     };
     let reading = async {

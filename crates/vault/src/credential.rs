@@ -1,18 +1,21 @@
-//! Credentials of a server: headers for requests, environment for child processes.
+//! Credentials of a server: what is added to each request to it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 use zeroize::Zeroizing;
 
-use crate::source::env_name;
+use crate::aws::{Aws, Keys};
+use crate::certificate::ClientCertificate;
+use crate::fetched::{Fetched, Ready};
 use crate::{Reference, Secret, VaultFault};
 
 /// Headers that Bartizan, the protocol or the connection writes: a credential in one of them
 /// would change what is sent, not who sends it. All `mcp-` and `proxy-` ones come on top.
-const FORBIDDEN: [&str; 19] = [
+const FORBIDDEN: [&str; 20] = [
     "accept",
     "accept-encoding",
     "connection",
@@ -30,16 +33,46 @@ const FORBIDDEN: [&str; 19] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "user-agent",
     "via",
     "x-forwarded-for",
 ];
 
-/// One header that is added to each request to a server.
+/// The longest name of a query parameter.
+const NAME: usize = 128;
+
+/// One header or query parameter that is added to each request to a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
-    header: HeaderName,
+    place: Place,
     value: Reference,
     scheme: Scheme,
+}
+
+/// Where in a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Header(HeaderName),
+    Query(Box<str>),
+}
+
+impl Place {
+    /// Whether a request has room for one of them only.
+    fn is_as(&self, other: &Place) -> bool {
+        match (self, other) {
+            (Place::Query(one), Place::Query(other)) => one.eq_ignore_ascii_case(other),
+            _ => self == other,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Header(name) => f.write_str(name.as_str()),
+            Place::Query(name) => write!(f, "?{name}"),
+        }
+    }
 }
 
 /// What stands around the value.
@@ -55,7 +88,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    fn dress(self, value: &Secret) -> Secret {
+    pub(crate) fn dress(self, value: &Secret) -> Secret {
         match self {
             Scheme::AsIs => value.clone(),
             Scheme::Basic => {
@@ -75,26 +108,24 @@ impl Credential {
         if reserved || FORBIDDEN.contains(&name.as_str()) {
             return Err(VaultFault::HeaderForbidden(name.to_string()));
         }
-        Ok(Credential { header: name, value, scheme: Scheme::AsIs })
+        Ok(Credential { place: Place::Header(name), value, scheme: Scheme::AsIs })
+    }
+
+    /// A parameter of the query: 1 to 128 printable ASCII characters.
+    pub fn query(name: &str, value: Reference) -> Result<Credential, VaultFault> {
+        if !(1..=NAME).contains(&name.len()) || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(VaultFault::QueryName(name.into()));
+        }
+        Ok(Credential { place: Place::Query(name.into()), value, scheme: Scheme::AsIs })
     }
 
     /// The same in this scheme.
     pub fn scheme(self, scheme: Scheme) -> Credential {
         Credential { scheme, ..self }
     }
-
-    /// The header's name.
-    pub fn header(&self) -> &HeaderName {
-        &self.header
-    }
-
-    /// What it is filled with.
-    pub fn value(&self) -> &Reference {
-        &self.value
-    }
 }
 
-fn header_value(name: &HeaderName, secret: Secret) -> Result<HeaderValue, VaultFault> {
+pub(crate) fn header_value(name: &HeaderName, secret: Secret) -> Result<HeaderValue, VaultFault> {
     let secret = Bytes::from_owner(Zeroed(secret));
     let mut value =
         HeaderValue::from_maybe_shared(secret).map_err(|_| VaultFault::Value(name.to_string()))?;
@@ -111,114 +142,84 @@ impl AsRef<[u8]> for Zeroed {
     }
 }
 
-type Headers = Arc<[(HeaderName, HeaderValue)]>;
-
 /// All credentials of one server.
-#[derive(Debug)]
-pub struct Credentials(Vec<Credential>);
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Credentials {
+    list: Vec<Credential>,
+    aws: Option<Aws>,
+    certificate: Option<ClientCertificate>,
+}
 
 impl Credentials {
-    /// No header twice.
+    /// No header and no parameter twice.
     pub fn new(list: Vec<Credential>) -> Result<Credentials, VaultFault> {
         let twice = |(at, one): (usize, &Credential)| {
-            list[..at]
-                .iter()
-                .any(|other| other.header == one.header)
-                .then(|| one.header.to_string())
+            let is_there = list[..at].iter().any(|other| other.place.is_as(&one.place));
+            is_there.then(|| one.place.to_string())
         };
         match list.iter().enumerate().find_map(twice) {
-            Some(header) => Err(VaultFault::Duplicate(header)),
-            None => Ok(Credentials(list)),
+            Some(place) => Err(VaultFault::Duplicate(place)),
+            None => Ok(Credentials { list, aws: None, certificate: None }),
         }
+    }
+
+    /// And a signature, for which `Authorization` and the `x-amz-` headers have to be free.
+    pub fn signed(self, aws: Aws) -> Result<Credentials, VaultFault> {
+        let taken = |one: &Credential| match &one.place {
+            Place::Header(name) => {
+                name == header::AUTHORIZATION || name.as_str().starts_with("x-amz-")
+            }
+            Place::Query(name) => name.to_ascii_lowercase().starts_with("x-amz-"),
+        };
+        match self.list.iter().find(|one| taken(one)) {
+            Some(one) => Err(VaultFault::Duplicate(one.place.to_string())),
+            None => Ok(Credentials { aws: Some(aws), ..self }),
+        }
+    }
+
+    /// And a certificate, shown when the connection is made.
+    pub fn certified(self, certificate: ClientCertificate) -> Credentials {
+        Credentials { certificate: Some(certificate), ..self }
     }
 
     /// Whether the server needs none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty() && self.aws.is_none() && self.certificate.is_none()
     }
 
     /// What they are made from, in this order.
     pub fn references(&self) -> impl Iterator<Item = &Reference> {
-        self.0.iter().map(Credential::value)
+        let aws = self.aws.iter().flat_map(Aws::references);
+        let certificate = self.certificate.iter().flat_map(ClientCertificate::references);
+        self.list.iter().map(|one| &one.value).chain(aws).chain(certificate)
+    }
+
+    /// What records call them. A reference's own form hides what stands in the configuration itself.
+    pub fn names(&self) -> String {
+        let list = self.list.iter().map(|one| format!("{} {:?}", one.place, one.value));
+        let aws = self.aws.iter().map(Aws::name);
+        let certificate = self.certificate.iter().map(ClientCertificate::name);
+        list.chain(aws).chain(certificate).collect::<Vec<_>>().join(", ")
     }
 
     /// Ready to be sent, from the values of [`Credentials::references`].
     pub fn assemble(&self, values: &[Secret]) -> Result<Fetched, VaultFault> {
-        let header = |(credential, value): (&Credential, &Secret)| {
-            let value = header_value(&credential.header, credential.scheme.dress(value))?;
-            Ok((credential.header.clone(), value))
-        };
-        let headers: Vec<_> =
-            self.0.iter().zip(values).map(header).collect::<Result<_, VaultFault>>()?;
-        Ok(Fetched(Some(headers.into())))
-    }
-}
-
-/// Credentials that were fetched: only this crate makes one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fetched(Option<Headers>);
-
-impl Fetched {
-    /// None: the server is asked without a credential.
-    pub fn none() -> Fetched {
-        Fetched(None)
-    }
-
-    /// Whether there is any.
-    pub fn is_some(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// A bearer token (RFC 6750 §2.1).
-    pub(crate) fn bearer(token: &Secret) -> Result<Fetched, VaultFault> {
-        let header = header_value(&http::header::AUTHORIZATION, Scheme::Bearer.dress(token))?;
-        Ok(Fetched(Some(Arc::new([(http::header::AUTHORIZATION, header)]))))
-    }
-
-    /// The headers.
-    pub fn headers(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
-        self.0.iter().flat_map(|list| list.iter())
-    }
-
-    /// Writes them, replacing what was there; the values are marked as sensitive.
-    pub fn inject(&self, headers: &mut HeaderMap) {
-        for (name, value) in self.headers() {
-            headers.insert(name.clone(), value.clone());
-        }
-    }
-}
-
-/// What a child process gets as environment.
-#[derive(Clone, Debug)]
-pub struct Environment(Vec<(String, Reference)>);
-
-impl Environment {
-    /// No name twice.
-    pub fn new(variables: Vec<(String, Reference)>) -> Result<Environment, VaultFault> {
-        for (at, (name, _)) in variables.iter().enumerate() {
-            env_name(name)?;
-            if variables[..at].iter().any(|(other, _)| other == name) {
-                return Err(VaultFault::Duplicate(name.clone()));
+        let (own, rest) = values.split_at(self.list.len().min(values.len()));
+        let (aws, certificate) = rest.split_at(self.aws.iter().flat_map(Aws::references).count());
+        let mut ready = Ready::default();
+        for (credential, value) in self.list.iter().zip(own) {
+            let value = credential.scheme.dress(value);
+            match &credential.place {
+                Place::Header(name) => {
+                    ready.headers.push((name.clone(), header_value(name, value)?));
+                }
+                Place::Query(name) => ready.query.push((name.clone(), value)),
             }
         }
-        Ok(Environment(variables))
-    }
-
-    /// The variables as configured.
-    pub fn list(&self) -> &[(String, Reference)] {
-        &self.0
-    }
-
-    /// The variables with these values, one for each of [`Environment::list`].
-    pub fn fill(&self, values: Vec<Secret>) -> Result<Vec<(String, Secret)>, VaultFault> {
-        let fit = |((name, _), secret): (&(String, Reference), Secret)| {
-            if secret.expose().contains('\0') {
-                Err(VaultFault::Value(name.clone()))
-            } else {
-                Ok((name.clone(), secret))
-            }
-        };
-        self.0.iter().zip(values).map(fit).collect()
+        ready.aws = self.aws.as_ref().map(|made| Keys::new(made, aws)).transpose()?;
+        let certificate = self.certificate.as_ref().map(|made| made.identity(certificate));
+        ready.certificate = certificate.transpose()?.map(Arc::new);
+        Ok(Fetched::ready(ready))
     }
 }
 
@@ -226,6 +227,7 @@ impl Environment {
 #[cfg(unix)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
     fn credential(header: &str, value: &str) -> Result<Credential, VaultFault> {
         Credential::new(header, Reference::parse(value).unwrap())
@@ -302,23 +304,82 @@ mod tests {
         assert_eq!(fault.to_string(), "the value for `x-key` holds characters that can't be sent");
     }
 
+    /// What becomes of a request to this address.
+    fn finished(credentials: &Credentials, address: &str) -> http::request::Parts {
+        let values: Vec<Secret> = credentials.references().map(|value| value.fill(&[])).collect();
+        let fetched = credentials.assemble(&values).unwrap();
+        let (mut head, ()) = http::Request::post(address).body(()).unwrap().into_parts();
+        assert!(fetched.finishes());
+        fetched.finish(&mut head, b"{}", 1_440_938_160).unwrap();
+        head
+    }
+
     #[test]
-    fn environment_of_children() {
+    fn parameters_of_the_query_replace_those_of_their_name() {
+        let query =
+            |name: &str, value: &str| Credential::query(name, Reference::parse(value).unwrap());
+        let credentials = Credentials::new(vec![query("api_key", "a b&c").unwrap()]).unwrap();
+        for (address, expected) in [
+            ("https://x.example/mcp", "https://x.example/mcp?api_key=a%20b%26c"),
+            ("https://x.example/mcp?", "https://x.example/mcp?api_key=a%20b%26c"),
+            (
+                "https://x.example/mcp?api_key=z&a=1&API_KEY=z&api%5Fkey=z&api_key&b",
+                "https://x.example/mcp?a=1&b&api_key=a%20b%26c",
+            ),
+        ] {
+            assert_eq!(finished(&credentials, address).uri, expected);
+        }
+        for name in ["", "a b", "ä", &"x".repeat(129)] {
+            assert!(matches!(query(name, "x"), Err(VaultFault::QueryName(_))), "{name}");
+        }
+        let twice = vec![query("key", "a").unwrap(), query("Key", "b").unwrap()];
+        assert!(
+            matches!(Credentials::new(twice), Err(VaultFault::Duplicate(name)) if name == "?Key")
+        );
+    }
+
+    #[test]
+    fn a_signature_covers_the_query_and_takes_no_second_credential() {
         let reference = |text| Reference::parse(text).unwrap();
-        let environment =
-            Environment::new(vec![("A".into(), reference("x")), ("B".into(), reference("y"))])
-                .unwrap();
-        let secret = |text: &str| Secret::new(text.into());
-        let resolved = environment.fill(vec![secret("x"), secret("y")]).unwrap();
-        assert_eq!(resolved.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["A", "B"]);
-        assert_eq!(resolved[1].1.expose(), "y");
-        assert!(matches!(
-            Environment::new(vec![("A=B".into(), reference("x"))]),
-            Err(VaultFault::EnvName(_))
-        ));
-        let twice = vec![("A".into(), reference("x")), ("A".into(), reference("y"))];
-        assert!(matches!(Environment::new(twice), Err(VaultFault::Duplicate(_))));
-        let nul = environment.fill(vec![secret("x"), secret("x\0y")]);
-        assert!(matches!(nul, Err(VaultFault::Value(name)) if name == "B"));
+        let aws = Aws {
+            access_key: reference("AKIDEXAMPLE"),
+            secret_key: reference("hush"),
+            session_token: None,
+            region: "eu-west-1".into(),
+            service: "execute-api".into(),
+        };
+        let signed = Credentials::default().signed(aws.clone()).unwrap();
+        let sent = |address| finished(&signed, address).headers["authorization"].clone();
+        assert_ne!(sent("https://x.example/mcp?a=1"), sent("https://x.example/mcp?a=2"));
+        assert_eq!(signed.names(), "aws eu-west-1/execute-api [text]");
+        for header in ["authorization", "x-amz-date"] {
+            let list = vec![credential(header, "x").unwrap()];
+            let both = Credentials::new(list).unwrap().signed(aws.clone());
+            assert!(matches!(both, Err(VaultFault::Duplicate(name)) if name == header));
+        }
+        let values = ["AKID", "with space"].map(|text| Secret::new(text.into()));
+        assert!(matches!(signed.assemble(&values), Err(VaultFault::Aws)));
+    }
+
+    #[test]
+    fn a_client_certificate_is_one() {
+        let reference = |text| Reference::parse(text).unwrap();
+        let certificate = ClientCertificate {
+            cert: reference("${env:C}"),
+            key: reference("${secret:k}"),
+            ca: None,
+        };
+        let credentials = Credentials::default().certified(certificate);
+        assert_eq!(credentials.names(), "client certificate ${env:C} ${secret:k}");
+        let with = |cert: &str, key: &str| {
+            credentials.assemble(&[cert, key].map(|text| Secret::new(text.into())))
+        };
+        let (cert, key) = ("-----BEGIN CERTIFICATE-----\nx", "-----BEGIN PRIVATE KEY-----\ny");
+        let fetched = with(cert, key).unwrap();
+        assert_eq!(fetched.certificate().unwrap().key().expose(), key);
+        assert!(!fetched.finishes() && !format!("{fetched:?}").contains("PRIVATE"));
+        assert_eq!(fetched, with(cert, key).unwrap());
+        assert_ne!(fetched, with(cert, "-----BEGIN PRIVATE KEY-----\nz").unwrap());
+        assert!(matches!(with(key, cert), Err(VaultFault::Certificate)));
     }
 }

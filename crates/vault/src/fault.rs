@@ -5,6 +5,12 @@ use std::path::PathBuf;
 /// Why a reference, credential or environment can't be used. No variant holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultFault {
+    /// Keys that no signature can be made with.
+    #[error("the keys for AWS are not what AWS gives out: printable characters without spaces")]
+    Aws,
+    /// Not a certificate and its key.
+    #[error("the client certificate and its key are not both in PEM form")]
+    Certificate,
     /// The value is empty.
     #[error("{0} is empty")]
     Empty(String),
@@ -56,6 +62,9 @@ pub enum VaultFault {
     /// A path that is not absolute.
     #[error("`${{file:{0}}}`: the path must be absolute")]
     PathRelative(String),
+    /// Not a name that a parameter can have.
+    #[error("`{0}` can't be the name of a query parameter: 1 to 128 letters, digits and signs")]
+    QueryName(String),
     /// Not a name that a sealed secret can have.
     #[error(
         "`{0}` can't be the name of a secret: 1 to 64 letters, digits, `-`, `_` and `.`, a letter or digit first"

@@ -20,6 +20,16 @@ impl Secret {
     }
 }
 
+/// In constant time.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Secret) -> bool {
+        let (one, other) = (self.0.as_bytes(), other.0.as_bytes());
+        aws_lc_rs::constant_time::verify_slices_are_equal(one, other).is_ok()
+    }
+}
+
+impl Eq for Secret {}
+
 impl<'de> serde::Deserialize<'de> for Secret {
     fn deserialize<D: serde::Deserializer<'de>>(text: D) -> Result<Secret, D::Error> {
         Ok(Secret::new(Box::<str>::deserialize(text)?))

@@ -166,6 +166,51 @@ async fn a_machines_identity_opens_a_key_vault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn bartizan_proves_itself_to_a_key_vault_in_each_way() {
+    use entra::{GATEWAY, GATEWAY_SECRET, MACHINE, ORDERS, TENANT};
+    let folder = tempfile::tempdir().unwrap();
+    let entra = entra::Entra::start().await;
+    let issuer = entra.issuer();
+    entra.change(|state| {
+        state.directory.app_mut(ORDERS).uri = "https://localhost".into();
+        state.directory.app_mut(GATEWAY).federated = vec![(issuer, MACHINE.to_owned())];
+    });
+    let (cert, key) = entra.client_certificate();
+    let vault = vaults::KeyVault::start("").await;
+    vault.put("api", "first", None);
+    let server = Guarded::bearer("first").await;
+    let secret = token_file(folder.path(), "secret", GATEWAY_SECRET);
+    let wrong = token_file(folder.path(), "wrong", "not-the-secret");
+    let ways = [
+        (format!("client-secret = \"${{file:{secret}}}\""), true),
+        (format!("certificate = {{ cert = {cert:?}, key = {key:?} }}"), true),
+        ("client-managed-identity = \"system\"".to_owned(), true),
+        (format!("client-secret = \"${{file:{wrong}}}\""), false),
+    ];
+    let authority = entra.authority();
+    let environment = [
+        ("SSL_CERT_FILE", authority.to_str().unwrap()),
+        ("AZURE_POD_IDENTITY_AUTHORITY_HOST", entra.machine_url.as_str()),
+    ];
+    for (proof, good) in ways {
+        let text = format!(
+            "[trust]\non-first-use = \"approve\"\n[identity]\nloopback = \"open\"\n{}\
+             [vault.key-vault]\nurls = {{ prod = {:?} }}\nca = {:?}\nallow-private = true\n\
+             [vault.key-vault.exchange]\nkind = \"client-credentials\"\nallow-private = true\nclient-id = \"{GATEWAY}\"\n\
+             token-endpoint = \"{}/{TENANT}/oauth2/v2.0/token\"\n{proof}\n",
+            entry(&server, "value = \"Bearer ${keyvault:prod/api}\""),
+            vault.url(),
+            vault.authority(),
+            entra.url,
+        );
+        let gateway = Gateway::start_with(&text, &environment).await;
+        let client = gateway.client_of("guarded", Era::Stateless).await;
+        assert_eq!(call(&client, "x").await.is_ok(), good, "{proof}: {}", gateway.log());
+        assert!(!gateway.log().contains(GATEWAY_SECRET));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slow_vault_is_asked_once_however_many_calls_wait() {
     let folder = tempfile::tempdir().unwrap();
     let token = token_file(folder.path(), "token", "root");

@@ -4,9 +4,13 @@ use std::path::Path;
 
 use super::{
     keys::{Key, Keys, Slot},
+    known::{self, Known},
     server::{Piece, Reach, Server},
 };
-use crate::config::{self, edit::NewServer};
+use crate::config::{
+    self,
+    edit::{NewHost, NewServer, Placeholder},
+};
 
 /// What becomes of a server.
 #[derive(Debug)]
@@ -23,8 +27,6 @@ pub enum Unfit {
         "it has a key in {0}, where Bartizan can't put one: see whether it takes it as a variable or a header"
     )]
     KeyIn(String),
-    #[error("it has keys in two headers")]
-    KeysInHeaders,
     #[error("`{0}` is not a URL")]
     Url(String),
     #[error("`{0}` stands for something that only the client knows")]
@@ -57,21 +59,63 @@ pub fn adopt(
             let args = (0..args.len())
                 .map(|at| writer.plain_slot(Slot::Arg(at)))
                 .collect::<Result<_, _>>()?;
-            let env = env
-                .iter()
-                .enumerate()
-                .map(|(at, (name, _))| Ok((name.clone(), writer.template(Slot::Env(at), name)?)))
-                .collect::<Result<_, _>>()?;
+            let egress = hosts(server);
+            let known = Known::of(server.args());
+            let (mut plain, mut placeholders) = (Vec::new(), Vec::new());
+            for (at, (name, _)) in env.iter().enumerate() {
+                let value = writer.template(Slot::Env(at), name)?;
+                match known.and_then(|known| outside(known, name, &value)) {
+                    Some(placeholder) => placeholders.push((name.clone(), placeholder)),
+                    None => plain.push((name.clone(), value)),
+                }
+            }
             let cwd =
                 cwd.as_ref().map(|text| writer.plain(&Piece { text: text.clone(), at: 0..0 }));
             let (read, write) = (Vec::new(), Vec::new());
-            let disabled = !server.enabled;
-            let cwd = cwd.transpose()?;
-            (NewServer::Command { command, args, env, read, write, cwd, disabled }, Vec::new())
+            let (env, disabled, cwd) = (plain, !server.enabled, cwd.transpose()?);
+            let new = NewServer::Command {
+                command,
+                args,
+                env,
+                placeholders,
+                egress,
+                read,
+                write,
+                cwd,
+                disabled,
+            };
+            (new, Vec::new())
         }
         Reach::Url { headers, .. } => writer.remote(headers)?,
     };
     Ok(Adopted { server: new, lost })
+}
+
+/// What it reaches, as far as that is known: the service that it is for, and the addresses that its entry names.
+fn hosts(server: &Server) -> Vec<NewHost> {
+    let Reach::Command { args, env, .. } = &server.reach else { return Vec::new() };
+    let texts = args.iter().chain(env.iter().map(|(_, piece)| piece));
+    let mut named = known::named(texts.map(|piece| piece.text.as_str()));
+    for host in Known::of(args).into_iter().flat_map(|known| known.hosts) {
+        named.insert(known::Host { name: (*host).to_owned(), http: true });
+    }
+    named.into_iter().map(|host| NewHost { name: host.name, opaque: !host.http }).collect()
+}
+
+/// The key of a known server, which never has to enter it: a text that is nothing but one sealed secret.
+fn outside(known: &Known, variable: &str, value: &str) -> Option<Placeholder> {
+    let (_, slot) = known.key.filter(|(name, _)| *name == variable)?;
+    let inside = value.strip_prefix("${secret:")?.strip_suffix('}')?;
+    if inside.contains('$') {
+        return None;
+    }
+    let (header, query) = match slot {
+        known::Slot::Header("Authorization") => (None, None),
+        known::Slot::Header(header) => (Some(header.to_owned()), None),
+        known::Slot::Query(query) => (None, Some(query.to_owned())),
+    };
+    let hosts = known.hosts.iter().map(|host| (*host).to_owned()).collect();
+    Some(Placeholder { secret: value.to_owned(), hosts, header, query })
 }
 
 /// `npx mcp-remote URL --header "NAME: VALUE"` reaches a remote server for clients that can't: Bartizan can. And
@@ -156,27 +200,60 @@ impl Writer<'_> {
         format!("${{secret:{}}}", (self.named)(proposed, value))
     }
 
-    fn remote(&mut self, headers: &[(String, Piece)]) -> Result<(NewServer, Vec<String>), Unfit> {
-        let text = self.plain_slot(Slot::Url)?;
+    fn remote(&mut self, all: &[(String, Piece)]) -> Result<(NewServer, Vec<String>), Unfit> {
+        let (text, query) = self.address()?;
         let url: config::value::ServerUrl = text.parse().map_err(|_| Unfit::Url(text.clone()))?;
         let host = url.0.host().unwrap_or_default();
         let allow_private = config::is_this_machine(host) || config::is_private(host);
-        let mut credential = None;
-        let mut lost = Vec::new();
-        for (at, (name, piece)) in headers.iter().enumerate() {
-            let refers = piece.text.contains('$');
-            if self.keys(Slot::Header(at)).next().is_none() && !refers {
+        let (mut credential, mut headers, mut lost) = (None, Vec::new(), Vec::new());
+        for (at, (name, piece)) in all.iter().enumerate() {
+            // Some clients write down what Bartizan and the protocol write themselves.
+            if config::value::HeaderText::try_from(name.clone()).is_err() {
                 lost.push(format!("header {name}"));
                 continue;
             }
+            let refers = self.keys(Slot::Header(at)).next().is_some() || piece.text.contains('$');
             let proposed = format!("{}-{}", self.server.name, name);
-            let value = self.template(Slot::Header(at), &proposed)?;
-            if credential.replace((name.clone(), value)).is_some() {
-                return Err(Unfit::KeysInHeaders);
+            let pair = (name.clone(), self.template(Slot::Header(at), &proposed)?);
+            match credential {
+                None if refers => credential = Some(pair),
+                _ => headers.push(pair),
             }
         }
         let disabled = !self.server.enabled;
-        Ok((NewServer::Url { url: text, allow_private, credential, disabled }, lost))
+        Ok((
+            NewServer::Url { url: text, allow_private, credential, headers, query, disabled },
+            lost,
+        ))
+    }
+
+    /// The URL without the parameters that hold keys, and these.
+    fn address(&mut self) -> Result<(String, Vec<(String, String)>), Unfit> {
+        let keys: Vec<_> = self.keys(Slot::Url).map(|key| key.within.clone()).collect();
+        let Some(piece) = Slot::Url.piece(self.server).cloned().filter(|_| !keys.is_empty()) else {
+            return Ok((self.plain_slot(Slot::Url)?, Vec::new()));
+        };
+        let elsewhere = || Unfit::KeyIn(Slot::Url.name(self.server));
+        let Some((base, text)) = piece.text.split_once('?') else { return Err(elsewhere()) };
+        if keys.iter().any(|key| key.start <= base.len()) || text.contains(['#', '$']) {
+            return Err(elsewhere());
+        }
+        let (mut kept, mut taken, mut at) = (Vec::new(), Vec::new(), base.len() + 1);
+        for pair in text.split('&') {
+            let within = at..at + pair.len();
+            at = within.end + 1;
+            if !keys.iter().any(|key| key.start < within.end && within.start < key.end) {
+                kept.push(pair);
+                continue;
+            }
+            let (name, value) =
+                url::form_urlencoded::parse(pair.as_bytes()).next().ok_or_else(elsewhere)?;
+            let proposed = format!("{}-{name}", self.server.name);
+            taken.push((name.into_owned(), self.secret(&proposed, Some(&value))));
+        }
+        let rest = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
+        let base = Piece { text: format!("{base}{rest}"), at: piece.at.clone() };
+        Ok((self.plain(&base)?, taken))
     }
 
     /// The clients' variables as references, everything else as it is.
@@ -301,16 +378,46 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_of_the_way_out_is_written() {
+        let entry = format!(
+            r#"{{"command":"npx","args":["-y","@modelcontextprotocol/server-github@1","--db","postgres://db.example.com/x"],"env":{{
+               "GITHUB_PERSONAL_ACCESS_TOKEN":"{KEY}","MORE":"https://hooks.example.com/x"}}}}"#
+        );
+        let NewServer::Command { env, placeholders, egress, .. } = adopted(&entry).unwrap().server
+        else {
+            panic!()
+        };
+        assert_eq!(env.len(), 1);
+        let (name, placeholder) = &placeholders[0];
+        assert_eq!(name, "GITHUB_PERSONAL_ACCESS_TOKEN");
+        assert_eq!(placeholder.secret, "${secret:GITHUB_PERSONAL_ACCESS_TOKEN}");
+        assert_eq!(placeholder.hosts, ["api.github.com"]);
+        let hosts: Vec<_> = egress.iter().map(|host| (host.name.as_str(), host.opaque)).collect();
+        let expected = [
+            ("api.github.com", false),
+            ("db.example.com:5432", true),
+            ("hooks.example.com", false),
+        ];
+        assert_eq!(hosts, expected);
+    }
+
+    #[test]
     fn remote_servers_have_their_credential() {
         let entry = format!(
-            r#"{{"url":"http://localhost:1/mcp","headers":{{"X-Region":"eu","Authorization":"Bearer {KEY}"}}}}"#
+            r#"{{"url":"http://localhost:1/mcp?a=1&api_key={KEY}&b","headers":{{"X-Region":"eu","Host":"x",
+               "Authorization":"Bearer {KEY}","X-Org-Key":"{KEY}"}}}}"#
         );
         let Adopted { server, lost } = adopted(&entry).unwrap();
-        let NewServer::Url { url, allow_private, credential, .. } = server else { panic!() };
-        assert_eq!((&*url, allow_private), ("http://localhost:1/mcp", true));
-        let value = "Bearer ${secret:x-Authorization}".to_owned();
-        assert_eq!(credential, Some(("Authorization".to_owned(), value)));
-        assert_eq!(lost, ["header X-Region"]);
+        let NewServer::Url { url, allow_private, credential, headers, query, .. } = server else {
+            panic!()
+        };
+        assert_eq!((&*url, allow_private), ("http://localhost:1/mcp?a=1&b", true));
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(credential, Some(pair("Authorization", "Bearer ${secret:x-Authorization}")));
+        let region = pair("X-Region", "eu");
+        assert_eq!(headers, [region, pair("X-Org-Key", "${secret:x-X-Org-Key}")]);
+        assert_eq!(query, [pair("api_key", "${secret:x-api_key}")]);
+        assert_eq!(lost, ["header Host"]);
     }
 
     #[test]
@@ -336,12 +443,8 @@ mod tests {
         let unfit = |entry: &str| adopted(entry).unwrap_err();
         let entry = format!(r#"{{"command":"a","args":["--token","{KEY}"]}}"#);
         assert_eq!(unfit(&entry), Unfit::KeyIn("argument 2".to_owned()));
-        let entry = format!(r#"{{"url":"https://x.example/mcp?key={KEY}"}}"#);
+        let entry = format!(r#"{{"url":"https://x.example/{KEY}/mcp"}}"#);
         assert_eq!(unfit(&entry), Unfit::KeyIn("url".to_owned()));
-        let entry = format!(
-            r#"{{"url":"https://x.example/mcp","headers":{{"A-Token":"{KEY}","B-Token":"{KEY}"}}}}"#
-        );
-        assert_eq!(unfit(&entry), Unfit::KeysInHeaders);
         for entry in [
             r#"{"command":"${workspaceFolder}/x"}"#,
             r#"{"command":"x","args":["${input:y}"]}"#,

@@ -12,6 +12,8 @@ pub enum Format {
     /// With comments and trailing commas, as editors take it.
     Json,
     Toml,
+    /// Looked through for keys, and not understood.
+    Xml,
     Yaml,
 }
 
@@ -56,6 +58,7 @@ impl Document {
         match format {
             Format::Json => read_json(text),
             Format::Toml => read_toml(text),
+            Format::Xml => Ok(None),
             Format::Yaml => Yaml::new(text).read(),
         }
         .map(Document)

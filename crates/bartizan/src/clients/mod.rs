@@ -7,6 +7,7 @@ mod document;
 mod file;
 mod find;
 mod keys;
+mod known;
 mod leaks;
 mod places;
 mod rewrite;

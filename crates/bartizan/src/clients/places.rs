@@ -28,6 +28,8 @@ pub enum Client {
     Gemini,
     /// GitHub Copilot in the IDEs of JetBrains.
     Jetbrains,
+    /// The AI Assistant in these IDEs.
+    JetbrainsAi,
     /// The agent of JetBrains.
     Junie,
     LmStudio,
@@ -54,6 +56,8 @@ const SERVERS: Shape = json(&[&["servers"]]);
 const VSCODE_SETTINGS: Shape = json(&[&["mcp", "servers"]]);
 const ZED: Shape = json(&[&["context_servers"]]);
 const CODEX: Shape = Shape { format: Format::Toml, at: &[&["mcp_servers"]] };
+/// The IDE writes it when it ends, so that nobody else can: it is only looked through.
+const IDE_OPTIONS: Shape = Shape { format: Format::Xml, at: &[] };
 const CONTINUE: Shape = Shape { format: Format::Yaml, at: &[&["mcpServers"]] };
 /// A file that was named by its path: whatever clients call it.
 const ANY: &[&[&str]] =
@@ -128,6 +132,7 @@ impl Home {
     pub fn places(&self, here: Option<&Path>) -> Vec<Place> {
         let mut places: Vec<Place> =
             Client::value_variants().iter().flat_map(|client| client.of_user(self)).collect();
+        places.extend(self.ide_options());
         let folders: BTreeSet<PathBuf> =
             here.map(Path::to_owned).into_iter().chain(self.workspaces()).collect();
         for folder in folders.iter().take(MOST_WORKSPACES) {
@@ -138,6 +143,19 @@ impl Home {
             }
         }
         places
+    }
+
+    /// Where the IDEs of JetBrains kept the AI Assistant's servers before 2025.3.
+    fn ide_options(&self) -> impl Iterator<Item = Place> {
+        let folder =
+            if cfg!(any(windows, target_os = "macos")) { &self.system } else { &self.config };
+        let ides = entries(&folder.join("JetBrains")).into_iter().take(MOST_FILES);
+        ides.map(|ide| Place {
+            client: Some(Client::JetbrainsAi),
+            scope: Scope::User,
+            path: ide.join("options/llm.mcpServers.xml"),
+            shape: IDE_OPTIONS,
+        })
     }
 
     /// Folders that VS Code, Cursor, Windsurf and Claude Code were opened in.
@@ -197,6 +215,7 @@ impl Client {
                 let folder = if cfg!(windows) { &home.system } else { &home.config };
                 vec![file(folder.join("github-copilot/intellij/mcp.json"), SERVERS)]
             }
+            Client::JetbrainsAi => vec![file(own.join(".ai/mcp/mcp.json"), MCP_SERVERS)],
             Client::Junie => vec![file(own.join(".junie/mcp/mcp.json"), MCP_SERVERS)],
             Client::LmStudio => vec![
                 file(own.join(".lmstudio/mcp.json"), MCP_SERVERS),
@@ -243,6 +262,7 @@ pub fn workspace_places(folder: &Path) -> Vec<Place> {
         (Client::Codex, ".codex/config.toml", CODEX),
         (Client::Cursor, ".cursor/mcp.json", MCP_SERVERS),
         (Client::Gemini, ".gemini/settings.json", MCP_SERVERS),
+        (Client::JetbrainsAi, ".ai/mcp/mcp.json", MCP_SERVERS),
         (Client::Junie, ".junie/mcp/mcp.json", MCP_SERVERS),
         (Client::Vscode, ".vscode/mcp.json", SERVERS),
         (Client::Vscode, ".vscode/settings.json", VSCODE_SETTINGS),

@@ -53,6 +53,7 @@ pub fn rewrite(place: &Place, text: &str, entry: Option<&Entry>) -> Result<Strin
     let changed = match place.shape.format {
         Format::Json => in_json(place, &document, text, main, entry)?,
         Format::Toml => in_toml(text, main, entry)?,
+        Format::Xml => return Err(RewriteFault::Unsure),
         Format::Yaml => in_yaml(&document, text, main, entry)?,
     };
     let read = Document::read(place.shape.format, &changed).map_err(|_| RewriteFault::Unsure)?;
@@ -72,7 +73,7 @@ pub fn give_back(place: &Place, before: &str, now: &str) -> Result<String, Rewri
     let none = match place.shape.format {
         Format::Json => "{}",
         Format::Yaml => "[]",
-        Format::Toml => return Err(RewriteFault::Unsure),
+        Format::Toml | Format::Xml => return Err(RewriteFault::Unsure),
     };
     let (old, new) = (read(before)?, read(now)?);
     if !server::servers(&new, &place.shape).iter().all(Server::is_ours) {

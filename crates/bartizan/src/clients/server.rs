@@ -37,6 +37,14 @@ pub enum Reach {
 }
 
 impl Server {
+    /// What its command is given.
+    pub fn args(&self) -> &[Piece] {
+        match &self.reach {
+            Reach::Command { args, .. } => args,
+            Reach::Url { .. } => &[],
+        }
+    }
+
     /// Whether the entry leads to Bartizan already.
     pub fn is_ours(&self) -> bool {
         let Reach::Command { command, args, .. } = &self.reach else { return false };

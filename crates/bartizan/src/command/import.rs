@@ -126,7 +126,7 @@ async fn take_over(
     let loaded = config::parse(path, with_servers(&old.text, &plan.servers)?)
         .map_err(|faulty| config::LoadFault::Faulty(Box::new(faulty)))?;
     let folder = state::folder(global.state_dir.clone())?;
-    let settings = config::vault::resolve(&old.file, &old.folder(), &folder);
+    let settings = config::vault::resolve(&old.file, &old.folder(), &folder)?;
     let safe = Safe::new(store.clone(), settings, &upstream::HttpClient::new()?);
     for (name, value) in &plan.secrets.sealed {
         let (name, value) = (SecretName::new(name)?, Secret::new(value.clone().into_boxed_str()));

@@ -291,18 +291,16 @@ fn packages(loaded: &Loaded) -> Protection {
 }
 
 fn vault(file: &File) -> Protection {
-    let literal = |server: &Server| {
-        server
-            .credential
-            .as_ref()
-            .is_some_and(|credential| credential.get_ref().value.get_ref().reference.is_literal())
-    };
-    let literal: Vec<&str> = file
+    let servers = file
         .servers
         .iter()
-        .filter(|(_, server)| literal(server.get_ref()))
-        .map(|(key, _)| key.0.as_str())
-        .collect();
+        .map(|(key, server)| (key.0.as_str(), server.get_ref().injected(key.0.as_str()).is_bare()));
+    let models = file
+        .models
+        .iter()
+        .map(|(key, model)| (key.0.as_str(), model.get_ref().injected(key.0.as_str()).is_bare()));
+    let bare = servers.chain(models).filter_map(|(name, bare)| bare.then_some(name));
+    let literal: Vec<&str> = bare.collect();
     match literal.as_slice() {
         [] => protection(
             "credentials",

@@ -74,7 +74,7 @@ async fn resolve(
     let folder = state::folder(global.state_dir.clone())?;
     state::make(&folder)?;
     let store = store::Store::open(&folder.join(state::STORE)).await?;
-    let settings = config::vault::resolve(&loaded.file, &loaded.folder(), &folder);
+    let settings = config::vault::resolve(&loaded.file, &loaded.folder(), &folder)?;
     let secrets = Secrets::new(store.clone(), settings, upstream::HttpClient::new()?);
     let values = async {
         secrets.unlock().await?;

@@ -60,6 +60,9 @@ fn show(global: &Global, name: &str) -> anyhow::Result<()> {
                 line("variable", variable.clone());
             }
             EnvValue::Plain(_) => line("secret inside", variable.clone()),
+            EnvValue::Secret(secret) if secret.descriptor.is_some() => {
+                line("secret inside", format!("{variable}, from a descriptor"));
+            }
             EnvValue::Secret(secret) => {
                 let hosts: Vec<String> = secret.hosts.iter().map(ToString::to_string).collect();
                 line("secret outside", format!("{variable}, for {}", hosts.join(", ")));

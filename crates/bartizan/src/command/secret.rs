@@ -34,7 +34,7 @@ pub fn run(global: &Global, command: SecretCommand) -> anyhow::Result<()> {
     wait(async {
         state::make(&folder)?;
         let store = store::Store::open(&folder.join(state::STORE)).await?;
-        let settings = config::vault::resolve(&loaded.file, &loaded.folder(), &folder);
+        let settings = config::vault::resolve(&loaded.file, &loaded.folder(), &folder)?;
         let within = settings.warn_before;
         let client = upstream::HttpClient::new()?;
         let safe = Safe::new(store.clone(), settings, &client);

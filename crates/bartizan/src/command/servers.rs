@@ -125,7 +125,17 @@ fn new_server(args: &AddArgs) -> Result<NewServer, Mistake> {
         read.extend(named_by_arguments(command, rest, &read, &write));
         let (command, args) = (command.clone(), rest.to_vec());
         let (cwd, disabled) = (None, false);
-        return Ok(NewServer::Command { command, args, env, read, write, cwd, disabled });
+        return Ok(NewServer::Command {
+            command,
+            args,
+            env,
+            placeholders: Vec::new(),
+            egress: Vec::new(),
+            read,
+            write,
+            cwd,
+            disabled,
+        });
     }
     let text = args.url.clone().unwrap_or_default();
     let url: ServerUrl = text.parse().map_err(|_| Mistake::new(format!("`{text}` is not a URL"), format!("write a whole one, such as https://mcp.example.com/mcp; a command comes after `--`: bartizan add {} -- {text}", args.name.0)))?;
@@ -137,7 +147,8 @@ fn new_server(args: &AddArgs) -> Result<NewServer, Mistake> {
         .as_deref()
         .map(|text| pair(text, "--header 'Authorization=Bearer ${env:TOKEN}'"))
         .transpose()?;
-    Ok(NewServer::Url { url: text, allow_private, credential, disabled: false })
+    let (headers, query) = (Vec::new(), Vec::new());
+    Ok(NewServer::Url { url: text, allow_private, credential, headers, query, disabled: false })
 }
 
 fn absolute(paths: &[PathBuf]) -> Result<Vec<String>, Mistake> {

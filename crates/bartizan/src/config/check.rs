@@ -29,7 +29,7 @@ pub fn check(file: &File, folder: &Path) -> Vec<Finding> {
     for (key, server) in &file.servers {
         check_server(key.0.as_str(), server.get_ref(), server.span(), folder, &mut findings);
     }
-    super::models::check(file, &mut findings);
+    super::models::check(file, folder, &mut findings);
     for (name, command) in crate::lock::unlocked(file, folder) {
         findings.push(Finding::warning(
             format!("`{name}` is fetched when it starts, and nobody has locked what that is"),
@@ -132,7 +132,7 @@ fn check_server(
                 "keep one of them: url for a remote server, command for one to start",
             ));
         }
-        (Some(_), None) => check_remote(name, server, findings),
+        (Some(_), None) => check_remote(name, server, folder, findings),
         (None, Some(command)) => {
             check_local(name, server, command, folder, findings);
             confinement::check(server, command.get_ref(), folder, findings);
@@ -140,7 +140,7 @@ fn check_server(
     }
 }
 
-fn check_remote(name: &str, server: &Server, findings: &mut Vec<Finding>) {
+fn check_remote(name: &str, server: &Server, folder: &Path, findings: &mut Vec<Finding>) {
     let stray = server
         .args
         .first()
@@ -181,14 +181,16 @@ fn check_remote(name: &str, server: &Server, findings: &mut Vec<Finding>) {
             ));
         }
     }
-    let Some(credential) = &server.credential else { return };
-    if url.get_ref().0.scheme_str() == Some("http") && !near {
+    let injected = server.injected(name);
+    injected.check(folder, findings);
+    if injected.place().is_some() && url.get_ref().0.scheme_str() == Some("http") && !near {
         findings.push(Finding::warning(
             format!("the credential of `{name}` travels unencrypted"),
             url.span(),
             "write https://",
         ));
     }
+    let Some(credential) = &server.credential else { return };
     let value = &credential.get_ref().value;
     check_template(value.get_ref(), value.span(), findings);
     if value.get_ref().reference.is_literal() {
@@ -247,10 +249,10 @@ fn check_local(
     folder: &Path,
     findings: &mut Vec<Finding>,
 ) {
-    if let Some(credential) = &server.credential {
+    if let Some(place) = server.injected(name).place() {
         findings.push(Finding::error(
-            format!("`credential` is for a remote server, and `{name}` is started here"),
-            credential.span(),
+            format!("`credential`, `headers`, `query`, `certificate` and `aws` are for a remote server, and `{name}` is started here"),
+            place,
             "give it the secret as an environment variable: env = { API_TOKEN = \"${env:API_TOKEN}\" }",
         ));
     }
@@ -333,7 +335,7 @@ fn check_local(
     }
 }
 
-fn literal_secret(title: &str, span: std::ops::Range<usize>, variable: &str) -> Finding {
+pub fn literal_secret(title: &str, span: std::ops::Range<usize>, variable: &str) -> Finding {
     Finding::warning(
         title,
         span,
@@ -344,7 +346,11 @@ fn literal_secret(title: &str, span: std::ops::Range<usize>, variable: &str) -> 
 }
 
 /// References that name nothing at this moment.
-fn check_template(template: &Template, span: std::ops::Range<usize>, findings: &mut Vec<Finding>) {
+pub fn check_template(
+    template: &Template,
+    span: std::ops::Range<usize>,
+    findings: &mut Vec<Finding>,
+) {
     if let Some(fault) = template.reference.local_fault() {
         findings.push(Finding::warning(
             fault.to_string(),

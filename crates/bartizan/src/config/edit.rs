@@ -16,6 +16,10 @@ pub enum NewServer {
         command: String,
         args: Vec<String>,
         env: Vec<(String, String)>,
+        /// Secrets that stay outside of it.
+        placeholders: Vec<(String, Placeholder)>,
+        /// What it reaches.
+        egress: Vec<NewHost>,
         read: Vec<String>,
         write: Vec<String>,
         /// The folder that it starts in.
@@ -28,9 +32,30 @@ pub enum NewServer {
         url: String,
         allow_private: bool,
         credential: Option<(String, String)>,
+        headers: Vec<(String, String)>,
+        query: Vec<(String, String)>,
         /// As above.
         disabled: bool,
     },
+}
+
+/// A secret that the way out puts in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placeholder {
+    pub secret: String,
+    pub hosts: Vec<String>,
+    /// The one header, where that is not `Authorization`.
+    pub header: Option<String>,
+    /// The one parameter of the query, instead.
+    pub query: Option<String>,
+}
+
+/// A host that a command reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewHost {
+    pub name: String,
+    /// Something else than HTTP is spoken there.
+    pub opaque: bool,
 }
 
 /// The text with a section `[servers.NAME]` more. `None` when the name is taken, or `servers` is not a section.
@@ -58,16 +83,27 @@ fn section(server: &NewServer) -> Table {
     let mut table = Table::new();
     table.decor_mut().set_prefix("\n");
     match server {
-        NewServer::Command { command, args, env, read, write, cwd, disabled } => {
+        NewServer::Command {
+            command,
+            args,
+            env,
+            placeholders,
+            egress,
+            read,
+            write,
+            cwd,
+            disabled,
+        } => {
             table.insert("command", value(command));
             if !args.is_empty() {
                 table.insert("args", value(args.iter().collect::<Array>()));
             }
-            if !env.is_empty() {
-                let pairs = env.iter().map(|(name, text)| {
-                    (name.as_str(), Value::String(Formatted::new(text.clone())))
-                });
-                table.insert("env", value(pairs.collect::<InlineTable>()));
+            let mut variables = inline(env);
+            for (name, placeholder) in placeholders {
+                variables.insert(name, Value::InlineTable(outside(placeholder)));
+            }
+            if !variables.is_empty() {
+                table.insert("env", value(variables));
             }
             let named = [("read", read), ("write", write)].map(|(key, paths)| {
                 (key, Value::Array(paths.iter().collect::<Array>()), paths.is_empty())
@@ -83,14 +119,24 @@ fn section(server: &NewServer) -> Table {
             if *disabled {
                 table.insert("enabled", value(false));
             }
+            if !egress.is_empty() {
+                let mut section = Table::new();
+                section.insert("hosts", value(egress.iter().map(host).collect::<Array>()));
+                table.insert("egress", Item::Table(section));
+            }
         }
-        NewServer::Url { url, allow_private, credential, disabled } => {
+        NewServer::Url { url, allow_private, credential, headers, query, disabled } => {
             table.insert("url", value(url));
             if *allow_private {
                 table.insert("allow-private", value(true));
             }
             if *disabled {
                 table.insert("enabled", value(false));
+            }
+            for (key, pairs) in [("headers", headers), ("query", query)] {
+                if !pairs.is_empty() {
+                    table.insert(key, value(inline(pairs)));
+                }
             }
             if let Some((header, text)) = credential {
                 let mut credential = Table::new();
@@ -101,6 +147,38 @@ fn section(server: &NewServer) -> Table {
         }
     }
     table
+}
+
+fn outside(placeholder: &Placeholder) -> InlineTable {
+    let Placeholder { secret, hosts, header, query } = placeholder;
+    let mut table = InlineTable::new();
+    table.insert("secret", Value::from(secret));
+    table.insert("hosts", Value::Array(hosts.iter().collect::<Array>()));
+    if let Some(header) = header {
+        table.insert("headers", Value::Array([header].into_iter().collect::<Array>()));
+    }
+    if let Some(query) = query {
+        table.insert("headers", Value::Array(Array::new()));
+        table.insert("query", Value::Array([query].into_iter().collect::<Array>()));
+    }
+    table
+}
+
+fn host(host: &NewHost) -> Value {
+    if !host.opaque {
+        return Value::from(&host.name);
+    }
+    let mut table = InlineTable::new();
+    table.insert("host", Value::from(&host.name));
+    table.insert("tls", Value::from("off"));
+    Value::InlineTable(table)
+}
+
+fn inline(pairs: &[(String, String)]) -> InlineTable {
+    let pair = |(name, text): &(String, String)| {
+        (name.clone(), Value::String(Formatted::new(text.clone())))
+    };
+    pairs.iter().map(pair).collect()
 }
 
 /// The text without the section `[servers.NAME]`. `None` when there is none.
@@ -153,6 +231,8 @@ mod tests {
             url: "https://x/mcp".into(),
             allow_private: false,
             credential: Some(("Authorization".into(), "Bearer ${env:X}".into())),
+            headers: Vec::new(),
+            query: Vec::new(),
             disabled: false,
         }
     }

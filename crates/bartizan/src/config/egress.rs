@@ -145,14 +145,19 @@ pub enum EnvValue {
     Secret(SecretEnv),
 }
 
-/// A secret that stays outside: the process gets a placeholder, and the gate puts the secret in its place on the way to these hosts.
+/// A secret that stays out of the environment: the process gets a placeholder, and the gate puts the secret in its place on the way to these hosts;
+/// or it reads the secret, once, from a descriptor that the variable names.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SecretEnv {
     /// The secret, as `${env:NAME}` or `${file:PATH}`.
     pub secret: Template,
     /// The hosts that get it. Each must be one that `egress` allows, with `tls = "terminate"`.
+    #[serde(default)]
     pub hosts: Vec<EgressName>,
+    /// Instead of a placeholder: how the variable names the descriptor from which the process reads it.
+    #[serde(default)]
+    pub descriptor: Option<DescriptorText>,
     /// The headers in which it may be, by itself, behind a word such as `Bearer`, or inside `Basic` credentials.
     #[serde(default = "authorization")]
     pub headers: Vec<HeaderText>,
@@ -165,6 +170,16 @@ pub struct SecretEnv {
     /// What the placeholder looks like.
     #[serde(default)]
     pub shape: ShapeText,
+}
+
+/// How a variable names a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DescriptorText {
+    /// As a path to open: `/dev/fd/10`.
+    Path,
+    /// As its number: `10`.
+    Number,
 }
 
 fn authorization() -> Vec<HeaderText> {
@@ -251,8 +266,13 @@ pub fn check(name: &str, server: &Server, findings: &mut Vec<Finding>) {
     if let Some(egress) = &server.egress {
         check_hosts(name, egress, findings);
     }
+    let mut descriptors = 0;
     for (variable, value) in &server.env {
         match value.get_ref() {
+            EnvValue::Secret(secret) if secret.descriptor.is_some() => {
+                descriptors += 1;
+                check_descriptor(variable, secret, descriptors, value.span(), findings);
+            }
             EnvValue::Secret(secret) => {
                 for host in &secret.hosts {
                     if let Err((title, mend)) = covers(&rules, &host.pattern) {
@@ -267,7 +287,7 @@ pub fn check(name: &str, server: &Server, findings: &mut Vec<Finding>) {
                     findings.push(Finding::error(
                         format!("the secret `{variable}` is meant for no host"),
                         value.span(),
-                        "name them, such as hosts = [\"api.example.com\"]",
+                        "name them, such as hosts = [\"api.example.com\"]; or say that the process reads it itself: descriptor = \"path\"",
                     ));
                 }
             }
@@ -280,6 +300,30 @@ pub fn check(name: &str, server: &Server, findings: &mut Vec<Finding>) {
             }
             EnvValue::Plain(_) => {}
         }
+    }
+}
+
+fn check_descriptor(
+    variable: &str,
+    secret: &SecretEnv,
+    count: usize,
+    place: std::ops::Range<usize>,
+    findings: &mut Vec<Finding>,
+) {
+    let goes_to_hosts = !secret.hosts.is_empty() || !secret.query.is_empty();
+    if goes_to_hosts || !secret.methods.is_empty() {
+        findings.push(Finding::error(
+            format!("`{variable}` has both a descriptor and hosts"),
+            place.clone(),
+            "keep one of them: hosts keeps the secret out of the process, descriptor gives it to the process",
+        ));
+    }
+    if count > sandbox::DESCRIPTORS {
+        findings.push(Finding::error(
+            format!("a server is given {} descriptors at most", sandbox::DESCRIPTORS),
+            place,
+            "put several secrets into one, as the program reads them, or into variables",
+        ));
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Exchange {
     /// How it is got.
-    #[schemars(with = "Kind", extend("examples" = ["entra-on-behalf-of"]))]
+    #[schemars(with = "Kind", extend("examples" = ["client-credentials"]))]
     pub kind: Spanned<Kind>,
     /// The tenant in Entra, by its id or its domain: stands for `token-endpoint`.
     #[schemars(extend("examples" = ["contoso.onmicrosoft.com"]))]
@@ -96,6 +96,50 @@ pub enum SubjectToken {
 
 /// What can't be meant. `of` is the section that has it.
 pub fn check(of: &str, exchange: &Spanned<Exchange>, findings: &mut Vec<Finding>) {
+    check_client(of, exchange, findings);
+    let written = exchange.get_ref();
+    let kind = *written.kind.get_ref();
+    if !matches!(kind, Kind::TokenExchange | Kind::ManagedIdentity) && written.scopes.is_empty() {
+        findings.push(Finding::error(
+            format!("the exchange of `{of}` asks for no scopes"),
+            written.kind.span(),
+            "name what the token is for, such as scopes = [\"api://orders/.default\"]",
+        ));
+    }
+}
+
+/// The same for Key Vaults, which say themselves what the token has to be for.
+pub fn check_key_vault(exchange: &Spanned<Exchange>, findings: &mut Vec<Finding>) {
+    let written = exchange.get_ref();
+    let place = written.kind.span();
+    if !matches!(written.kind.get_ref(), Kind::ClientCredentials | Kind::WorkloadIdentity) {
+        return findings.push(Finding::error(
+            "a Key Vault is read as Bartizan itself",
+            place,
+            "write \"client-credentials\" or \"workload-identity\"; without this section it is the machine's managed identity",
+        ));
+    }
+    let named = written.resource.is_some() || written.audience.is_some();
+    if named || !written.scopes.is_empty() {
+        findings.push(Finding::warning(
+            "a Key Vault says itself what a token for it is for: scopes, resource and audience are not used",
+            place,
+            "take them out",
+        ));
+    }
+    for value in [&written.client_secret, &written.client_key].into_iter().flatten() {
+        if !value.get_ref().reference.is_local() {
+            findings.push(Finding::error(
+                "what proves Bartizan to a vault can't be in a vault",
+                value.span(),
+                "write ${file:/PATH} or ${env:NAME}",
+            ));
+        }
+    }
+    check_client("vault.key-vault", exchange, findings);
+}
+
+fn check_client(of: &str, exchange: &Spanned<Exchange>, findings: &mut Vec<Finding>) {
     let written = exchange.get_ref();
     let (kind, span) = (*written.kind.get_ref(), written.kind.span());
     let mut error = |what: String, mend: &str| {
@@ -136,12 +180,6 @@ pub fn check(of: &str, exchange: &Spanned<Exchange>, findings: &mut Vec<Finding>
                 "add one of client-managed-identity, client-token-file, certificate, client-key, client-secret",
             );
         }
-    }
-    if kind != Kind::TokenExchange && written.scopes.is_empty() {
-        error(
-            format!("the exchange of `{of}` asks for no scopes"),
-            "name what the token is for, such as scopes = [\"api://orders/.default\"]",
-        );
     }
     for (name, unused) in proofs(written).into_iter().skip(1) {
         findings.push(Finding::warning(

@@ -19,6 +19,7 @@ use super::egress::{Egress, EnvValue};
 use super::exchange::Exchange;
 use super::export::{Export, ExportKey};
 use super::flow::{CallStack, Flow, Reads, ToolLabels, Writes};
+use super::injection::{Aws, ClientCertificate, Injected};
 use super::inspect::Inspect;
 use super::leaks::Leaks;
 use super::models::Model;
@@ -29,7 +30,7 @@ use super::telemetry::Telemetry;
 use super::trust::{OnFirstUse, Trust};
 use super::value::{
     Bounded, ByteSize, HeaderText, HostText, Joint, Listen, OriginText, Period, ProviderKey,
-    RoleKey, ServerKey, ServerUrl, Template, WebUrl,
+    QueryText, RoleKey, ServerKey, ServerUrl, Template, WebUrl,
 };
 use super::vault::{Secret, SourceKey, Vault};
 
@@ -205,7 +206,7 @@ pub enum Loopback {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Server {
     /// The URL of a remote server.
-    #[schemars(with = "Option<ServerUrl>", extend("x-kind" = "url signed-in exchanged", "examples" = ["https://mcp.example.com/mcp"]))]
+    #[schemars(with = "Option<ServerUrl>", extend("x-kind" = "url signed-in exchanged signed", "examples" = ["https://mcp.example.com/mcp"]))]
     pub url: Option<Spanned<ServerUrl>>,
     /// Lets `url` lead to a private address: this machine, a local network, a cloud's metadata service. Otherwise such an address is refused when it is connected to, whatever the name resolved to before.
     #[schemars(extend("x-kind" = "url"))]
@@ -213,6 +214,18 @@ pub struct Server {
     /// OUTGOING authentication: the credential that the gateway adds to each request to `url`. What the client sent never gets there.
     #[schemars(with = "Option<Credential>", extend("x-kind" = "url"))]
     pub credential: Option<Spanned<Credential>>,
+    /// More headers that the gateway adds to each request to `url`. Values are as in `credential`.
+    #[schemars(with = "BTreeMap<HeaderText, Template>", extend("x-kind" = "url", "examples" = [json!({"X-Org": "acme", "X-Org-Key": "${secret:org}"})]))]
+    pub headers: BTreeMap<HeaderText, Spanned<Template>>,
+    /// Parameters that it adds to the query of each request, for servers that take their key there. A parameter of this name that is there already is left out.
+    #[schemars(with = "BTreeMap<QueryText, Template>", extend("x-kind" = "url", "examples" = [json!({"api_key": "${secret:maps}"})]))]
+    pub query: BTreeMap<QueryText, Spanned<Template>>,
+    /// OUTGOING authentication by a client certificate (mutual TLS), shown to servers that ask for one. It may stand beside any other credential.
+    #[schemars(extend("x-kind" = "exchanged"))]
+    pub certificate: Option<ClientCertificate>,
+    /// OUTGOING authentication by AWS's Signature Version 4: each request is signed, for servers behind API Gateway, Lambda and the like.
+    #[schemars(extend("x-kind" = "signed"))]
+    pub aws: Option<Aws>,
     /// OUTGOING authentication at a server that has an authorization server of its own: each caller signs in there once, in a browser, and Bartizan keeps what is granted.
     /// `oauth = {}` is enough for a server that takes registrations.
     #[schemars(with = "Option<OAuth>", extend("x-kind" = "signed-in"))]
@@ -229,6 +242,7 @@ pub struct Server {
     /// Environment variables for the program. Besides these it gets PATH, HOME, LANG and a few more that are harmless, and nothing else of the gateway's own environment.
     /// `${env:NAME}` and `${file:PATH}` stand for a value that is read when the program starts; `$$` is a dollar sign.
     /// A table keeps a secret out of the program: `{ secret, hosts, headers, query, methods, shape }`. The program gets a placeholder, which becomes the secret at the egress gate, on the way to those hosts and nowhere else.
+    /// `{ secret, descriptor = "path" }` lets the program read it, once, from a pipe at the path that the variable then holds (`"number"`: at that descriptor): it stands neither in the environment nor in a file.
     #[schemars(with = "BTreeMap<String, EnvValue>", extend("x-kind" = "command", "examples" = [json!({"API_TOKEN": {"secret": "${env:API_TOKEN}", "hosts": ["api.example.com"]}})]))]
     pub env: BTreeMap<String, Spanned<EnvValue>>,
     /// What the program may reach. Without this section: nothing.
@@ -276,6 +290,10 @@ impl Default for Server {
             url: None,
             allow_private: false,
             credential: None,
+            headers: BTreeMap::new(),
+            query: BTreeMap::new(),
+            certificate: None,
+            aws: None,
             oauth: None,
             exchange: None,
             command: None,
@@ -295,6 +313,23 @@ impl Default for Server {
             reads: Vec::new(),
             writes: Vec::new(),
             tools: BTreeMap::new(),
+        }
+    }
+}
+
+impl Server {
+    /// What is added to each request to it.
+    pub fn injected(&self, name: &str) -> Injected<'_> {
+        let url = self.url.as_ref().map(|url| &url.get_ref().0);
+        Injected {
+            section: format!("servers.{name}"),
+            credential: self.credential.as_ref(),
+            headers: &self.headers,
+            query: &self.query,
+            certificate: self.certificate.as_ref(),
+            aws: self.aws.as_ref(),
+            has_token: self.oauth.is_some() || self.exchange.is_some(),
+            is_plain: url.is_some_and(|url| url.scheme_str() == Some("http")),
         }
     }
 }

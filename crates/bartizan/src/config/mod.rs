@@ -11,6 +11,7 @@ mod export;
 pub mod fault;
 pub mod file;
 pub mod flow;
+mod injection;
 mod inspect;
 mod leaks;
 pub mod models;

@@ -13,8 +13,9 @@ use super::{
     exchange::{self, Exchange},
     fault::Finding,
     file::{Credential, File},
+    injection::{Aws, ClientCertificate, Injected},
     resolve::ResolveFault,
-    value::{ByteSize, Period, ServerKey, ServerUrl},
+    value::{ByteSize, HeaderText, Period, QueryText, ServerKey, ServerUrl, Template},
 };
 
 /// One language model, or a server of several.
@@ -48,10 +49,42 @@ pub struct Model {
     #[serde(default)]
     #[schemars(with = "Option<Credential>", extend("x-kind" = "openai anthropic"))]
     pub credential: Option<Spanned<Credential>>,
+    /// More headers that it adds to each request. Values are as in `credential`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<HeaderText, Template>", extend("x-kind" = "openai", "examples" = [json!({"OpenAI-Organization": "org-acme"})]))]
+    pub headers: BTreeMap<HeaderText, Spanned<Template>>,
+    /// Parameters that it adds to the query of each request.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<QueryText, Template>", extend("x-kind" = "openai", "examples" = [json!({"key": "${secret:model}"})]))]
+    pub query: BTreeMap<QueryText, Spanned<Template>>,
+    /// OUTGOING authentication by a client certificate (mutual TLS).
+    #[serde(default)]
+    #[schemars(extend("x-kind" = "azure-openai"))]
+    pub certificate: Option<ClientCertificate>,
+    /// OUTGOING authentication by AWS's Signature Version 4, as Bedrock takes it.
+    #[serde(default)]
+    #[schemars(extend("x-kind" = "bedrock"))]
+    pub aws: Option<Aws>,
     /// The same by a token that a token endpoint gives, such as that of a managed identity: then nobody has a key.
     #[serde(default)]
     #[schemars(with = "Option<Exchange>", extend("x-kind" = "azure-openai"))]
     pub exchange: Option<Spanned<Exchange>>,
+}
+
+impl Model {
+    /// What is added to each request to it.
+    pub fn injected(&self, name: &str) -> Injected<'_> {
+        Injected {
+            section: format!("models.{name}"),
+            credential: self.credential.as_ref(),
+            headers: &self.headers,
+            query: &self.query,
+            certificate: self.certificate.as_ref(),
+            aws: self.aws.as_ref(),
+            has_token: self.exchange.is_some(),
+            is_plain: self.url.get_ref().0.scheme_str() == Some("http"),
+        }
+    }
 }
 
 /// Which protocol a model speaks.
@@ -75,7 +108,7 @@ fn timeout() -> Period {
 }
 
 /// What can't be meant.
-pub fn check(file: &File, findings: &mut Vec<Finding>) {
+pub fn check(file: &File, folder: &Path, findings: &mut Vec<Finding>) {
     for (key, model) in &file.models {
         let (name, span) = (key.0.as_str(), model.span());
         if file.servers.contains_key(key) {
@@ -86,6 +119,7 @@ pub fn check(file: &File, findings: &mut Vec<Finding>) {
             ));
         }
         check_one(name, model.get_ref(), span, findings);
+        model.get_ref().injected(name).check(folder, findings);
     }
 }
 
@@ -101,7 +135,7 @@ fn check_one(name: &str, model: &Model, span: std::ops::Range<usize>, findings: 
         ));
     }
     let plain = url.get_ref().0.scheme_str() == Some("http") && !near;
-    if plain && (model.credential.is_some() || model.exchange.is_some()) {
+    if plain && (model.injected(name).place().is_some() || model.exchange.is_some()) {
         findings.push(Finding::warning(
             format!("the credential of `{name}`, and all that is said to it, travel unencrypted"),
             url.span(),
@@ -174,16 +208,13 @@ fn resolve_one(
         true => kind.paths().iter().map(|path| (*path).to_owned()).collect(),
         false => model.paths.clone(),
     };
-    let credential = match (&model.exchange, &model.credential) {
-        (Some(exchange), _) => {
-            resolved::ModelCredential::Exchanged(Box::new(exchange.get_ref().resolve(folder)?))
+    let named = model.injected(name.as_str()).resolve(folder)?;
+    let credential = match &model.exchange {
+        Some(exchange) => {
+            let exchange = Box::new(exchange.get_ref().resolve(folder)?);
+            resolved::ModelCredential::Exchanged(exchange, named)
         }
-        (None, credential) => resolved::ModelCredential::Configured(
-            credential
-                .iter()
-                .map(|credential| credential.get_ref().resolve())
-                .collect::<Result<_, _>>()?,
-        ),
+        None => resolved::ModelCredential::Configured(named),
     };
     let patterns = model.deployments.iter().filter_map(|text| pattern(name.as_str(), text));
     Ok(resolved::Model {

@@ -49,6 +49,7 @@ fn samples(section: &str) -> &'static [Sample] {
             ("github", Some("url")),
             ("tracker", Some("signed-in")),
             ("orders", Some("exchanged")),
+            ("weather", Some("signed")),
             ("files", Some("command")),
         ],
         "models" => &[
@@ -307,7 +308,7 @@ mod tests {
         let text = uncommented().replace("/etc/bartizan/", "").replace("/srv/docs", ".");
         let loaded = parse(&folder.path().join("bartizan.toml"), text.clone())
             .unwrap_or_else(|fault| panic!("{fault}"));
-        assert_eq!(loaded.file.servers.len(), 4);
+        assert_eq!(loaded.file.servers.len(), 5);
         let document: toml::Table = text.parse().unwrap();
         let mut missing = Vec::new();
         missing_keys("", &inlined(), &toml::Value::Table(document), &mut missing);

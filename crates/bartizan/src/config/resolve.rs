@@ -7,7 +7,7 @@ use upstream::EraChoice;
 
 use super::{
     Loaded,
-    egress::{EgressHost, EnvValue, SecretEnv, ShapeText},
+    egress::{DescriptorText, EgressHost, EnvValue, SecretEnv, ShapeText},
     file::{self, Era, File, Loopback, Provider},
     flow::{Conversation, labels},
     provider,
@@ -136,7 +136,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
             forget_after: flow.forget_after.0,
         },
         call_stack: call_stack.as_ref().map(|rules| rules.resolve()),
-        secrets: super::vault::resolve(&loaded.file, &folder, state_dir),
+        secrets: super::vault::resolve(&loaded.file, &folder, state_dir)?,
         store: state_dir.join(resolved::STORE),
         state_dir: state_dir.to_owned(),
     };
@@ -179,17 +179,15 @@ fn entry(
             command: program(command.get_ref(), folder),
             args: server.args.iter().map(|arg| arg.get_ref().clone()).collect(),
             env: plain(server),
-            egress: resolve_egress(server),
+            descriptors: descriptors(server),
+            egress: resolve_egress(server).map(Box::new),
             package: None,
             cwd: server.cwd.as_ref().map(|cwd| folder.join(cwd.get_ref())),
             sandbox: resolve_sandbox(&server.sandbox, folder),
         },
         (None, None) => return Ok(None),
     };
-    let credentials = match &server.credential {
-        Some(credential) => vec![credential.get_ref().resolve()?],
-        None => Vec::new(),
-    };
+    let credentials = server.injected(name.as_str()).resolve(folder)?;
     let exchange = server.exchange.as_ref().map(|written| written.get_ref().resolve(folder));
     let era = match server.era {
         Era::Auto => EraChoice::Auto,
@@ -252,11 +250,29 @@ fn plain(server: &file::Server) -> Vec<(String, vault::Reference)> {
     plain.collect()
 }
 
+/// Those that say where it reads a secret.
+fn descriptors(server: &file::Server) -> Vec<resolved::Descriptor> {
+    let descriptor = server.env.iter().filter_map(|(name, value)| {
+        let EnvValue::Secret(secret) = value.get_ref() else { return None };
+        Some(resolved::Descriptor {
+            variable: name.clone(),
+            value: secret.secret.reference.clone(),
+            said: match secret.descriptor? {
+                DescriptorText::Number => resolved::DescriptorSaid::Number,
+                DescriptorText::Path => resolved::DescriptorSaid::Path,
+            },
+        })
+    });
+    descriptor.collect()
+}
+
 fn resolve_egress(server: &file::Server) -> Option<resolved::Egress> {
     let egress = server.egress.as_ref()?;
     let secrets = server.env.iter().filter_map(|(name, value)| match value.get_ref() {
         EnvValue::Plain(_) => None,
-        EnvValue::Secret(secret) => Some(resolve_secret(name, secret)),
+        EnvValue::Secret(secret) => {
+            secret.descriptor.is_none().then(|| resolve_secret(name, secret))
+        }
     });
     Some(resolved::Egress {
         rules: sandbox::gate::Rules {
@@ -350,6 +366,7 @@ fn demo() -> Result<resolved::Server, ResolveFault> {
             command: std::env::current_exe()?.to_string_lossy().into_owned(),
             args: vec!["demo-server".to_owned()],
             env: Vec::new(),
+            descriptors: Vec::new(),
             egress: None,
             package: None,
             cwd: None,
@@ -358,7 +375,7 @@ fn demo() -> Result<resolved::Server, ResolveFault> {
         era: EraChoice::Auto,
         shared: false,
         timeout: server.timeout.0,
-        credentials: Vec::new(),
+        credentials: vault::Credentials::default(),
         oauth: None,
         exchange: None,
         // It is this very program.
@@ -395,6 +412,7 @@ mod tests {
             command: command.into(),
             args: vec![],
             env: vec![],
+            descriptors: vec![],
             egress: None,
             package: None,
             cwd: cwd.map(PathBuf::from),

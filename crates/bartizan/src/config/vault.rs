@@ -13,8 +13,10 @@ use toml::Spanned;
 use vault::Source;
 
 use super::{
+    exchange::Exchange,
     fault::{Finding, Severity},
     file::File,
+    resolve::ResolveFault,
     uses::{self, Use},
     value::{HostText, Period, Template, ValueFault, WebUrl},
 };
@@ -106,6 +108,10 @@ pub struct KeyVault {
     /// A token for it, from a file that something else keeps fresh. Without it, Bartizan is the managed identity of the machine that it runs on.
     #[schemars(with = "Option<Template>", extend("examples" = ["${file:/run/secrets/azure-token}"]))]
     pub token: Option<Spanned<Template>>,
+    /// As whom Bartizan gets tokens for it, where that is not the machine's managed identity: `kind` is `client-credentials` or `workload-identity`, with everything that proves a client;
+    /// `scopes` are the vault's to say. docs/exchange.md explains it.
+    #[schemars(with = "Option<Exchange>")]
+    pub exchange: Option<Spanned<Exchange>>,
     /// The client id of a user-assigned managed identity, where the machine has several.
     #[schemars(extend("examples" = ["6731de76-14a6-49ae-97bc-6eba6914391e"]))]
     pub client_id: Option<String>,
@@ -212,6 +218,17 @@ fn check_master(vault: &Vault, findings: &mut Vec<Finding>) {
             ));
         }
     }
+    if let Some(exchange) = vault.key_vault.as_ref().and_then(|way| way.exchange.as_ref()) {
+        super::exchange::check_key_vault(exchange, findings);
+        let way = vault.key_vault.as_ref();
+        if let Some(token) = way.and_then(|way| way.token.as_ref()) {
+            findings.push(Finding::warning(
+                "[vault.key-vault] has both `token` and `exchange`, and only the token is used",
+                token.span(),
+                "keep one of them",
+            ));
+        }
+    }
     let (missing, master, key) = match vault.master {
         Master::Transit => (
             vault.hashicorp.as_ref().is_none_or(|way| way.transit_key.is_none()),
@@ -254,7 +271,11 @@ pub fn unknown(text: &str, known: &[String]) -> Vec<Finding> {
 }
 
 /// What the gateway keeps and fetches secrets by.
-pub fn resolve(file: &File, folder: &Path, state_dir: &Path) -> secrets::Config {
+pub fn resolve(
+    file: &File,
+    folder: &Path,
+    state_dir: &Path,
+) -> Result<secrets::Config, ResolveFault> {
     let Vault { master, key_file, passphrase_file, hashicorp, key_vault, ttl, warn_before } =
         &file.vault;
     let path = |path: &Spanned<PathBuf>| folder.join(path.get_ref());
@@ -264,7 +285,7 @@ pub fn resolve(file: &File, folder: &Path, state_dir: &Path) -> secrets::Config 
     };
     let of: HashMap<_, _> =
         file.secrets.iter().map(|(key, said)| (key.0.clone(), rules(said.get_ref()))).collect();
-    secrets::Config {
+    Ok(secrets::Config {
         master: match master {
             Master::File => secrets::Master::File,
             Master::Passphrase => secrets::Master::Passphrase,
@@ -281,19 +302,7 @@ pub fn resolve(file: &File, folder: &Path, state_dir: &Path) -> secrets::Config 
             allow_private: way.allow_private,
             transit_key: way.transit_key.as_ref().map(|key| key.get_ref().clone()),
         }),
-        key_vault: key_vault.as_ref().map(|way| secrets::key_vault::Config {
-            suffix: way.suffix.0.clone(),
-            urls: way.urls.iter().map(|(name, url)| (name.to_lowercase(), base(url))).collect(),
-            credential: match &way.token {
-                Some(token) => {
-                    secrets::key_vault::Credential::Token(token.get_ref().reference.clone())
-                }
-                None => secrets::key_vault::Credential::ManagedIdentity(way.client_id.clone()),
-            },
-            ca: way.ca.as_ref().map(path),
-            allow_private: way.allow_private,
-            key: way.key.as_ref().map(|key| base(key.get_ref())),
-        }),
+        key_vault: key_vault.as_ref().map(|way| way_to(way, folder)).transpose()?,
         ttl: ttl.0,
         warn_before: warn_before.0,
         of,
@@ -302,7 +311,34 @@ pub fn resolve(file: &File, folder: &Path, state_dir: &Path) -> secrets::Config 
             .iter()
             .filter_map(|(key, said)| Some((key.0.clone(), said.get_ref().owner.clone()?)))
             .collect(),
-    }
+    })
+}
+
+fn way_to(way: &KeyVault, folder: &Path) -> Result<secrets::key_vault::Config, ResolveFault> {
+    Ok(secrets::key_vault::Config {
+        suffix: way.suffix.0.clone(),
+        urls: way.urls.iter().map(|(name, url)| (name.to_lowercase(), base(url))).collect(),
+        credential: credential(way, folder)?,
+        ca: way.ca.as_ref().map(|ca| folder.join(ca.get_ref())),
+        allow_private: way.allow_private,
+        key: way.key.as_ref().map(|key| base(key.get_ref())),
+    })
+}
+
+/// As whom Bartizan comes to a Key Vault.
+fn credential(
+    way: &KeyVault,
+    folder: &Path,
+) -> Result<secrets::key_vault::Credential, ResolveFault> {
+    use secrets::key_vault::Credential;
+    let exchanged = way.exchange.as_ref().map(|exchange| exchange.get_ref().resolve(folder));
+    Ok(match (&way.token, exchanged.transpose()?) {
+        (Some(token), _) => Credential::Token(token.get_ref().reference.clone()),
+        (None, Some(gateway::exchange::Exchange::ClientCredentials(at))) => {
+            Credential::Client(Box::new(at))
+        }
+        (None, _) => Credential::ManagedIdentity(way.client_id.clone()),
+    })
 }
 
 fn base(url: &WebUrl) -> String {
@@ -316,7 +352,7 @@ mod tests {
     #[test]
     fn the_documented_defaults_are_the_gateways_own() {
         let (folder, state) = (Path::new("/etc/bartizan"), Path::new("/state"));
-        assert_eq!(resolve(&File::default(), folder, state), secrets::Config::bare(state));
+        assert_eq!(resolve(&File::default(), folder, state).unwrap(), secrets::Config::bare(state));
     }
 
     #[test]

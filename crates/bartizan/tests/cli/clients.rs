@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::home::{Home, repository};
 
 /// The client, its fixture, where it keeps it on Linux, and how many keys stand in it.
-pub const CLIENTS: [(&str, &str, &str, usize); 12] = [
+pub const CLIENTS: [(&str, &str, &str, usize); 13] = [
     ("claude-code", "claude-code.json", ".claude.json", 2),
     ("claude-desktop", "claude-desktop.json", ".config/Claude/claude_desktop_config.json", 1),
     ("codex", "codex.toml", ".codex/config.toml", 1),
@@ -23,6 +23,7 @@ pub const CLIENTS: [(&str, &str, &str, usize); 12] = [
     ("cursor", "cursor.json", ".cursor/mcp.json", 1),
     ("gemini", "gemini.json", ".gemini/settings.json", 1),
     ("jetbrains", "jetbrains.json", ".config/github-copilot/intellij/mcp.json", 1),
+    ("jetbrains-ai", "jetbrains-ai.json", ".ai/mcp/mcp.json", 1),
     ("junie", "junie.json", ".junie/mcp/mcp.json", 1),
     ("lm-studio", "lm-studio.json", ".lmstudio/mcp.json", 1),
     ("vscode", "vscode.json", ".config/Code/User/mcp.json", 1),
@@ -126,6 +127,28 @@ fn every_client_is_scanned_connected_and_brought_back() {
         assert_eq!(home.read(path), text, "{client}");
         assert_eq!(home.run(&["disconnect", client, "--yes"]).code, 2);
     }
+}
+
+#[test]
+fn options_of_an_ide_are_looked_through_and_left_alone() {
+    let home = Home::new();
+    let path = ".config/JetBrains/IntelliJIdea2025.1/options/llm.mcpServers.xml";
+    let key = format!("ghp_{}", &"16C7e42F292c6912E7710c838347Ae178B4a"[..36]);
+    let text = format!(
+        "<application>\n  <component name=\"McpApplicationServerCommands\">\n    <commands>\n      <McpServerCommand>\n        \
+         <option name=\"name\" value=\"github\" />\n        <option name=\"programPath\" value=\"npx\" />\n        \
+         <envs><env name=\"GITHUB_PERSONAL_ACCESS_TOKEN\" value=\"{key}\" /></envs>\n      </McpServerCommand>\n    \
+         </commands>\n  </component>\n</application>\n"
+    );
+    home.put(path, &text);
+    let scan = home.run(&["scan", "--no-ports", "--output", "json"]);
+    assert_eq!(scan.code, 1, "{}", scan.err);
+    let found = scan.json()["keys"].as_array().unwrap().clone();
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!((&found[0]["client"], &found[0]["line"]), (&json!("jetbrains-ai"), &json!(7)));
+    assert!(!scan.out.contains(&key));
+    home.run(&["import", "--yes"]).ok();
+    assert_eq!(home.read(path), text);
 }
 
 #[test]

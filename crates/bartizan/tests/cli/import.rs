@@ -40,19 +40,21 @@ fn what_the_clients_have_is_taken_over_and_nothing_is_left_in_plain_sight() {
         ("My MCP Server", "my-mcp-server"),
         ("context7", "context7"),
         ("tracker", "tracker"),
+        ("remote-server", "remote-server"),
     ] {
         assert_eq!(row(server)["name"], name, "{}", row(server));
         assert!(config.contains(&format!("[servers.{name}]")), "{config}");
     }
     // What can't be kept apart from its key, or stands for what only the client knows.
-    for server in ["db", "older", "remote-server", "local-server"] {
+    for server in ["db", "older", "local-server"] {
         assert!(row(server)["state"].as_str().unwrap().starts_with("stays: "), "{}", row(server));
     }
     for text in [&shown.out, &shown.err, &done.out, &done.err, &config] {
         assert!(keys.iter().all(|key| !text.contains(key.as_str())), "{text}");
     }
     for wanted in [
-        "env = { BRAVE_API_KEY = \"${secret:BRAVE_API_KEY}\" }",
+        "BRAVE_API_KEY = { secret = \"${secret:BRAVE_API_KEY}\", hosts = [\"api.search.brave.com\"], headers = [\"X-Subscription-Token\"] }",
+        "[servers.brave-search.egress]\nhosts = [\"api.search.brave.com\"]",
         "PERPLEXITY_API_KEY = \"${secret:perplexity-key}\"",
         "url = \"https://tracker.example.com/sse\"",
         "value = \"Bearer ${secret:tracker-Authorization}\"",

@@ -68,6 +68,12 @@ pub async fn handle(
                 Err(refusal) => refused(None, &gateway.refuse(None, refusal).await),
             }
         }
+        Some(Route::Grants) if grants::own::is_browser(&head) => {
+            match network::client(&current.config, peer, &head.headers) {
+                Ok(_) => grants::own::page(&gateway, &head, body).await,
+                Err(refusal) => refused(None, &gateway.refuse(None, refusal).await),
+            }
+        }
         Some(route) => match enter(&gateway, connection, &head, &route).await {
             Ok((caller, client)) => match route {
                 Route::Model(model) => {
@@ -97,6 +103,8 @@ pub(super) enum Route {
     Ready,
     /// `/approvals/{id}`
     Approval(String),
+    /// `/grants`
+    Grants,
     /// `/mcp`, `/mcp/{server}`
     Mcp(Scope),
     /// `/sse`, `/sse/{server}`: the 2024-11-05 pair's stream.
@@ -111,6 +119,7 @@ pub(super) fn route(path: &str) -> Option<Route> {
     match path {
         "/livez" => return Some(Route::Live),
         "/healthz" | "/readyz" => return Some(Route::Ready),
+        "/grants" => return Some(Route::Grants),
         "/messages" => return Some(Route::Messages),
         _ => {}
     }
@@ -173,7 +182,7 @@ async fn enter(
     let opens = match route {
         Route::Mcp(scope) | Route::Sse(scope) => gateway.glance().offered.opens(&caller, scope),
         Route::Model(model) => gateway.glance().offered.opens_model(&caller, model),
-        Route::Approval(_) | Route::Live | Route::Messages | Route::Ready => true,
+        Route::Approval(_) | Route::Grants | Route::Live | Route::Messages | Route::Ready => true,
     };
     if !opens {
         let refusal = Refusal::Authentication(AuthFault::Proof(JwtFault::Audience.into()));
@@ -230,7 +239,12 @@ async fn served(
             Ok(message) => approvals::decide(gateway, caller, &id, &message).await,
             Err(refusal) => refused(None, &gateway.refuse(Some(&caller), refusal).await),
         },
-        (Route::Approval(_), _) => not_allowed("GET, POST"),
+        (Route::Grants, &Method::GET) => grants::own::list(&gateway, &caller).await,
+        (Route::Grants, &Method::POST) => match message(&gateway, head, body).await {
+            Ok(message) => grants::own::revoke(&gateway, &caller, &message).await,
+            Err(refusal) => refused(None, &gateway.refuse(Some(&caller), refusal).await),
+        },
+        (Route::Approval(_) | Route::Grants, _) => not_allowed("GET, POST"),
         (Route::Mcp(_), _) => not_allowed("GET, POST, DELETE"),
         (Route::Sse(_) | Route::Live | Route::Ready, _) => not_allowed("GET"),
         (Route::Messages | Route::Model(_), _) => not_allowed("POST"),

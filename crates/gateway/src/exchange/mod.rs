@@ -26,6 +26,7 @@ use vault::{
 
 pub use machine::ManagedIdentity;
 pub(crate) use machine::token as machine_token;
+pub(crate) use proof::prove_with;
 pub use proof::{ClientProof, prove};
 pub use refusal::ExchangeRefusal;
 
@@ -51,7 +52,7 @@ pub enum Exchange {
 }
 
 /// Where tokens are asked for, as which client, and for what.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenEndpoint {
     /// Where.
     pub url: Url,

@@ -1,6 +1,9 @@
 //! How this gateway proves who it is to a token endpoint.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    pin::Pin,
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use identity::broker::assertion::{CLIENT_ASSERTION, CertificateKey};
@@ -14,7 +17,7 @@ use crate::secrets::Secrets;
 const FEDERATION: &str = "api://AzureADTokenExchange";
 
 /// How this gateway proves itself as a client.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientProof {
     /// Not at all: a public client.
     None,
@@ -45,17 +48,28 @@ pub async fn prove(
     http: &HttpClient,
     secrets: &Secrets,
 ) -> Result<Vec<(&'static str, String)>, String> {
+    prove_with(client_id, proof, endpoint, http, Some(secrets)).await
+}
+
+/// The same with what is on this machine and needs no key, where there are no secrets yet.
+pub(crate) async fn prove_with(
+    client_id: &str,
+    proof: &ClientProof,
+    endpoint: &str,
+    http: &HttpClient,
+    secrets: Option<&Secrets>,
+) -> Result<Vec<(&'static str, String)>, String> {
     let mut form = vec![("client_id", client_id.to_owned())];
     let jti = || crate::seal::random_id().map_err(|f| f.to_string());
     let assertion = match proof {
         ClientProof::None => return Ok(form),
         ClientProof::Secret(secret) => {
-            let given = secrets.resolve(secret).await.map_err(|f| f.to_string())?;
-            form.push(("client_secret", given.secret.expose().to_owned()));
+            let given = resolved(secret, secrets).await?;
+            form.push(("client_secret", given.expose().to_owned()));
             return Ok(form);
         }
         ClientProof::Key(key) => {
-            let key = secrets.resolve(key).await.map_err(|f| f.to_string())?.secret;
+            let key = resolved(key, secrets).await?;
             client_assertion(client_id, endpoint, &key, crate::now(), &jti()?)
                 .map_err(|f| f.to_string())?
         }
@@ -82,6 +96,20 @@ pub async fn prove(
     form.push(("client_assertion_type", CLIENT_ASSERTION.to_owned()));
     form.push(("client_assertion", assertion));
     Ok(form)
+}
+
+/// Its type is written out, since a vault that is read for it may have to prove this gateway itself.
+fn resolved<'a>(
+    reference: &'a vault::Reference,
+    secrets: Option<&'a Secrets>,
+) -> Pin<Box<dyn Future<Output = Result<vault::Secret, String>> + Send + 'a>> {
+    Box::pin(async move {
+        let found = match secrets {
+            Some(secrets) => secrets.resolve(reference).await.map(|found| found.secret),
+            None => crate::secrets::local(reference).await,
+        };
+        found.map_err(|fault| fault.to_string())
+    })
 }
 
 async fn read(path: &Path) -> Result<String, String> {

@@ -19,7 +19,7 @@ use mcp::ServerName;
 use url::{Url, form_urlencoded};
 use vault::oauth::{Authorization, Callback, Challenge, Grant, Scopes, registration};
 
-use super::{Grants, Owner};
+use super::{FORM, Grants, Owner};
 use crate::{
     Gateway,
     catalogue::Listed,
@@ -39,8 +39,6 @@ use crate::{
 const LIFE: u64 = 600;
 /// Tickets, and visits under way.
 const MOST: usize = 4096;
-/// The longest form.
-const FORM: usize = 8 << 10;
 
 /// Sign-ins at authorization servers that have begun.
 #[derive(Default)]

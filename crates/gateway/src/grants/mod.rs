@@ -7,6 +7,7 @@
 mod ask;
 mod connect;
 mod give_back;
+pub(crate) mod own;
 mod shared;
 
 use std::sync::Arc;
@@ -65,6 +66,8 @@ pub struct Registered {
     pub issuer: Option<String>,
 }
 
+/// The longest form of a page.
+const FORM: usize = 8 << 10;
 /// Whose client credentials are; no principal's partition is like it.
 const GATEWAY: &str = "gateway";
 /// For how long a grant at hand is believed to be in the store still, in seconds: how long a revocation

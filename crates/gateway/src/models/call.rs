@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header, request::Parts,
 };
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use identity::Verified;
 use policy::{Action, Context, Decision, Kind};
@@ -26,10 +26,13 @@ use crate::{
     bounds::Slot,
     decide::view,
     door::{exchange::Body, streamable::status},
+    leak,
     limits::{Counted, Occupied},
     refusal::Refusal,
 };
 
+/// What records call it.
+const METHOD: &str = "models/call";
 /// What an answer's headers may say to a client.
 const PASSED: [&str; 6] = [
     "apim-request-id",
@@ -170,20 +173,27 @@ impl Known {
 
     /// Sends it, and once more with another credential where the first was refused.
     async fn send(&self, asked: &Asked, headers: HeaderMap) -> Result<Response<Incoming>, Refusal> {
-        let name = &self.model.entry.name;
-        let server = |fault| Refusal::Server { server: name.clone(), fault };
-        let credential = self.model.source.fetch(&self.caller, name).await?;
-        let first = self.send_once(asked, headers.clone(), &credential).await.map_err(server)?;
+        let (model, source) = (&self.model, &self.model.source);
+        let server = |fault| Refusal::Server { server: model.entry.name.clone(), fault };
+        let fetched = source.fetch(&self.caller).await?;
+        let credential = source.show(&fetched).await?;
+        let (principal, limits) = (self.caller.principal().id(), request::limits(model));
+        let body = model.guard.asked(principal, &asked.body, &limits).await?;
+        let mut request = Request::post(appended(&model.entry.url, &asked.path).map_err(server)?)
+            .body(body)
+            .map_err(|fault| server(LinkFault::Unreachable(fault.to_string())))?;
+        *request.headers_mut() = headers;
+        let first = self.send_once(request.clone(), &credential).await.map_err(server)?;
         let (status, challenge) = refused_credential(&first);
         if !matches!(status, 401 | 403) {
             return Ok(first);
         }
         let fault = LinkFault::Http { status, challenge };
-        let Some(another) = self.model.source.another(&self.caller, &credential, &fault).await?
-        else {
+        let Some(another) = source.another(&self.caller, &fetched, &fault).await? else {
             return Err(server(fault));
         };
-        let second = self.send_once(asked, headers, &another).await.map_err(server)?;
+        let another = source.show(&another).await?;
+        let second = self.send_once(request, &another).await.map_err(server)?;
         match refused_credential(&second) {
             (status @ (401 | 403), challenge) => Err(server(LinkFault::Http { status, challenge })),
             _ => Ok(second),
@@ -192,17 +202,11 @@ impl Known {
 
     async fn send_once(
         &self,
-        asked: &Asked,
-        mut headers: HeaderMap,
-        credential: &vault::Fetched,
+        request: Request<Bytes>,
+        credential: &upstream::Credential,
     ) -> Result<Response<Incoming>, LinkFault> {
-        credential.inject(&mut headers);
         let entry = &self.model.entry;
-        let mut request = Request::post(appended(&entry.url, &asked.path)?)
-            .body(Full::new(asked.body.clone()))
-            .map_err(|fault| LinkFault::Unreachable(fault.to_string()))?;
-        *request.headers_mut() = headers;
-        let sent = self.gateway.client.pass(request, entry.allow_private);
+        let sent = credential.send(&self.gateway.client, request, entry.allow_private);
         tokio::time::timeout(entry.timeout, sent).await.unwrap_or(Err(LinkFault::Deadline))
     }
 
@@ -235,34 +239,34 @@ impl Known {
         status: StatusCode,
     ) -> Result<Bytes, Refusal> {
         let entry = &self.model.entry;
+        let server = |fault| Refusal::Server { server: entry.name.clone(), fault };
         let limited = http_body_util::Limited::new(body, entry.body_bytes).collect();
-        let fault = match tokio::time::timeout(entry.timeout, limited).await {
+        let read = match tokio::time::timeout(entry.timeout, limited).await {
             Ok(Ok(body)) => {
-                let body = body.to_bytes();
-                let usage = match status.is_success() {
-                    true => Usage::of(&body, self.payload.bytes),
-                    false => Usage::default(),
-                };
-                let outcome = if status.is_success() { Outcome::Ok } else { Outcome::Error };
-                self.end(
-                    intent,
-                    outcome,
-                    usage,
-                    body.len() as u64,
-                    &format!("HTTP {}", status.as_u16()),
-                )
-                .await
-                .map_err(|fault| Refusal::AuditUnavailable(fault.to_string()))?;
-                return Ok(body);
+                let principal = self.caller.principal().id();
+                self.model.guard.answered(principal, body.to_bytes()).await
             }
-            Ok(Err(fault)) => LinkFault::Lost(fault.to_string()),
-            Err(_) => LinkFault::Deadline,
+            Ok(Err(fault)) => Err(server(LinkFault::Lost(fault.to_string()))),
+            Err(_) => Err(server(LinkFault::Deadline)),
         };
-        let refusal = Refusal::Server { server: entry.name.clone(), fault };
-        let detail = refusal.to_string();
-        let record = Record { refusal: refusal.label(), detail: &detail, ..self.record() };
-        self.outcome(intent, Outcome::Refused, &record).await?;
-        Err(refusal)
+        let body = match read {
+            Ok(body) => body,
+            Err(refusal) => {
+                let detail = refusal.to_string();
+                let record = Record { refusal: refusal.label(), detail: &detail, ..self.record() };
+                self.outcome(intent, Outcome::Refused, &record).await?;
+                return Err(refusal);
+            }
+        };
+        let (usage, outcome) = match status.is_success() {
+            true => (Usage::of(&body, self.payload.bytes), Outcome::Ok),
+            false => (Usage::default(), Outcome::Error),
+        };
+        let how = format!("HTTP {}", status.as_u16());
+        self.end(intent, outcome, usage, body.len() as u64, &how)
+            .await
+            .map_err(|fault| Refusal::AuditUnavailable(fault.to_string()))?;
+        Ok(body)
     }
 
     /// Counts and records how it ended.
@@ -305,6 +309,18 @@ impl Known {
         self.gateway.record_refusal(&self.record(), refusal).await
     }
 
+    /// Whether the stream of an answer may go on although secrets were found in it.
+    pub fn passes_leaks(&self) -> bool {
+        self.model.guard.acts(leak::OnLeak::Mask)
+    }
+
+    /// Records them.
+    pub fn leaked(&self, names: &str) {
+        // Written although nobody waits for it: the outcome, which is awaited, comes behind it.
+        let principal = self.caller.principal().id();
+        drop(self.model.guard.record(principal, METHOD, names, self.passes_leaks()));
+    }
+
     pub fn bytes_in(&self) -> u64 {
         self.payload.bytes
     }
@@ -321,7 +337,7 @@ impl Known {
             client: &self.client,
             door: "http",
             server: self.model.entry.name.as_str(),
-            method: "models/call",
+            method: METHOD,
             name: &self.deployment,
             arguments: Some(self.payload),
             rule: &self.rule,
@@ -347,14 +363,16 @@ fn appended(base: &Uri, path: &str) -> Result<Uri, LinkFault> {
     whole.parse().map_err(|_| LinkFault::Unreachable(format!("{whole} is not a URL")))
 }
 
+/// Without those that say a secret.
 fn passed_headers(answer: &HeaderMap) -> HeaderMap {
     let passes = |name: &HeaderName| {
         let name = name.as_str();
         PASSED.contains(&name) || PASSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     };
+    let filter = leak::filter();
     answer
         .iter()
-        .filter(|(name, _)| passes(name))
+        .filter(|(name, value)| passes(name) && filter.mask(value.as_bytes()).found.is_empty())
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }

@@ -13,6 +13,7 @@ mod usage;
 
 use std::{sync::Arc, time::Duration};
 
+use audit::Journal;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use mcp::ServerName;
 use policy::{Kind, Pattern};
@@ -22,9 +23,10 @@ pub use refusal::ModelFault;
 pub(crate) use refusal::refused;
 
 use crate::{
-    credential::{Source, names},
+    credential::Source,
     exchange::Exchange,
     grants::Shared,
+    leak::{Guard, OnLeak},
 };
 
 /// An entry of `[models]`.
@@ -56,9 +58,9 @@ pub struct Model {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ModelCredential {
     /// With what the configuration names; none for a server that needs none.
-    Configured(Vec<vault::Credential>),
-    /// With a token that a token endpoint gives.
-    Exchanged(Box<Exchange>),
+    Configured(vault::Credentials),
+    /// With a token that a token endpoint gives, and what the configuration names besides.
+    Exchanged(Box<Exchange>, vault::Credentials),
 }
 
 /// Which protocol a model speaks.
@@ -76,7 +78,7 @@ impl Model {
     /// How its credential is got from a token endpoint, where it is.
     pub(crate) fn exchange(&self) -> Option<&Exchange> {
         match &self.credential {
-            ModelCredential::Exchanged(exchange) => Some(exchange),
+            ModelCredential::Exchanged(exchange, _) => Some(exchange),
             ModelCredential::Configured(_) => None,
         }
     }
@@ -108,21 +110,23 @@ pub(crate) struct ServedModel {
     /// What its credential is called in records.
     credential_name: String,
     source: Source,
+    /// What keeps secrets from going to it, and from coming back.
+    pub(crate) guard: Guard,
 }
 
 impl ServedModel {
-    pub fn new(entry: Model, shared: &Arc<Shared>) -> Result<ServedModel, vault::VaultFault> {
-        let credential_name = match &entry.credential {
-            ModelCredential::Configured(list) => names(list),
-            ModelCredential::Exchanged(exchange) => exchange.name(),
-        };
-        let source = match &entry.credential {
-            ModelCredential::Configured(list) => Source::configured(list.clone(), shared)?,
-            ModelCredential::Exchanged(exchange) => {
-                Source::exchanged(("model", entry.name.as_str()), (**exchange).clone(), shared)
+    pub fn new(entry: Model, on_leak: OnLeak, journal: &Journal, shared: &Arc<Shared>) -> Self {
+        let (credential_name, source) = match &entry.credential {
+            ModelCredential::Configured(named) => {
+                (named.names(), Source::configured(&entry.name, named.clone(), shared))
+            }
+            ModelCredential::Exchanged(exchange, besides) => {
+                let (how, besides) = ((**exchange).clone(), besides.clone());
+                (exchange.name(), Source::exchanged(("model", &entry.name), how, besides, shared))
             }
         };
-        Ok(ServedModel { entry, credential_name, source })
+        let guard = Guard::new(&entry.name, on_leak, journal);
+        ServedModel { entry, credential_name, source, guard }
     }
 
     /// Whether the entry lets this deployment be called at all.

@@ -1,4 +1,4 @@
-//! A model's stream on its way to the client: byte for byte and as it comes, with its tokens counted along.
+//! A model's stream on its way to the client: as it comes, byte for byte but for secrets, with its tokens counted along.
 
 use std::{
     io,
@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::{call::Known, usage::Meter};
+use crate::leak;
 
 /// A stream that is passed on. Dropped, the request to the model ends, and that is recorded.
 pub(super) struct Passed {
@@ -21,6 +22,9 @@ pub(super) struct Passed {
     /// Until its end is recorded.
     intent: Option<Intended>,
     body: Incoming,
+    /// Whether it has come to its end.
+    whole: bool,
+    cleaner: vault::leak::Stream,
     meter: Meter,
     bytes: u64,
     idle: Duration,
@@ -38,6 +42,8 @@ impl Passed {
             known,
             intent: Some(intent),
             body,
+            whole: false,
+            cleaner: vault::leak::Stream::new(leak::filter()),
             meter: Meter::new(),
             bytes: 0,
             idle,
@@ -50,6 +56,9 @@ impl Passed {
     /// Records the end, once.
     fn end(&mut self, outcome: Outcome, how: &str) -> Option<Append> {
         let intent = self.intent.take()?;
+        if !self.cleaner.found().is_empty() {
+            self.known.leaked(&leak::names(self.cleaner.found()));
+        }
         let usage = self.meter.usage(self.known.bytes_in(), outcome == Outcome::Ok);
         Some(self.known.end(intent, outcome, usage, self.bytes, how))
     }
@@ -59,9 +68,15 @@ impl Passed {
         if self.outlived.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Some(Err("the caller is no longer let in")));
         }
+        if self.whole {
+            return Poll::Ready(None);
+        }
         while let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
             match frame {
-                None => return Poll::Ready(None),
+                None => {
+                    self.whole = true;
+                    return Poll::Ready(None);
+                }
                 Some(Err(_)) => return Poll::Ready(Some(Err("the model's stream broke off"))),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
@@ -101,16 +116,32 @@ impl http_body::Body for Passed {
             if this.intent.is_none() {
                 return Poll::Ready(None);
             }
-            let (outcome, broken) = match std::task::ready!(this.poll_next(cx)) {
+            let next = std::task::ready!(this.poll_next(cx));
+            let mut clean = Vec::new();
+            let (outcome, broken) = match next {
                 Some(Ok(data)) => {
-                    this.bytes += data.len() as u64;
-                    this.meter.push(data.clone());
+                    this.cleaner.push(&data, &mut clean);
+                    this.meter.push(data);
                     this.silence.as_mut().reset(Instant::now() + this.idle);
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                    (None, None)
                 }
-                Some(Err(why)) => (Outcome::Error, Some(why)),
-                None => (Outcome::Ok, None),
+                Some(Err(why)) => (Some(Outcome::Error), Some(why)),
+                None => {
+                    this.cleaner.finish(&mut clean);
+                    (Some(Outcome::Ok), None)
+                }
             };
+            let leaks = !this.known.passes_leaks() && !this.cleaner.found().is_empty();
+            let (outcome, broken) = match leaks {
+                true => (Some(Outcome::Refused), Some("a secret stood in the model's stream")),
+                false if !clean.is_empty() => {
+                    this.bytes += clean.len() as u64;
+                    return Poll::Ready(Some(Ok(Frame::data(clean.into()))));
+                }
+                false => (outcome, broken),
+            };
+            // What may be the beginning of a secret waits.
+            let Some(outcome) = outcome else { continue };
             let append = this.end(outcome, broken.unwrap_or("streamed"));
             this.ending = append.map(|append| (append, broken));
         }

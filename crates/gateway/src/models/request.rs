@@ -35,6 +35,11 @@ pub(super) struct Asked {
     pub body: Bytes,
 }
 
+/// What a body may be.
+pub(super) fn limits(model: &ServedModel) -> mcp::Limits {
+    mcp::Limits { bytes: model.entry.body_bytes, depth: DEPTH, values: VALUES }
+}
+
 /// Reads it. Nothing is passed on whose deployment could be understood in two ways.
 pub(super) async fn read(
     model: &ServedModel,
@@ -50,7 +55,7 @@ pub(super) async fn read(
     if !media.is_some_and(|media| media.to_ascii_lowercase().starts_with(b"application/json")) {
         return Err(Refusal::MediaType);
     }
-    let limits = mcp::Limits { bytes: model.entry.body_bytes, depth: DEPTH, values: VALUES };
+    let limits = limits(model);
     let read = tokio::time::timeout(PATIENCE, collect(body, limits.bytes));
     let bytes = read.await.map_err(|_| Refusal::BodyLost)??;
     let body = JsonBuf::read(bytes, &limits).map_err(Refusal::Json)?;

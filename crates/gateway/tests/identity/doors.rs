@@ -186,7 +186,7 @@ async fn what_more_scopes_would_permit_is_asked_for_with_all_of_them() {
             era: upstream::EraChoice::Stateless,
             shared: false,
             timeout: Duration::from_secs(5),
-            credentials: vec![],
+            credentials: vault::Credentials::default(),
             oauth: None,
             exchange: None,
             first_use: trust::FirstUse::Approve,

@@ -34,7 +34,7 @@ async fn gate(entra: &Entra) -> Gate {
             era: upstream::EraChoice::Stateless,
             shared: false,
             timeout: Duration::from_secs(5),
-            credentials: vec![],
+            credentials: vault::Credentials::default(),
             oauth: None,
             exchange: Some(exchange),
             first_use: trust::FirstUse::Approve,

@@ -51,24 +51,28 @@ struct Order {
     /// Contents of [`Spec::files`].
     contents: Vec<u8>,
     stdin: OwnedFd,
+    /// Those of the profile.
+    descriptors: Vec<OwnedFd>,
 }
 
 fn receive() -> io::Result<(Order, UnixStream)> {
     use std::os::fd::AsFd as _;
     // Its descriptor becomes the server's standard input.
-    let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let (spec, contents, mut came) =
-        spec::receive(&control)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    let stdin = came.pop().ok_or(io::ErrorKind::InvalidData)?;
-    Ok((Order { spec, contents, stdin }, control))
+    let control = UnixStream::from(process::out_of_the_way(io::stdin().as_fd())?);
+    let (spec, contents, came) = spec::receive(&control)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let mut came = came.into_iter();
+    let stdin = came.next().ok_or(io::ErrorKind::InvalidData)?;
+    Ok((Order { spec, contents, stdin, descriptors: came.collect() }, control))
 }
 
 /// Returns only when a layer fails: otherwise this process becomes the server, or leaves with its code.
 fn run(order: Order, control: &UnixStream) -> Result<Infallible, LayerFault> {
-    let Order { spec, contents, stdin } = order;
+    let Order { spec, contents, stdin, descriptors } = order;
     dup2_stdin(&stdin).layer(Layer::Process, "taking the server's standard input")?;
     drop(stdin);
-    process::close_all_but(&[control.as_raw_fd()])?;
+    let mut kept = process::place(descriptors)?;
+    kept.push(control.as_raw_fd());
+    process::close_all_but(&kept)?;
     process::die_with_parent()?;
     if getppid() != Pid::from_raw(spec.parent) {
         return Err(LayerFault { layer: Layer::Process, detail: "the gateway is gone".to_owned() });
@@ -89,6 +93,7 @@ fn run(order: Order, control: &UnixStream) -> Result<Infallible, LayerFault> {
 /// The keeper's part: what has to be done before the process namespace's init exists.
 fn strong(spec: &Spec, contents: &[u8], control: &UnixStream) -> Result<Infallible, LayerFault> {
     let user = identity::User::of(&spec.household, &spec.name);
+    process::give(spec.descriptors, &user)?;
     let group = cgroup::Group::make(&spec.name, &spec.limits);
     let maps = idmap::Maps::make(spec, &user)?;
     if user.is_own() {
@@ -162,6 +167,7 @@ impl Init<'_> {
 /// Without namespaces: the keeper and the server are one process group, which the server can't leave.
 fn basic(spec: &Spec, control: &UnixStream) -> Result<Infallible, LayerFault> {
     let user = identity::User::of(&spec.household, &spec.name);
+    process::give(spec.descriptors, &user)?;
     let group = cgroup::Group::make(&spec.name, &spec.limits);
     let scratch = process::Scratch::make(&user)?;
     let signals = process::hold_end_signals()?;

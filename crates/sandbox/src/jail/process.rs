@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::ffi::{CString, NulError};
-use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use super::identity::User;
 use super::network::Sockets;
 use crate::fault::InLayer as _;
 use crate::spec::{self, Spec};
-use crate::{Layer, LayerFault, Level};
+use crate::{FIRST_DESCRIPTOR, Layer, LayerFault, Level};
 
 pub(super) enum Fork {
     Child,
@@ -79,6 +79,51 @@ impl AsRawFd for Alive {
     fn as_raw_fd(&self) -> RawFd {
         self.write.as_raw_fd()
     }
+}
+
+/// Above the numbers that the server's own descriptors get.
+const ASIDE: RawFd = 64;
+
+/// The same thing under a number of which no server knows.
+#[expect(unsafe_code, reason = "see the comment")]
+pub(super) fn out_of_the_way(fd: impl AsFd) -> nix::Result<OwnedFd> {
+    let moved = nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(ASIDE))?;
+    // SAFETY: the kernel has just made it for us; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
+}
+
+/// The number of the server's descriptor at this place.
+fn number(at: usize) -> RawFd {
+    RawFd::from(FIRST_DESCRIPTOR) + RawFd::try_from(at).unwrap_or_default()
+}
+
+/// Puts the server's descriptors where it looks for them, and lets them survive its start. Their numbers.
+#[expect(unsafe_code, reason = "see the comment")]
+pub(super) fn place(descriptors: Vec<OwnedFd>) -> Result<Vec<RawFd>, LayerFault> {
+    let aside: Result<Vec<OwnedFd>, _> = descriptors.into_iter().map(out_of_the_way).collect();
+    let mut placed = Vec::new();
+    for (at, fd) in aside.layer(Layer::Process, "moving descriptors")?.into_iter().enumerate() {
+        // SAFETY: whatever had this number was inherited, and nobody owns it. What has it now stays open until exec.
+        let done = unsafe { libc::dup2(fd.as_raw_fd(), number(at)) };
+        Errno::result(done).layer(Layer::Process, "placing descriptors")?;
+        placed.push(number(at));
+    }
+    Ok(placed)
+}
+
+/// Lets the server open them once more by their names in `/proc`, although it will be another user.
+#[expect(unsafe_code, reason = "see the comment")]
+pub(super) fn give(descriptors: usize, user: &User) -> Result<(), LayerFault> {
+    if user.is_own() {
+        return Ok(());
+    }
+    for at in 0..descriptors {
+        // SAFETY: `place` has put one there, and it stays.
+        let fd = unsafe { BorrowedFd::borrow_raw(number(at)) };
+        std::os::unix::fs::fchown(fd, Some(user.uid()), Some(user.gid()))
+            .layer(Layer::Process, "giving the server its descriptors")?;
+    }
+    Ok(())
 }
 
 /// Closes every descriptor from 3 on but these.

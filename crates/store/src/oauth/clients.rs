@@ -166,6 +166,18 @@ impl Store {
         Ok(found > 0)
     }
 
+    /// As whom people signed in in this browser.
+    pub async fn oauth_browser_subjects(
+        &self,
+        browser: &[u8; 32],
+    ) -> Result<Vec<String>, StoreFault> {
+        let select = "select distinct subject from oauth_consents where browser = $1 \
+                      order by subject limit 16";
+        let found =
+            sqlx::query_scalar(select).bind(browser.as_slice()).fetch_all(&self.pool).await?;
+        Ok(found)
+    }
+
     /// Forgets what was consented to in this browser for this client.
     pub async fn oauth_consent_forget(
         &self,

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
 use mcp::{Json, JsonBuf, Limits, ServerName};
 use tokio::sync::mpsc;
 use upstream::{
@@ -69,7 +68,7 @@ pub struct Caller {
     /// When it is another than the partition's own.
     pub principal: Option<&'static str>,
     pub client: ClientFacts,
-    pub credential: HeaderMap,
+    pub credential: upstream::Credential,
     pub deadline: Duration,
     pub events: mpsc::Sender<Event>,
     pub heard: mpsc::Receiver<Event>,
@@ -82,7 +81,7 @@ impl Caller {
             partition: partition("p"),
             principal: None,
             client: facts(capabilities),
-            credential: HeaderMap::new(),
+            credential: upstream::Credential::default(),
             deadline: Duration::from_secs(20),
             events,
             heard,

@@ -47,26 +47,37 @@ impl Filter {
     /// Masks every value in a text.
     pub fn mask<'t>(&self, text: &'t [u8]) -> Masked<'t> {
         let mut found = BTreeSet::new();
-        let mut hits = self.hits(text, text.len(), &mut found);
-        if let Some(plain) = Unescaped::of(text) {
-            let inside = self.hits(&plain.text, plain.text.len(), &mut found);
-            hits.extend(inside.into_iter().map(|hit| plain.source(hit)));
-            hits.sort_by_key(|hit| hit.start);
-        }
+        let hits = self.hits(text, Unescaped::of(text).as_ref(), text.len(), &mut found);
         if hits.is_empty() {
             return Masked { text: Cow::Borrowed(text), found };
         }
         let mut out = Vec::with_capacity(text.len());
-        let mut done = 0;
-        for hit in hits {
-            if hit.start >= done {
-                out.extend_from_slice(&text[done..hit.start]);
-                out.extend_from_slice(MASK.as_bytes());
-            }
-            done = done.max(hit.end);
-        }
-        out.extend_from_slice(&text[done..]);
+        write(text, hits, text.len(), &mut out);
         Masked { text: Cow::Owned(out), found }
+    }
+
+    /// Masks what can be decided of a text that goes on: gives out how much that was.
+    pub(super) fn mask_start(
+        &self,
+        text: &[u8],
+        found: &mut BTreeSet<Arc<str>>,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        // An escape that is not whole yet says nothing.
+        let whole = text.len() - cut_escape(text);
+        let plain = text.contains(&b'\\').then(|| Unescaped::read(&text[..whole]));
+        let mut end = self.search.open(text).min(whole);
+        if let Some(plain) = &plain {
+            end = end.min(plain.place(self.search.open(&plain.text)));
+        }
+        write(text, self.hits(text, plain.as_ref(), end, found), end, out)
+    }
+
+    /// Masks the rest of such a text.
+    pub(super) fn mask_end(&self, text: &[u8], found: &mut BTreeSet<Arc<str>>, out: &mut Vec<u8>) {
+        let plain = text.contains(&b'\\').then(|| Unescaped::read(text));
+        let hits = self.hits(text, plain.as_ref(), text.len(), found);
+        write(text, hits, text.len(), out);
     }
 
     /// The same for a text that is UTF-8, and stays so.
@@ -77,8 +88,26 @@ impl Filter {
         }
     }
 
+    /// Every match that begins before `end`, in the text and in what it says without needless escapes, in their order.
+    fn hits(
+        &self,
+        text: &[u8],
+        plain: Option<&Unescaped>,
+        end: usize,
+        found: &mut BTreeSet<Arc<str>>,
+    ) -> Vec<Range<usize>> {
+        let mut hits = self.matches(text, end, found);
+        if let Some(plain) = plain {
+            let before = plain.from.partition_point(|from| *from < end);
+            let inside = self.matches(&plain.text, before, found);
+            hits.extend(inside.into_iter().map(|hit| plain.source(hit)));
+            hits.sort_by_key(|hit| hit.start);
+        }
+        hits
+    }
+
     /// Every match that begins before `end`; none overlaps another.
-    pub(super) fn hits(
+    fn matches(
         &self,
         text: &[u8],
         end: usize,
@@ -95,6 +124,31 @@ impl Filter {
     }
 }
 
+/// Writes a text to `end`, or to the end of the last match where that is further, with masks in place of the matches:
+/// how much of it that was.
+fn write(text: &[u8], hits: Vec<Range<usize>>, end: usize, out: &mut Vec<u8>) -> usize {
+    let mut done = 0;
+    for hit in hits {
+        if hit.start >= done {
+            out.extend_from_slice(&text[done..hit.start]);
+            out.extend_from_slice(MASK.as_bytes());
+        }
+        done = done.max(hit.end);
+    }
+    let end = end.max(done);
+    out.extend_from_slice(&text[done..end]);
+    end
+}
+
+/// How long the beginning of an escape (`\u00XX`, `\/`) is that stands at a text's end.
+fn cut_escape(text: &[u8]) -> usize {
+    let begins = |length: &usize| {
+        let Some(start) = text.len().checked_sub(*length) else { return false };
+        let (known, digit) = text[start..].split_at((*length).min(4));
+        b"\\u00".starts_with(known) && digit.iter().all(u8::is_ascii_hexdigit)
+    };
+    (1..=5).rev().find(begins).unwrap_or(0)
+}
 /// A text in which letters that nobody has to escape in JSON are escaped: it is read once more without that.
 struct Unescaped {
     text: Vec<u8>,
@@ -105,19 +159,18 @@ struct Unescaped {
 impl Unescaped {
     /// `None` where there is nothing of that kind.
     fn of(text: &[u8]) -> Option<Unescaped> {
-        let printable = |at: usize| {
-            let digits = text.get(at..at + 6)?.strip_prefix(b"\\u00")?;
-            let code = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-            (b' '..0x7f).contains(&code).then_some(code)
-        };
         // Some writers escape `<`, `>` and `&`, which is no reason to read all of it twice.
-        let odd = |at| printable(at).filter(u8::is_ascii_alphanumeric);
+        let odd = |at| printable(text, at).filter(u8::is_ascii_alphanumeric);
         memchr::memmem::find_iter(text, b"\\u00").find_map(odd)?;
+        Some(Unescaped::read(text))
+    }
+
+    fn read(text: &[u8]) -> Unescaped {
         let mut plain = Unescaped { text: Vec::with_capacity(text.len()), from: Vec::new() };
         let mut at = 0;
         while at < text.len() {
             plain.from.push(at);
-            let (byte, length) = match (printable(at), &text[at..]) {
+            let (byte, length) = match (printable(text, at), &text[at..]) {
                 (Some(code), _) => (code, 6),
                 (None, [b'\\', b'/', ..]) => (b'/', 2),
                 (None, _) => (text[at], 1),
@@ -126,11 +179,22 @@ impl Unescaped {
             at += length;
         }
         plain.from.push(text.len());
-        Some(plain)
+        plain
+    }
+
+    /// Where a byte came from.
+    fn place(&self, at: usize) -> usize {
+        self.from.get(at).copied().unwrap_or_default()
     }
 
     fn source(&self, at: Range<usize>) -> Range<usize> {
-        let place = |at: usize| self.from.get(at).copied().unwrap_or_default();
-        place(at.start)..place(at.end)
+        self.place(at.start)..self.place(at.end)
     }
+}
+
+/// The character that is escaped here as `\u00XX`, if it is a visible one.
+fn printable(text: &[u8], at: usize) -> Option<u8> {
+    let digits = text.get(at..at + 6)?.strip_prefix(b"\\u00")?;
+    let code = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    (b' '..0x7f).contains(&code).then_some(code)
 }

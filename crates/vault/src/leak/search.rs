@@ -22,6 +22,10 @@ pub(super) struct Search {
     ends: Box<[u32]>,
     lists: Vec<Vec<u32>>,
     longest: usize,
+    /// The strings in their order.
+    sorted: Vec<u32>,
+    /// The slots of their first three bytes.
+    starts: Box<[bool]>,
 }
 
 fn slot(bytes: [u8; 3]) -> usize {
@@ -55,12 +59,28 @@ impl Search {
             list.sort_by_key(|index| std::cmp::Reverse(strings[*index as usize].len()));
         }
         let longest = strings.iter().map(|string| string.len()).max().unwrap_or(0);
-        Search { strings, window, jumps, ends, lists, longest }
+        let mut sorted: Vec<u32> = (0..).take(strings.len()).collect();
+        sorted.sort_by(|one, other| strings[*one as usize].cmp(&strings[*other as usize]));
+        let mut starts = vec![false; SLOTS].into_boxed_slice();
+        strings.iter().for_each(|string| starts[slot([string[0], string[1], string[2]])] = true);
+        Search { strings, window, jumps, ends, lists, longest, sorted, starts }
     }
 
-    /// The length of the longest string.
-    pub fn longest(&self) -> usize {
-        self.longest
+    /// Where a match may begin that the text's end has cut off; the text's length if nowhere.
+    pub fn open(&self, text: &[u8]) -> usize {
+        let first = (text.len() + 1).saturating_sub(self.longest.max(1));
+        let begins = |at: &usize| {
+            let rest = &text[*at..];
+            if let [a, b, c, ..] = rest
+                && !self.starts[slot([*a, *b, *c])]
+            {
+                return false;
+            }
+            let string = |index: &u32| self.strings[*index as usize].as_slice();
+            let next = self.sorted.partition_point(|index| string(index) <= rest);
+            self.sorted.get(next).is_some_and(|index| string(index).starts_with(rest))
+        };
+        (first..text.len()).find(begins).unwrap_or(text.len())
     }
 
     /// The first match that begins in `range`, the longest of those that begin there: where, and which string.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::filter::{Filter, MASK};
+use super::filter::Filter;
 
-/// Masks a stream of bytes. It holds back less than the longest string that is looked for.
+/// Masks a stream of bytes. It holds back only what may be the beginning of a value.
 pub struct Stream {
     filter: Arc<Filter>,
     held: Vec<u8>,
@@ -21,27 +21,18 @@ impl Stream {
     /// Takes a piece, and gives out what can be decided by now.
     pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         self.held.extend_from_slice(piece);
-        let longest = self.filter.search.longest();
-        // What begins before this is wholly here.
-        let end = (self.held.len() + 1).saturating_sub(longest.max(1));
-        self.give(end, out);
+        let done = self.filter.mask_start(&self.held, &mut self.found, out);
+        self.held.drain(..done);
     }
 
-    /// Gives out the rest, and the names of what was found.
-    pub fn finish(mut self, out: &mut Vec<u8>) -> BTreeSet<Arc<str>> {
-        self.give(self.held.len(), out);
-        self.found
+    /// The names of what was found up to now.
+    pub fn found(&self) -> &BTreeSet<Arc<str>> {
+        &self.found
     }
 
-    fn give(&mut self, end: usize, out: &mut Vec<u8>) {
-        let mut done = 0;
-        for hit in self.filter.hits(&self.held, end, &mut self.found) {
-            out.extend_from_slice(&self.held[done..hit.start]);
-            out.extend_from_slice(MASK.as_bytes());
-            done = hit.end;
-        }
-        let end = end.max(done);
-        out.extend_from_slice(&self.held[done..end]);
-        self.held.drain(..end);
+    /// Gives out the rest.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        self.filter.mask_end(&self.held, &mut self.found, out);
+        self.held.clear();
     }
 }

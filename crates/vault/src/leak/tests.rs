@@ -56,6 +56,17 @@ fn encoded(value: &str, before: &str, after: &str, how: usize) -> String {
 
 const WAYS: usize = 14;
 
+/// What comes out of a stream, and what was found in it.
+fn streamed<'p>(
+    filter: &Arc<Filter>,
+    pieces: impl IntoIterator<Item = &'p [u8]>,
+) -> (String, std::collections::BTreeSet<Arc<str>>) {
+    let (mut stream, mut out) = (Stream::new(filter.clone()), Vec::new());
+    pieces.into_iter().for_each(|piece| stream.push(piece, &mut out));
+    stream.finish(&mut out);
+    (String::from_utf8_lossy(&out).into_owned(), stream.found().clone())
+}
+
 /// Whether enough of the value is left in a text to be of use: any eight bytes of it in a row.
 fn remains(value: &str, text: &str) -> bool {
     value.as_bytes().windows(8).any(|part| text.as_bytes().windows(8).any(|window| window == part))
@@ -96,20 +107,36 @@ proptest! {
         let text: String = texts.iter().map(|(plain, how, which)| {
             encoded(&values[which % values.len()], plain, "", *how)
         }).collect();
-        let mut whole = Vec::new();
-        let mut stream = Stream::new(filter.clone());
-        stream.push(text.as_bytes(), &mut whole);
-        let found = stream.finish(&mut whole);
-        let mut pieces = Vec::new();
-        let mut stream = Stream::new(filter.clone());
-        let (mut rest, mut cut) = (text.as_bytes(), cuts.iter().cycle());
+        let (whole, found) = streamed(&filter, [text.as_bytes()]);
+        let (mut pieces, mut rest, mut cut) = (Vec::new(), text.as_bytes(), cuts.iter().cycle());
         while !rest.is_empty() {
             let (piece, next) = rest.split_at((*cut.next().unwrap()).min(rest.len()));
-            stream.push(piece, &mut pieces);
+            pieces.push(piece);
             rest = next;
         }
-        prop_assert_eq!(stream.finish(&mut pieces), found);
-        prop_assert_eq!(String::from_utf8_lossy(&pieces), String::from_utf8_lossy(&whole));
+        let (pieces, found_in_pieces) = streamed(&filter, pieces);
+        prop_assert_eq!(found_in_pieces, found);
+        prop_assert_eq!(&pieces, &whole);
+        let at_once = filter.mask(text.as_bytes()).text;
+        prop_assert_eq!(whole, String::from_utf8_lossy(&at_once));
+    }
+
+    #[test]
+    fn a_stream_waits_only_for_what_may_become_a_value(
+        value in "[a-m]{8,40}",
+        // Letters that begin none of its forms.
+        text in "[ :!\n]{1,80}",
+        cut in 1..8usize,
+    ) {
+        let filter = filter(&[&value]);
+        let mut stream = Stream::new(filter);
+        let mut out = Vec::new();
+        stream.push(text.as_bytes(), &mut out);
+        prop_assert_eq!(String::from_utf8_lossy(&out), text.as_str());
+        stream.push(&value.as_bytes()[..cut], &mut out);
+        prop_assert_eq!(String::from_utf8_lossy(&out), text.as_str());
+        stream.push(b"\n", &mut out);
+        prop_assert_eq!(String::from_utf8_lossy(&out), format!("{text}{}\n", &value[..cut]));
     }
 
     #[test]

@@ -6,5 +6,6 @@ mod grants;
 mod onward;
 #[path = "../exchange/orders.rs"]
 mod orders;
+mod own_grants;
 mod place;
 mod provider;

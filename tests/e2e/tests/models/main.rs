@@ -9,7 +9,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use provider::Provider;
+use provider::{LEAKY, Provider};
 
 const AZURE: &str = "https://cognitiveservices.azure.com";
 const CHAT: &str = r#"{"model":"gpt-5","messages":[{"role":"user","content":"a secret plan"}]}"#;
@@ -338,4 +338,90 @@ async fn what_the_way_through_the_gateway_costs() {
         let through = first_byte(&gateway.address, "/models/m/v1/chat/completions", &token).await;
         println!("first byte: {alone:.0} µs directly, {through:.0} µs through the gateway");
     }
+}
+
+/// What the log has about secrets that were found.
+async fn leaks(gateway: &Gateway) -> Vec<Value> {
+    let records = run(gateway.command().args(["audit", "search", "--output", "json"])).await;
+    let records: Vec<Value> = serde_json::from_str(&records).unwrap();
+    records.into_iter().filter(|record| record["kind"] == "leak").collect()
+}
+
+fn chat(model: &str, text: &str, stream: bool) -> String {
+    json!({"model": model, "stream": stream, "messages": [{"role": "user", "content": text}]})
+        .to_string()
+}
+
+#[tokio::test]
+async fn secrets_go_to_no_model_and_come_back_from_none() {
+    let provider = Provider::start("").await;
+    let gateway = with_key(&provider, "openai", "").await;
+    let path = "/models/m/v1/chat/completions";
+    let mut reply = post(&gateway, path, &chat(LEAKY, "x", false)).send().await;
+    assert_eq!(reply.header("x-request-id"), "", "a header that says it is left out");
+    let said = json_of(&mut reply).await["choices"][0]["message"]["content"].clone();
+    assert_eq!(said, "the key is [secret], of course");
+
+    let mut reply = post(&gateway, path, &chat(LEAKY, "x", true)).send().await;
+    let text = reply.text().await;
+    assert!(
+        text.contains("the key is [secret], of course") && text.ends_with("[DONE]\n\n"),
+        "{text}"
+    );
+    assert!(!text.contains("real-key"), "{text}");
+
+    // Somebody puts it into a prompt, in two ways.
+    let prompt = "MODEL_KEY=the-real-key, or dGhlLXJlYWwta2V5";
+    assert_eq!(post(&gateway, path, &chat("gpt-5", prompt, false)).send().await.status, 200);
+    let seen = provider.seen();
+    let sent = &seen.last().unwrap().body["messages"][0]["content"];
+    assert!(sent.as_str().unwrap().starts_with("MODEL_KEY=[secret], or [secret]"), "{sent}");
+    assert_eq!(seen.last().unwrap().header("authorization"), "Bearer the-real-key");
+
+    let leaks = leaks(&gateway).await;
+    assert_eq!(leaks.len(), 3);
+    for leak in leaks {
+        assert_eq!((&leak["server"], &leak["method"]), (&json!("m"), &json!("models/call")));
+        assert!(leak["detail"].as_str().unwrap().contains("env:MODEL_KEY"), "{leak}");
+    }
+}
+
+#[tokio::test]
+async fn where_leaks_are_blocked_neither_passes() {
+    let provider = Provider::start("").await;
+    let gateway = with_key(&provider, "openai", "[leaks]\naction = \"block\"\n").await;
+    let path = "/models/m/v1/chat/completions";
+    // The key becomes known with its first use.
+    assert_eq!(post(&gateway, path, CHAT).send().await.status, 200);
+    let mut reply = post(&gateway, path, &chat(LEAKY, "x", false)).send().await;
+    let text = reply.text().await;
+    assert!(!reply.status.is_success() && !text.contains("real-key"), "{text}");
+    let reply = post(&gateway, path, &chat("gpt-5", "the-real-key", false)).send().await;
+    assert!(!reply.status.is_success());
+    assert_eq!(provider.seen().len(), 2, "the prompt went nowhere");
+    let mut reply = post(&gateway, path, &chat(LEAKY, "x", true)).send().await;
+    let mut heard = String::new();
+    while let Some(event) = reply.event().await {
+        heard += &event;
+    }
+    assert!(!heard.contains("real-key") && !heard.contains("[DONE]"), "{heard}");
+    let outcome = last_outcome(&gateway).await;
+    assert_eq!(outcome["outcome"], "refused", "{outcome}");
+    assert_eq!(leaks(&gateway).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_token_that_was_exchanged_is_known_too() {
+    let (entra, provider) = (Entra::start().await, Provider::start(AZURE).await);
+    let configuration = format!(
+        "[identity]\nloopback = \"open\"\n[models.azure]\nkind = \"azure-openai\"\nurl = \"{}\"\nallow-private = true\n\
+         [models.azure.exchange]\nkind = \"managed-identity\"\nresource = \"{AZURE}\"\n",
+        provider.url
+    );
+    let environment = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", entra.machine_url.as_str())];
+    let gateway = Gateway::start_with(&configuration, &environment).await;
+    let path = "/models/azure/openai/v1/chat/completions";
+    let mut reply = post(&gateway, path, &chat(LEAKY, "x", false)).send().await;
+    let said = json_of(&mut reply).await["choices"][0]["message"]["content"].clone();
+    assert_eq!(said, "the key is [secret], of course");
 }

@@ -10,6 +10,9 @@ use hyper::{body::Incoming, service::service_fn};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
+/// The model that says back as whom it is called.
+pub const LEAKY: &str = "claude-leaky";
+
 /// What came in.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -107,13 +110,26 @@ async fn answer(
         return Ok(said(401, "application/json", error.to_string()));
     }
     let path = path.split('?').next().unwrap();
-    let (whole, parts) = match path.rsplit('/').next().unwrap() {
+    let (mut whole, mut parts) = match path.rsplit('/').next().unwrap() {
         "messages" => (message(), message_events()),
         "responses" => (response(), vec![]),
         _ => (completion(), completion_events(&seen.body)),
     };
+    let leaks = seen.body["model"] == LEAKY;
+    if leaks {
+        let text = format!("the key is {shown}, of course");
+        whole["choices"][0]["message"]["content"] = json!(text);
+        // In pieces that know nothing of events.
+        let events = format!("{}data: [DONE]\n\n", chunk(delta(&text), Value::Null));
+        let pieces = events.as_bytes().chunks(5);
+        parts = pieces.map(|piece| String::from_utf8(piece.to_vec()).unwrap()).collect();
+    }
     if seen.body["stream"] != true {
-        return Ok(said(200, "application/json", whole.to_string()));
+        let mut response = said(200, "application/json", whole.to_string());
+        if leaks {
+            response.headers_mut().insert("x-request-id", shown.parse().unwrap());
+        }
+        return Ok(response);
     }
     let (mut sender, channel) = Channel::new(1);
     tokio::spawn(async move {
@@ -172,15 +188,18 @@ fn completion() -> Value {
     })
 }
 
+fn chunk(choices: Value, usage: Value) -> String {
+    let chunk = json!({
+        "id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices, "usage": usage,
+    });
+    format!("data: {chunk}\n\n")
+}
+
+fn delta(text: &str) -> Value {
+    json!([{"index": 0, "delta": {"content": text}, "finish_reason": null}])
+}
+
 fn completion_events(asked: &Value) -> Vec<String> {
-    let chunk = |choices: Value, usage: Value| {
-        let chunk = json!({
-            "id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices, "usage": usage,
-        });
-        format!("data: {chunk}\n\n")
-    };
-    let delta =
-        |text: &str| json!([{"index": 0, "delta": {"content": text}, "finish_reason": null}]);
     let mut parts = vec![chunk(delta("hel"), Value::Null), chunk(delta("lo"), Value::Null)];
     if asked["stream_options"]["include_usage"] == true {
         let usage = json!({"prompt_tokens": 12, "completion_tokens": 8, "total_tokens": 20});

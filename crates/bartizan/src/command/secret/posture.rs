@@ -15,7 +15,7 @@ pub async fn protections(global: &Global, loaded: &Loaded) -> anyhow::Result<Vec
     let mut all = vec![kept(loaded)];
     if path.exists() {
         let store = store::Store::open(&path).await?;
-        let settings = config::vault::resolve(&loaded.file, &loaded.folder(), &folder);
+        let settings = config::vault::resolve(&loaded.file, &loaded.folder(), &folder)?;
         all.extend(expiry::protection(&store, loaded, settings.warn_before).await?);
         store.close().await;
     }

@@ -74,7 +74,7 @@ impl From<PatternText> for String {
 }
 
 /// The name of a header that carries a credential.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct HeaderText(pub String);
 
@@ -95,6 +95,60 @@ impl TryFrom<String> for HeaderText {
 impl From<HeaderText> for String {
     fn from(header: HeaderText) -> String {
         header.0
+    }
+}
+
+/// The name of a query parameter that carries a credential.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub struct QueryText(pub String);
+
+impl TryFrom<String> for QueryText {
+    type Error = ValueFault;
+
+    fn try_from(text: String) -> Result<Self, ValueFault> {
+        let checked =
+            vault::Reference::parse("x").and_then(|value| vault::Credential::query(&text, value));
+        match checked {
+            Ok(_) => Ok(QueryText(text)),
+            Err(fault) => {
+                Err(ValueFault::new(fault.to_string(), "write a name such as \"api_key\""))
+            }
+        }
+    }
+}
+
+impl From<QueryText> for String {
+    fn from(name: QueryText) -> String {
+        name.0
+    }
+}
+
+/// A region or a service, as AWS calls it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[a-z0-9-]{1,64}$"))]
+#[schemars(with = "String")]
+pub struct WordText(pub String);
+
+impl TryFrom<String> for WordText {
+    type Error = ValueFault;
+
+    fn try_from(text: String) -> Result<Self, ValueFault> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        match (1..=64).contains(&text.len()) && text.bytes().all(plain) {
+            true => Ok(WordText(text)),
+            false => Err(ValueFault::new(
+                format!("`{text}` is no name that AWS gives"),
+                "write it in small letters, such as \"eu-central-1\" or \"execute-api\"",
+            )),
+        }
+    }
+}
+
+impl From<WordText> for String {
+    fn from(word: WordText) -> String {
+        word.0
     }
 }
 

@@ -11,7 +11,7 @@ mod quantity;
 
 use std::fmt;
 
-pub use access::{HeaderText, Member, PatternText, Template};
+pub use access::{HeaderText, Member, PatternText, QueryText, Template, WordText};
 pub use address::{HostText, Listen, OriginText, ServerUrl};
 pub use condition::{ArgumentText, HintText, HoursText, NetText, PerPeriod, PointerText};
 pub use egress::{EgressName, MethodText, PathText};
