@@ -207,7 +207,7 @@ fn the_example_is_valid_when_it_is_switched_on() {
     });
     let on = on.collect::<Vec<_>>().join("\n").replace("/etc/bartizan/", "");
     home.write("bartizan.toml", &on);
-    assert!(home.run(&["check"]).ok().out.starts_with("bartizan.toml: ok, 4 servers"));
+    assert!(home.run(&["check"]).ok().out.starts_with("bartizan.toml: ok, 5 servers"));
 }
 
 #[test]
