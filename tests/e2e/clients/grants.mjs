@@ -8,14 +8,16 @@ const [authorize, link, grants] = process.argv.slice(2);
 const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"];
 args.push("--disable-background-networking", "--disable-component-update");
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
-const page = await (await browser.newContext()).newPage();
-const said = () => page.locator("main").innerText();
-
-await page.goto(authorize);
+const context = await browser.newContext();
+const first = await context.newPage();
+await first.goto(authorize);
 // Nobody listens where the client that asked for the sign-in would: that the browser is sent there is enough.
-const back = page.waitForRequest("http://127.0.0.1:4711/**");
-await page.locator("button[value=allow]").click();
+const back = first.waitForRequest("http://127.0.0.1:4711/**");
+await first.locator("button[value=allow]").click();
 await back;
+
+const page = await context.newPage();
+const said = () => page.locator("main").innerText();
 
 await page.goto(link);
 await page.locator("form[action^='/connect/'] button").click();
