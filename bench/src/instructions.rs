@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -14,10 +15,12 @@ use bench::{
     callgrind::Profile,
     echo::Era,
     load::{Plan, run as load},
-    target::{Programs, Setting, Upstream},
+    target::{Credential, Programs, Setting, Upstream},
     wire::{Endpoint, Payload},
 };
 use clap::Args;
+
+use crate::answer;
 
 /// How it is run.
 #[derive(Args)]
@@ -54,6 +57,9 @@ pub struct Options {
     baseline: PathBuf,
 }
 
+const TOKEN_ANSWER: &str =
+    r#"{"access_token":"a-token-that-nobody-looks-into","token_type":"Bearer","expires_in":3600}"#;
+
 const INSTRUCTIONS: f64 = 80_000.0;
 const ALLOCATIONS: f64 = 60.0;
 const TOLERANCE: f64 = 0.05;
@@ -86,13 +92,34 @@ struct Scenario {
     stdio: bool,
 }
 
-const OPEN: Setting = Setting { token: false, unsynced: false, collector: None };
-const TOKEN: Setting = Setting { token: true, unsynced: false, collector: None };
+const OPEN: Setting =
+    Setting { token: false, unsynced: false, collector: None, credential: Credential::None };
+const TOKEN: Setting = Setting { token: true, ..OPEN };
+const SEALED: Setting = Setting { credential: Credential::Sealed, ..OPEN };
+/// The address is that of the token endpoint, once there is one.
+const EXCHANGED: Setting = Setting { credential: Credential::Exchanged(NOWHERE), ..OPEN };
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 8] = [
     scenario("stateless, one server", Era::Stateless, "/mcp/echo", "", OPEN, false),
     scenario("stateless, aggregate", Era::Stateless, "/mcp", "echo__", OPEN, false),
     scenario("stateless, one server, token", Era::Stateless, "/mcp/echo", "", TOKEN, false),
+    scenario(
+        "stateless, one server, sealed secret",
+        Era::Stateless,
+        "/mcp/echo",
+        "",
+        SEALED,
+        false,
+    ),
+    scenario(
+        "stateless, one server, cached token",
+        Era::Stateless,
+        "/mcp/echo",
+        "",
+        EXCHANGED,
+        false,
+    ),
     scenario("stateless, stdio server", Era::Stateless, "/mcp/echo", "", OPEN, true),
     scenario("handshake, one server", Era::Handshake, "/mcp/echo", "", OPEN, false),
     scenario("handshake, aggregate", Era::Handshake, "/mcp", "echo__", OPEN, false),
@@ -167,7 +194,12 @@ fn profile(options: &Options, scenario: &Scenario) -> anyhow::Result<Profile> {
     let upstream = programs.upstream("127.0.0.1:0", folder.path())?;
     let behind =
         if scenario.stdio { Upstream::Stdio } else { Upstream::Http(upstream.url.clone()) };
-    let gateway = programs.gateway(folder.path(), &behind, scenario.setting)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut setting = scenario.setting;
+    if let Credential::Exchanged(address) = &mut setting.credential {
+        *address = runtime.block_on(answer::always("application/json", TOKEN_ANSWER))?;
+    }
+    let gateway = programs.gateway(folder.path(), &behind, setting)?;
     let process = gateway.process()?;
     let endpoint = Endpoint {
         authority: process.authority(),
@@ -176,7 +208,6 @@ fn profile(options: &Options, scenario: &Scenario) -> anyhow::Result<Profile> {
         token: gateway.token.clone(),
         era: scenario.era,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut profiles = Vec::new();
     for (part, calls) in [(1, options.few), (2, options.few), (3, options.many)] {
         let plan = plan(options, &endpoint, calls);

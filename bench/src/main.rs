@@ -1,9 +1,9 @@
 //! `bench`: compares, in one run, the upstream alone, Bartizan in front of it and a peer in front of it;
 //! `bench instructions`: counts instructions and allocations of a call, on any machine;
-//! `bench sandbox`: what confining a local server costs;
 //! `bench egress`: what the way of a local server through its gate costs;
 //! `bench journal`: how quick the journal is;
 //! `bench leaks`: how fast texts pass the filter for secrets;
+//! `bench models`: how much later a model's answer begins;
 //! `bench policy`: what a decision costs;
 //! `bench telemetry`: what telling everything costs a call;
 //! `bench sandbox`: what confining a local server costs.
@@ -14,12 +14,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
+mod answer;
 mod egress;
 mod extras;
 mod instructions;
 mod journal;
 mod leaks;
 mod matrix;
+mod models;
 mod policy;
 mod sandbox;
 mod table;
@@ -44,6 +46,8 @@ enum Verb {
     Journal(journal::Options),
     /// Measures how fast texts pass the filter for secrets.
     Leaks(leaks::Options),
+    /// Measures how much later the first event of a model's answer comes.
+    Models(models::Options),
     /// Measures what a decision costs with many policies and tools.
     Policy(policy::Options),
     /// Measures what traces, metrics and alerts cost a call.
@@ -103,6 +107,7 @@ fn main() -> anyhow::Result<()> {
         Some(Verb::Instructions(options)) => instructions::run(&options),
         Some(Verb::Journal(options)) => journal::run(&options),
         Some(Verb::Leaks(options)) => leaks::run(&options),
+        Some(Verb::Models(options)) => models::run(&options),
         Some(Verb::Policy(options)) => policy::run(&options),
         Some(Verb::Telemetry(options)) => telemetry::run(&options),
         Some(Verb::Sandbox(options)) => sandbox::run(&options),

@@ -3,8 +3,10 @@
 use std::{
     ffi::OsString,
     fs,
+    io::Write as _,
+    net::SocketAddr,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -32,8 +34,43 @@ pub struct Setting {
     /// `[audit] sync = false`: replies do not wait for the disk.
     pub unsynced: bool,
     /// Metrics and this part of the traces, in percent, go there, and alerts are watched.
-    pub collector: Option<(std::net::SocketAddr, u32)>,
+    pub collector: Option<(SocketAddr, u32)>,
+    /// What is put into a request on its way to the server.
+    pub credential: Credential,
 }
+
+/// A credential of the server's entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Credential {
+    /// None.
+    #[default]
+    None,
+    /// A sealed secret.
+    Sealed,
+    /// A token of this token endpoint, by client credentials.
+    Exchanged(SocketAddr),
+}
+
+impl Credential {
+    /// What an entry with this name says of it.
+    fn section(self, entry: &str) -> String {
+        match self {
+            Credential::None => String::new(),
+            Credential::Sealed => {
+                format!(
+                    "[{entry}.credential]\nheader = \"authorization\"\nvalue = \"Bearer ${{secret:{SECRET}}}\"\n"
+                )
+            }
+            Credential::Exchanged(address) => format!(
+                "[{entry}.exchange]\nkind = \"client-credentials\"\ntoken-endpoint = \"http://{address}/token\"\nallow-private = true\n\
+                 client-id = \"bench\"\nclient-secret = \"${{secret:{SECRET}}}\"\nscopes = [\"echo\"]\n"
+            ),
+        }
+    }
+}
+
+/// The name of the sealed secret.
+const SECRET: &str = "bench";
 
 /// The programs and how they are started.
 #[derive(Clone, Debug)]
@@ -82,12 +119,36 @@ impl Programs {
         upstream: &Upstream,
         setting: Setting,
     ) -> anyhow::Result<Gateway> {
-        fs::create_dir_all(folder)?;
-        let gateway =
-            Gateway::configure(&self.bartizan, &self.configuration(upstream, setting), folder)?;
+        let gateway = self.configured(folder, &self.configuration(upstream, setting))?;
         let token = if setting.token { Some(gateway.mint()?) } else { None };
+        if setting.credential != Credential::None {
+            gateway.seal()?;
+        }
         let running = self.start(&gateway.paths)?;
         Ok(Gateway { running: Some(running), token, ..gateway })
+    }
+
+    /// The same in front of a model that speaks OpenAI's protocol, with a sealed key; it is called `bench`.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn model(&self, folder: &Path, address: SocketAddr) -> anyhow::Result<Gateway> {
+        let credential = Credential::Sealed.section("models.bench");
+        let gateway = self.configured(
+            folder,
+            &format!(
+                "listen = \"127.0.0.1:0\"\n[identity]\nloopback = \"open\"\n{LIMITS}[models.bench]\nkind = \"openai\"\nurl = \"http://{address}\"\n\
+                 allow-private = true\n{credential}"
+            ),
+        )?;
+        gateway.seal()?;
+        let running = self.start(&gateway.paths)?;
+        Ok(Gateway { running: Some(running), ..gateway })
+    }
+
+    fn configured(&self, folder: &Path, configuration: &str) -> anyhow::Result<Gateway> {
+        fs::create_dir_all(folder)?;
+        Gateway::configure(&self.bartizan, configuration, folder)
     }
 
     /// Starts the gateway on an existing configuration.
@@ -127,8 +188,9 @@ impl Programs {
             )
         });
         let telemetry = telemetry.unwrap_or_default();
+        let credential = setting.credential.section("servers.echo");
         format!(
-            "listen = \"127.0.0.1:0\"\n{identity}{audit}{telemetry}{LIMITS}[servers.echo]\n{server}\non-first-use = \"approve\"\n"
+            "listen = \"127.0.0.1:0\"\n{identity}{audit}{telemetry}{LIMITS}[servers.echo]\n{server}\non-first-use = \"approve\"\n{credential}"
         )
     }
 }
@@ -177,6 +239,19 @@ impl Gateway {
             String::from_utf8_lossy(&output.stderr).trim()
         );
         said.lines().last().map(str::to_owned).context("token mint printed nothing")
+    }
+
+    /// Seals the secret that credentials name.
+    fn seal(&self) -> anyhow::Result<()> {
+        let mut command = Command::new(&self.paths.bartizan);
+        self.paths.arguments(&mut command);
+        command.args(["secret", "set", SECRET]).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn()?;
+        let mut input = child.stdin.take().context("no standard input")?;
+        input.write_all(b"a-key-of-forty-letters-that-nobody-needs")?;
+        drop(input);
+        ensure!(child.wait()?.success(), "secret set failed");
+        Ok(())
     }
 
     /// The process, which runs.

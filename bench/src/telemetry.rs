@@ -1,9 +1,8 @@
 //! `bench telemetry`: what telling everything costs a call: traces and metrics to a collector, alerts watched,
 //! against the same gateway that tells nobody. Metrics are counted in all of them: they can't be switched off.
 
-use std::{convert::Infallible, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use anyhow::Context as _;
 use bench::{
     client::first_answer,
     echo::Era,
@@ -11,15 +10,10 @@ use bench::{
     target::{Programs, Setting, Upstream},
     wire::{Endpoint, Payload},
 };
-use bytes::Bytes;
 use clap::Args;
-use http_body_util::{BodyExt as _, Empty};
-use hyper::{Request, Response, body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
 
 use crate::{
-    Output,
+    Output, answer,
     extras::{Extra, extra},
     table,
 };
@@ -56,7 +50,7 @@ async fn measure(options: &Options) -> anyhow::Result<Vec<Extra>> {
     let programs = Programs::new(options.bartizan.clone())?;
     let folder = tempfile::tempdir()?;
     let upstream = programs.upstream("127.0.0.1:0", folder.path())?;
-    let collector = collector().await?;
+    let collector = answer::always("application/json", "{}").await?;
     let mut gateways = Vec::new();
     for (name, collector) in
         [("off", None), ("ten", Some((collector, 10))), ("all", Some((collector, 100)))]
@@ -109,21 +103,4 @@ fn endpoint(authority: &str) -> Endpoint {
         token: None,
         era: Era::Stateless,
     }
-}
-
-/// Takes whatever comes.
-async fn collector() -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.context("a port for the collector")?;
-    let address = listener.local_addr()?;
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let service = service_fn(|request: Request<Incoming>| async {
-                let _ = request.into_body().collect().await;
-                Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
-            });
-            let server = hyper::server::conn::http1::Builder::new();
-            tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
-        }
-    });
-    Ok(address)
 }
