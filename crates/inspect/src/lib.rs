@@ -9,6 +9,7 @@
 mod arguments;
 mod definition;
 mod finding;
+mod found;
 pub mod model;
 mod normalise;
 mod personal;

@@ -4,29 +4,18 @@ use std::{ops::Range, sync::Arc};
 
 use memchr::memchr_iter;
 
-use crate::{Class, Finding, Severity};
-
-/// Findings of one kind in a block, at most.
-const MOST: usize = 32;
+use crate::{Class, Finding, Severity, found::Found};
 
 /// Looks for mail addresses, and around digits for cards, accounts, numbers of persons and phones.
-pub(crate) fn find(text: &str, found: &mut Vec<Finding>) {
+pub(crate) fn find(text: &str, found: &mut Found) {
     let bytes = text.as_bytes();
-    let before = found.len();
     for at in memchr_iter(b'@', bytes) {
-        if found.len() - before >= MOST {
-            break;
-        }
         if let Some(range) = mail(bytes, at) {
             push("personal.email", Severity::Low, "A mail address.", range, found);
         }
     }
     let mut at = 0;
-    let before = found.len();
     while let Some(start) = next_digits(bytes, at) {
-        if found.len() - before >= MOST {
-            break;
-        }
         let number = Number::at(bytes, start);
         at = number.range.end.max(start + 1);
         if let Some((rule, severity, message)) = number.meaning(bytes) {
@@ -35,7 +24,7 @@ pub(crate) fn find(text: &str, found: &mut Vec<Finding>) {
     }
 }
 
-fn push(rule: &str, severity: Severity, message: &str, at: Range<usize>, found: &mut Vec<Finding>) {
+fn push(rule: &str, severity: Severity, message: &str, at: Range<usize>, found: &mut Found) {
     found.push(Finding {
         rule: Arc::from(rule),
         class: Class::Personal,
@@ -323,8 +312,9 @@ mod tests {
     use super::*;
 
     fn rules(text: &str) -> Vec<String> {
-        let mut found = Vec::new();
+        let mut found = Found::default();
         find(text, &mut found);
+        let found = found.into_findings();
         found.into_iter().map(|finding| format!("{} {}", finding.rule, &text[finding.at])).collect()
     }
 

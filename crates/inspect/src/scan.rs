@@ -10,6 +10,7 @@ use crate::{
     Class, Finding, Rule, Severity, Surface,
     arguments::{self, Checks},
     definition,
+    found::Found,
     model::{self, Model, ModelFault},
     normalise::{Fold, Hidden, Step, View, Views},
     personal,
@@ -81,8 +82,6 @@ const ROT13: [&str; 10] = [
     "qverpgvir",
 ];
 
-/// Findings of one block of text, at most.
-const MOST_FINDINGS: usize = 64;
 /// How much is read at once, and how far a finding may reach into what follows.
 const BLOCK: usize = 64 << 10;
 const OVERLAP: usize = 4 << 10;
@@ -129,7 +128,7 @@ impl Scanner {
     /// What is found in the arguments of a call to a tool with this input schema.
     pub fn arguments(&self, arguments: Json<'_>, schema: Option<Json<'_>>) -> Vec<Finding> {
         let mut found = self.scan_text(Surface::Arguments, arguments.text());
-        arguments::find(&self.checks, arguments, schema, &mut found);
+        found.extend(arguments::find(&self.checks, arguments, schema));
         found
     }
 
@@ -194,7 +193,7 @@ impl Scanner {
     /// One block: all views, all rules, the model.
     fn block(&self, surface: Surface, text: &str) -> Vec<Finding> {
         let (mut views, fold) = Views::of(text);
-        let mut found = Vec::new();
+        let mut found = Found::default();
         hidden(&fold, &mut found);
         let mut hits = Vec::new();
         let mut at = 0;
@@ -213,11 +212,10 @@ impl Scanner {
             personal::find(text, &mut found);
         }
         // A letter may be longer in the text than in the view where it was found.
-        for Finding { at, .. } in &mut found {
+        for at in found.places() {
             *at = text.floor_char_boundary(at.start)..text.ceil_char_boundary(at.end);
         }
-        found.sort_by_key(|finding| (finding.at.start, finding.at.end));
-        found
+        found.into_findings()
     }
 
     fn anchors(&self, surface: Surface) -> &Anchors {
@@ -251,12 +249,7 @@ impl Scanner {
     }
 
     /// Tries each rule around its anchors, where those are close together only once.
-    fn try_rules(
-        &self,
-        view: &View<'_>,
-        hits: &mut [(Target, Range<usize>)],
-        found: &mut Vec<Finding>,
-    ) {
+    fn try_rules(&self, view: &View<'_>, hits: &mut [(Target, Range<usize>)], found: &mut Found) {
         hits.sort_unstable_by_key(|(target, hit)| (*target, hit.start));
         let mut at = 0;
         while let Some((Target::Rule(index), first)) = hits.get(at).cloned() {
@@ -335,7 +328,7 @@ fn try_rule(
     view: &View<'_>,
     anchor: &Range<usize>,
     region: Range<usize>,
-    found: &mut Vec<Finding>,
+    found: &mut Found,
 ) {
     if rule.patterns.is_empty() {
         push(rule, view, anchor.clone(), found);
@@ -353,21 +346,15 @@ fn try_rule(
             {
                 push(rule, view, hit.range(), found);
             }
-            if from >= region.end || found.len() >= MOST_FINDINGS {
+            if from >= region.end {
                 break;
             }
         }
     }
 }
 
-fn push(rule: &Rule, view: &View<'_>, at: Range<usize>, found: &mut Vec<Finding>) {
+fn push(rule: &Rule, view: &View<'_>, at: Range<usize>, found: &mut Found) {
     let at = view.map.source(at);
-    let known = found
-        .iter()
-        .any(|known| known.rule == rule.id && known.at.start < at.end && at.start < known.at.end);
-    if known || found.len() >= MOST_FINDINGS {
-        return;
-    }
     // Whoever hides what a rule looks for knows that it is looked for.
     let disguised = view.steps.iter().any(|step| step.is_disguise()) && rule.class != Class::Secret;
     found.push(Finding {
@@ -380,11 +367,8 @@ fn push(rule: &Rule, view: &View<'_>, at: Range<usize>, found: &mut Vec<Finding>
     });
 }
 
-fn judge(model: &Model, surface: Surface, view: &View<'_>, found: &mut Vec<Finding>) {
+fn judge(model: &Model, surface: Surface, view: &View<'_>, found: &mut Found) {
     let Some(judged) = model.judge(surface, &view.text) else { return };
-    if found.len() >= MOST_FINDINGS {
-        return;
-    }
     let disguised = view.steps.iter().any(|step| step.is_disguise());
     found.push(Finding {
         rule: Arc::from(model::RULE),
@@ -397,7 +381,7 @@ fn judge(model: &Model, surface: Surface, view: &View<'_>, found: &mut Vec<Findi
 }
 
 /// Findings of what the folding noticed.
-fn hidden(fold: &Fold, found: &mut Vec<Finding>) {
+fn hidden(fold: &Fold, found: &mut Found) {
     for (kind, at, count) in &fold.hidden {
         let (rule, severity, message) = match kind {
             Hidden::Ansi => (

@@ -104,3 +104,49 @@ fn a_schema_says_what_a_parameter_takes() {
     assert_eq!(worst(uri), Some(Severity::Medium));
     assert_eq!(worst(prose), None);
 }
+
+/// Arguments that are looked at after `before`.
+fn after(before: &str) -> String {
+    format!(r#"{{"more":[{before}],"path":"../../../../etc/passwd","host":"8.8.8.8; rm -rf /"}}"#)
+}
+
+#[test]
+fn nothing_that_comes_before_keeps_an_argument_from_being_judged() {
+    let scanner = Scanner::new(Vec::new()).unwrap();
+    let alone = flagged(&scanner, &after(""));
+    assert!(alone.iter().any(|rule| rule.starts_with("argument.")), "{alone:?}");
+    let mails: Vec<_> = (0..40).map(|at| format!("\"someone{at}@example.com\"")).collect();
+    let keys: Vec<_> = (0..400).map(|at| format!("\"sk_test_{at:024}\"")).collect();
+    for before in [mails.join(","), keys.join(",")] {
+        let found = flagged(&scanner, &after(&before));
+        for rule in &alone {
+            assert!(found.contains(rule), "{rule} not in {found:?}");
+        }
+    }
+}
+
+#[test]
+fn who_sends_more_than_is_looked_at_has_sent_too_much() {
+    let scanner = Scanner::new(Vec::new()).unwrap();
+    let hosts: Vec<_> = (0..400).map(|at| format!("\"host{at}; id\"")).collect();
+    let found = flagged(&scanner, &format!(r#"{{"hosts":[{}]}}"#, hosts.join(",")));
+    assert!(found.contains(&"argument.too-many".to_owned()), "{found:?}");
+}
+
+#[test]
+fn padding_hides_no_traversal_and_no_shell() {
+    let scanner = Scanner::new(Vec::new()).unwrap();
+    for (name, start, pad, end) in [
+        ("path", "/srv/", "./", "../../../../etc/passwd"),
+        ("path", "../../../../etc/passwd", "/.", ""),
+        ("host", "8.8.8.8", " ", "; rm -rf /"),
+    ] {
+        let value = format!("{start}{}{end}", pad.repeat(5000));
+        assert!(
+            !flagged(&scanner, &format!(r#"{{"{name}":"{value}"}}"#)).is_empty(),
+            "{start}{end}"
+        );
+    }
+    let text = "See ../guide.md for more.\\n".repeat(400);
+    assert_eq!(flagged(&scanner, &format!(r#"{{"input":"{text}"}}"#)), Vec::<String>::new());
+}

@@ -17,6 +17,12 @@ pub(crate) const PROTOTYPE: Verdict = Verdict {
     message: "A member that changes the prototype of objects.",
 };
 
+pub(crate) const TOO_MANY: Verdict = Verdict {
+    rule: "argument.too-many",
+    severity: High,
+    message: "More suspicious values than are looked at.",
+};
+
 type Check = (&'static str, Severity, &'static [Parameter], &'static str, &'static str);
 
 /// Every parameter but prose.

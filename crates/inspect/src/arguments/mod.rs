@@ -15,10 +15,13 @@ use kind::{Parameter, parameter};
 
 use crate::{Class, Finding, Severity, normalise::Views};
 
-/// Longer values are text or data, whatever their parameter is called.
+/// Longer values are text or data, whatever their parameter is called, but for addresses and what is padded
+/// to look like text: those are judged piece by piece.
 const LONGEST: usize = 4096;
-/// Findings of one call, at most.
-const MOST: usize = 32;
+/// What two pieces have in common.
+const OVERLAP: usize = 256;
+/// Findings of one call, at most: who sends more has too many.
+const MOST: usize = 256;
 
 /// What is wrong with a value.
 pub(crate) struct Verdict {
@@ -27,25 +30,25 @@ pub(crate) struct Verdict {
     pub(crate) message: &'static str,
 }
 
-/// Judges every string of `arguments`; `schema` is the tool's input schema.
-pub(crate) fn find(
-    checks: &Checks,
-    arguments: Json<'_>,
-    schema: Option<Json<'_>>,
-    found: &mut Vec<Finding>,
-) {
-    let mut walk = Walk { checks, whole: arguments.text(), found };
+/// What is wrong with the strings of `arguments`; `schema` is the tool's input schema.
+pub(crate) fn find(checks: &Checks, arguments: Json<'_>, schema: Option<Json<'_>>) -> Vec<Finding> {
+    let mut walk = Walk { checks, whole: arguments.text(), found: Vec::new() };
     walk.value(arguments, "", schema);
+    if walk.found.len() >= MOST {
+        walk.push(0..walk.whole.len(), checks::TOO_MANY);
+    }
+    walk.found
 }
 
-struct Walk<'a, 'f> {
+struct Walk<'a> {
     checks: &'a Checks,
     whole: &'a str,
-    found: &'f mut Vec<Finding>,
+    found: Vec<Finding>,
 }
 
-impl Walk<'_, '_> {
+impl Walk<'_> {
     fn value(&mut self, value: Json<'_>, name: &str, schema: Option<Json<'_>>) {
+        // What comes after is not read: the call is refused for that.
         if self.found.len() >= MOST {
             return;
         }
@@ -65,8 +68,12 @@ impl Walk<'_, '_> {
             }
             Shape::String => {
                 let Some(text) = value.string() else { return };
-                if text.len() <= LONGEST && !is_plain(&text) {
-                    self.string(&text, parameter(name, schema, &text), place(self.whole, value));
+                let parameter = parameter(name, schema, &text);
+                if is_plain(&text) || text.len() > LONGEST && is_data(&text, parameter) {
+                    return;
+                }
+                for piece in pieces(&text) {
+                    self.string(piece, parameter, place(self.whole, value));
                 }
             }
             _ => {}
@@ -112,6 +119,22 @@ impl Walk<'_, '_> {
             message: Arc::from(verdict.message),
         });
     }
+}
+
+/// Whether a long value is what no path or address would be.
+fn is_data(text: &str, parameter: Parameter) -> bool {
+    let address = matches!(parameter, Parameter::Header | Parameter::Path | Parameter::Url);
+    !address || text.contains('\n')
+}
+
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = text.floor_char_boundary(LONGEST);
+        rest = (end < text.len()).then(|| &text[text.floor_char_boundary(end - OVERLAP)..]);
+        Some(&text[..end])
+    })
 }
 
 /// Where a part of the arguments stands in them.
