@@ -61,7 +61,7 @@ pub(crate) type Decided = watch::Sender<u64>;
 /// Requests that may wait, all together and of one caller.
 const WAITING: u64 = 1000;
 const WAITING_OWN: u64 = 20;
-/// Longer arguments nobody reads, and so nobody can approve.
+/// What is longer nobody reads, and so nobody can approve.
 const READABLE: usize = 64 << 10;
 /// How often a waiting client hears that it still waits.
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -80,13 +80,16 @@ impl Gateway {
         answered: bool,
         events: &Events,
     ) -> Result<String, Refusal> {
-        let digest = digest(caller, call, target, asking);
+        let digest = digest(caller, call, target, asking, answered);
         let mut decided = self.decided.subscribe();
         let now = crate::now();
         let found = self.store.approval_of(&digest, now).await.map_err(unavailable)?;
         let approval = match found {
             Some(approval) => approval,
-            None => self.open_approval(caller, call, target, asking, digest).await?,
+            None => {
+                let shown = shown(caller, call, target, asking, answered);
+                self.open_approval(caller, shown, asking, digest).await?
+            }
         };
         if approval.state == "pending"
             && !answered
@@ -133,13 +136,11 @@ impl Gateway {
     async fn open_approval(
         &self,
         caller: &Verified,
-        call: &Call,
-        target: &Target,
+        shown: String,
         asking: Asking<'_>,
         digest: [u8; 32],
     ) -> Result<Approval, Refusal> {
-        let result = asking.result.map_or(0, |result| result.text().len());
-        if call.arguments().text().len() + result > READABLE {
+        if shown.len() > READABLE {
             return Err(Refusal::Denied { rule: format!("{}: too long to be read", asking.rule) });
         }
         let (now, principal) = (crate::now(), caller.principal().id());
@@ -152,7 +153,7 @@ impl Gateway {
             id: crate::seal::random_id().map_err(|_| Refusal::RequestState)?,
             digest,
             principal: principal.to_owned(),
-            request: shown(caller, call, target, asking),
+            request: shown,
             state: "pending".to_owned(),
             deciders: String::new(),
             created: now,
@@ -305,7 +306,13 @@ fn waits(id: String, asking: Asking<'_>, question: Option<JsonBuf>) -> Refusal {
 }
 
 /// What is approved: who, what, on what, with what, why, exactly.
-fn digest(caller: &Verified, call: &Call, target: &Target, asking: Asking<'_>) -> [u8; 32] {
+fn digest(
+    caller: &Verified,
+    call: &Call,
+    target: &Target,
+    asking: Asking<'_>,
+    answered: bool,
+) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
     let definition = target.item().map(|item| item.approved.digest().to_string());
     for part in [
@@ -314,6 +321,7 @@ fn digest(caller: &Verified, call: &Call, target: &Target, asking: Asking<'_>) -
         &call.method_name,
         &target.name,
         call.arguments().text(),
+        &call.rest(!answered),
         definition.as_deref().unwrap_or_default(),
         asking.rule,
         asking.result.map(Json::text).unwrap_or_default(),
@@ -327,11 +335,21 @@ fn digest(caller: &Verified, call: &Call, target: &Target, asking: Asking<'_>) -
 }
 
 /// What the approver sees.
-fn shown(caller: &Verified, call: &Call, target: &Target, asking: Asking<'_>) -> String {
+fn shown(
+    caller: &Verified,
+    call: &Call,
+    target: &Target,
+    asking: Asking<'_>,
+    answered: bool,
+) -> String {
+    let more = match call.rest(!answered) {
+        nothing if nothing == "{}" => String::new(),
+        more => format!(",\"more\":{more}"),
+    };
     let definition = target.item().map(|item| item.approved.digest().to_string());
     let result = asking.result.map(|result| format!(",\"result\":{}", result.text()));
     format!(
-        "{{\"principal\":{},\"client\":{},\"server\":{},\"method\":{},\"name\":{},\"definition\":{},\"rule\":{},\"reason\":{},\"arguments\":{}{}}}",
+        "{{\"principal\":{},\"client\":{},\"server\":{},\"method\":{},\"name\":{},\"definition\":{},\"rule\":{},\"reason\":{},\"arguments\":{}{more}{}}}",
         quote(caller.principal().id()),
         quote(&call.client_name()),
         quote(target.served.name().as_str()),

@@ -166,6 +166,25 @@ impl Call {
         self.gist.name.as_deref().ok_or(Refusal::NameMissing(member))
     }
 
+    /// What its params have beside what it is about, its arguments, and what belongs to the protocol: answers to
+    /// a server's questions, and all that methods have which are not known here.
+    pub fn others(&self) -> impl Iterator<Item = (Cow<'_, str>, Json<'_>)> {
+        let name = self.method.name_member();
+        let known = ["arguments", meta::META, "requestState"];
+        let params = self.params.json().members();
+        params.filter(move |(member, _)| {
+            !known.contains(&&**member) && name.is_none_or(|name| name != &**member)
+        })
+    }
+
+    /// The same as an object, without the answers to a server's questions unless `answers` says so.
+    pub fn rest(&self, answers: bool) -> String {
+        let others = self.others().filter(|(name, _)| answers || name != "inputResponses");
+        let members: Vec<_> =
+            others.map(|(name, value)| format!("{}:{}", mcp::quote(&name), value.text())).collect();
+        format!("{{{}}}", members.join(","))
+    }
+
     /// The arguments; `{}` where there are none.
     pub fn arguments(&self) -> Json<'_> {
         self.gist.arguments.as_ref().map_or(Json::EMPTY, JsonBuf::json)

@@ -11,7 +11,7 @@ use crate::{
     Gateway,
     approval::Asking,
     call::{Call, Door},
-    mrtr::Opened,
+    mrtr::{Approved, Opened},
     refusal::Refusal,
     resolve::Target,
 };
@@ -55,8 +55,8 @@ impl Gateway {
         }
     }
 
-    /// The leave that a decision gives: at once, or when a person has approved this very call; then with the
-    /// id of the request for that.
+    /// The leave that a decision gives: at once, or when a person has approved this very call; then with that
+    /// approval.
     pub(crate) async fn permit(
         &self,
         caller: &Verified,
@@ -65,22 +65,28 @@ impl Gateway {
         decision: Decision,
         opened: &Opened,
         events: &Events,
-    ) -> Result<(Permit, String), Refusal> {
+    ) -> Result<(Permit, Option<Approved>), Refusal> {
         let ask = match decision {
-            Decision::Permit(permit) => return Ok((permit, String::new())),
+            Decision::Permit(permit) => return Ok((permit, None)),
             Decision::Denied(denied) => return Err(self.forbidden(denied)),
             Decision::Ask(ask) => ask,
         };
-        // What was approved in an earlier round of this call need not be approved again.
-        let mut approval = String::new();
-        if opened.approved.as_deref() != Some(ask.rule()) {
-            let (rule, reason, told) = (ask.rule(), ask.reason(), ask.told());
-            let asking = Asking { rule, reason, told, result: None };
-            let answered = opened.is_own();
-            approval =
-                self.require_approval(caller, call, target, asking, answered, events).await?;
+        // What was approved in an earlier round of this call need not be approved again, and each round of it
+        // is made once.
+        if let Some(round) = opened.approved.as_ref().filter(|round| round.rule == ask.rule()) {
+            let fresh = self.store.oauth_first_seen(&round.state, round.until).await;
+            return match fresh {
+                Ok(true) => Ok((ask.approved(), Some(round.clone()))),
+                Ok(false) => Err(Refusal::RequestState),
+                Err(fault) => Err(Refusal::StoreUnavailable(fault.to_string())),
+            };
         }
-        Ok((ask.approved(), approval))
+        let (rule, reason, told) = (ask.rule(), ask.reason(), ask.told());
+        let asking = Asking { rule, reason, told, result: None };
+        let answered = opened.is_own();
+        let id = self.require_approval(caller, call, target, asking, answered, events).await?;
+        let round = Approved::now(id, rule);
+        Ok((ask.approved(), Some(round)))
     }
 
     /// Whether the target exists for this caller. What is denied is told to the client as not there.

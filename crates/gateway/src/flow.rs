@@ -147,17 +147,16 @@ impl Gateway {
         let unavailable = |fault: store::StoreFault| Refusal::StoreUnavailable(fault.to_string());
         self.store.flows_expire(since).await.map_err(unavailable)?;
         let kept = self.store.flows(Some(principal)).await.map_err(unavailable)?;
-        {
-            let mut held = self.flows.lock();
-            if held.len() >= PRINCIPALS {
-                held.clear();
-            }
-            let own = held.entry(principal.into()).or_default();
-            for flow in kept {
-                own.entry(flow.conversation.as_str().into()).or_insert_with(|| read(&flow));
-            }
+        let mut held = self.flows.lock();
+        if held.len() >= PRINCIPALS {
+            held.clear();
         }
-        Ok(self.flows.get(principal, conversation).unwrap_or_default())
+        let own = held.entry(principal.into()).or_default();
+        for flow in kept {
+            own.entry(flow.conversation.as_str().into()).or_insert_with(|| read(&flow));
+        }
+        // Asked while it is locked: a decision that makes everything forgotten must not lose it in between.
+        Ok((own.get(conversation).cloned().unwrap_or_default(), own.len()))
     }
 
     async fn put_on(

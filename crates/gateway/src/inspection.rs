@@ -163,19 +163,26 @@ impl Inspector {
         noted
     }
 
-    /// Looks at the arguments of a call; what was found is added to `noted`.
+    /// Looks at what of a call its client wrote: the arguments, the answers to a server's questions, and what
+    /// else there is. What was found is added to `noted`.
     pub fn arguments(
         &self,
         target: &Target,
-        arguments: Json<'_>,
+        call: &Call,
         noted: &mut String,
     ) -> Result<Option<Question>, Refusal> {
         let modes = self.modes(target.served.name().as_str());
-        if modes.all_off() || arguments.text().len() <= 2 {
+        if modes.all_off() {
             return Ok(None);
         }
-        let schema = target.item().and_then(|item| item.raw.json().get("inputSchema"));
-        let found = self.scanner.arguments(arguments, schema);
+        let mut found = Vec::new();
+        if call.arguments().text().len() > 2 {
+            let schema = target.item().and_then(|item| item.raw.json().get("inputSchema"));
+            found = self.scanner.arguments(call.arguments(), schema);
+        }
+        for (_, member) in call.others().filter(|(_, member)| member.text().len() > 2) {
+            found.extend(self.scanner.arguments(member, None));
+        }
         note(&found, modes, noted);
         match found.iter().find(|finding| leads_to(finding, modes, Mode::Block)) {
             Some(finding) => {
@@ -213,7 +220,10 @@ impl Inspector {
             return Ok(Examined::default());
         }
         let (mut found, whole) = self.scan(body.text());
-        found.extend(more);
+        if !more.is_empty() {
+            found.extend(more);
+            found.sort_by_key(|finding| finding.at.start);
+        }
         if !whole && !self.inspection.release_late {
             return Err(Refusal::ResultUnsafe {
                 rule: "inspect.time",
@@ -271,13 +281,13 @@ impl Inspector {
         });
         for finding in masked {
             let at = unescaped(text, finding.at.clone());
-            let (Some(before), Some(hidden)) = (text.get(done..at.start), text.get(at.clone()))
-            else {
-                continue;
-            };
-            let token = self.tokens.hash_one(hidden) & 0xffff_ffff;
-            let _ = write!(out, "{before}[{} {token:08x}]", finding.rule);
-            done = at.end;
+            // What overlaps with what is masked already ends it later, under the same token.
+            if at.start >= done {
+                let hidden = &text[at.clone()];
+                let token = self.tokens.hash_one(hidden) & 0xffff_ffff;
+                let _ = write!(out, "{}[{} {token:08x}]", &text[done..at.start], finding.rule);
+            }
+            done = done.max(at.end);
         }
         if done == 0 {
             return Ok(None);
@@ -373,10 +383,13 @@ pub(crate) fn rules(noted: &str) -> Vec<&str> {
     noted.split(", ").filter_map(|one| one.split_once(' ')).map(|(rule, _)| rule).collect()
 }
 
+/// Findings that a client is told of.
+const MOST_LABELS: usize = 64;
+
 /// The result with the findings in its `_meta`.
 fn label<'f>(body: Json<'_>, found: impl Iterator<Item = &'f Finding>) -> Option<String> {
     let mut list = String::new();
-    for finding in found {
+    for finding in found.take(MOST_LABELS) {
         let comma = if list.is_empty() { "" } else { "," };
         let (rule, class) = (quote(&finding.rule), finding.class.as_str());
         let severity = finding.severity.as_str();
@@ -411,7 +424,7 @@ fn spotlight(body: Json<'_>, server: &str) -> Option<String> {
     Some(Patch::of(body).set("content", format!("[{}]", blocks.join(","))).text())
 }
 
-/// A range that cuts no escape sequence in two.
+/// A range that cuts no letter and no escape sequence in two.
 fn unescaped(text: &str, at: std::ops::Range<usize>) -> std::ops::Range<usize> {
     let bytes = text.as_bytes();
     let slashes = |end: usize| {
@@ -422,5 +435,5 @@ fn unescaped(text: &str, at: std::ops::Range<usize>) -> std::ops::Range<usize> {
         end += if bytes.get(end) == Some(&b'u') { 5 } else { 1 };
     }
     let start = at.start - slashes(at.start) % 2;
-    start..end.min(bytes.len())
+    text.floor_char_boundary(start)..text.ceil_char_boundary(end.min(bytes.len()))
 }

@@ -257,7 +257,9 @@ impl Gateway {
             self.foresee(caller, call, &action).is_possible()
         };
         let visible = |item: &Json<'_>| {
-            let Some(name) = item.get(uri).and_then(Json::string) else { return false };
+            // What has no name can't be pinned.
+            let name = item.get(uri).and_then(Json::string).filter(|name| !name.is_empty());
+            let Some(name) = name else { return false };
             allowed(&name) && !held.iter().any(|held| *held == name)
         };
         let held_back = held.iter().filter(|name| allowed(name)).count();
@@ -290,9 +292,14 @@ fn none_of(served: &Served, error: &JsonBuf) -> Result<Part, Refusal> {
 }
 
 fn shown(call: &Call, current: &Current, served: &Served, item: Json<'_>) -> String {
-    match call.scope {
-        Scope::All => rewrite::listed(call.method, served.name(), &current.config.separator, item),
-        Scope::One(_) => item.text().to_owned(),
+    // Without what no approval covers.
+    let text = trust::lasting(item);
+    match (&call.scope, text) {
+        (Scope::One(_), text) => text.into_owned(),
+        (Scope::All, text) => {
+            let item = crate::made(text.into_owned());
+            rewrite::listed(call.method, served.name(), &current.config.separator, item.json())
+        }
     }
 }
 

@@ -33,8 +33,56 @@ pub(crate) enum State {
 pub(crate) struct Opened {
     /// The state that goes to the server.
     pub state: State,
-    /// The rule whose question a person answered in an earlier round of this very call.
-    pub approved: Option<String>,
+    /// What a person approved in an earlier round of this very call.
+    pub approved: Option<Approved>,
+}
+
+/// A person's approval of a call, which goes on over the rounds of that call.
+#[derive(Clone, Debug)]
+pub(crate) struct Approved {
+    /// Of the request for it.
+    pub id: String,
+    /// The rule that asked.
+    pub rule: String,
+    /// Until when it is good, in seconds since the epoch.
+    pub until: u64,
+    /// The state that it came back with, hashed: each is good once.
+    pub state: [u8; 32],
+}
+
+impl Approved {
+    /// One that was just given.
+    pub fn now(id: String, rule: &str) -> Approved {
+        Approved { id, rule: rule.to_owned(), until: crate::now() + TTL, state: [0; 32] }
+    }
+
+    fn read(json: Json<'_>, sealed: &str, target: &Target) -> Option<Approved> {
+        let [id, rule, until, definition] = json.pick(["id", "rule", "until", "definition"]);
+        let text = |member: Option<Json<'_>>| Some(member?.string()?.into_owned());
+        // Another definition than the approver saw was not approved.
+        if text(definition)? != self::definition(target) {
+            return None;
+        }
+        let mut state = [0; 32];
+        state.copy_from_slice(aws_lc_rs::digest::digest(&SHA256, sealed.as_bytes()).as_ref());
+        let until = u64::try_from(until?.integer()?).ok()?;
+        Some(Approved { id: text(id)?, rule: text(rule)?, until, state })
+    }
+
+    fn written(&self, target: &Target) -> String {
+        format!(
+            "{{\"id\":{},\"rule\":{},\"until\":{},\"definition\":{}}}",
+            quote(&self.id),
+            quote(&self.rule),
+            self.until,
+            quote(&definition(target))
+        )
+    }
+}
+
+/// The digest of the definition that is called, where there is one.
+fn definition(target: &Target) -> String {
+    target.item().map(|item| item.approved.digest().to_string()).unwrap_or_default()
 }
 
 impl Opened {
@@ -122,7 +170,7 @@ pub(crate) fn open(
         None if own.is_some() => State::Own,
         None => State::Dropped,
     };
-    let approved = approved.and_then(Json::string).map(|rule| rule.into_owned());
+    let approved = approved.and_then(|json| Approved::read(json, &sealed, target));
     Ok(Opened { state, approved })
 }
 
@@ -139,7 +187,7 @@ pub(crate) fn own_state(
     target: &Target,
 ) -> Result<String, Refusal> {
     let plain = format!("{},\"own\":true}}", bound(call, target));
-    seal_state(sealer, caller, &plain)
+    seal_state(sealer, caller, crate::now() + TTL, &plain)
 }
 
 /// The beginning of a state: the server and the request that it is bound to.
@@ -151,10 +199,15 @@ fn bound(call: &Call, target: &Target) -> String {
     )
 }
 
-fn seal_state(sealer: &Sealer, caller: &Verified, plain: &str) -> Result<String, Refusal> {
+fn seal_state(
+    sealer: &Sealer,
+    caller: &Verified,
+    until: u64,
+    plain: &str,
+) -> Result<String, Refusal> {
     let owner = caller.principal().partition();
     sealer
-        .seal(Purpose::RequestState, owner, crate::now() + TTL, plain.as_bytes())
+        .seal(Purpose::RequestState, owner, until, plain.as_bytes())
         .map_err(|_| Refusal::RequestState)
 }
 
@@ -203,7 +256,7 @@ pub(crate) fn seal(
     caller: &Verified,
     call: &Call,
     target: &Target,
-    approved: Option<&str>,
+    approved: Option<&Approved>,
     result: JsonBuf,
 ) -> Result<JsonBuf, Refusal> {
     let json = result.json();
@@ -213,15 +266,17 @@ pub(crate) fn seal(
     }
     check(call, target, questions)?;
     let mut plain = bound(call, target);
-    if let Some(rule) = approved {
-        plain.push_str(&format!(",\"approved\":{}", quote(rule)));
+    let mut until = crate::now() + TTL;
+    if let Some(approved) = approved {
+        plain.push_str(&format!(",\"approved\":{}", approved.written(target)));
+        until = until.min(approved.until);
     }
     if let Some(state) = json.get("requestState") {
         plain.push_str(",\"state\":");
         plain.push_str(state.text());
     }
     plain.push('}');
-    let sealed = seal_state(sealer, caller, &plain)?;
+    let sealed = seal_state(sealer, caller, until, &plain)?;
     let mut patch = Patch::of(json).set("requestState", quote(&sealed));
     if call.scope == Scope::All && questions.members().next().is_some() {
         patch = patch.set("inputRequests", signed(target, questions));
@@ -297,10 +352,10 @@ fn signed(target: &Target, questions: Json<'_>) -> String {
     text
 }
 
-/// What a retry must repeat: the method, the name, and the arguments.
+/// What a retry must repeat: the method, the name, the arguments, and what else there was.
 fn digest(call: &Call, target: &Target) -> String {
     let mut context = Context::new(&SHA256);
-    for part in [&*call.method_name, &target.name, call.arguments().text()] {
+    for part in [&*call.method_name, &target.name, call.arguments().text(), &call.rest(false)] {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part.as_bytes());
     }

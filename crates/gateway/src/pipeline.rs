@@ -150,10 +150,9 @@ impl Gateway {
         let noticed = Noticed { findings: &findings, labels: &labels };
         let decision = self.decide(caller, call, &target, noticed)?;
         let decision = decision.with(found).with(self.flow(caller, call, &target).await?);
-        let (permit, approval) =
-            self.permit(caller, call, &target, decision, &opened, events).await?;
+        let (permit, round) = self.permit(caller, call, &target, decision, &opened, events).await?;
         facts.permit = Some(permit.clone());
-        facts.approval = approval;
+        facts.round = round;
         let place = self.stack(caller, call, &target)?;
         self.read_on(caller, call, &target).await?;
         facts.occupied = self.occupy(caller, Counted::of(&target)).await?;
@@ -186,7 +185,7 @@ impl Gateway {
         let inspected = inspect::inspect_arguments(params, &limits).map_err(|exceeded| {
             Refusal::ArgumentsUnsafe { rule: exceeded.rule, detail: exceeded.message.into_owned() }
         })?;
-        let found = self.current().inspector.arguments(target, arguments, noted)?;
+        let found = self.current().inspector.arguments(target, call, noted)?;
         Ok((inspected, found))
     }
 
@@ -219,9 +218,7 @@ impl Gateway {
         let Reply { outcome: Ok(result), .. } = reply else { return Ok(reply) };
         let result = match reply.kind {
             ResultKind::InputRequired => {
-                let approved = facts.permit.as_ref().filter(|permit| permit.is_approved());
-                let rule = approved.map(Permit::rule);
-                mrtr::seal(&self.sealer, caller, call, target, rule, result)?
+                mrtr::seal(&self.sealer, caller, call, target, facts.round.as_ref(), result)?
             }
             ResultKind::Task => self.seal_task(caller, call, target, result)?,
             _ if target.task.is_some() => {
@@ -373,8 +370,8 @@ pub(crate) struct Facts<'a> {
     /// Where traces are sent anywhere.
     trace: Option<Trace>,
     permit: Option<Permit>,
-    /// The request that a person approved.
-    approval: String,
+    /// A person's approval, which this round of the call has used.
+    round: Option<mrtr::Approved>,
     /// What the conversation had read.
     labels: String,
     /// How the caller was authenticated.
@@ -402,7 +399,7 @@ impl<'a> Facts<'a> {
             entered: None,
             trace: None,
             permit: None,
-            approval: String::new(),
+            round: None,
             labels: String::new(),
             amr: caller.principal().amr().join(" "),
             sent: None,
@@ -466,7 +463,7 @@ impl<'a> Facts<'a> {
             },
             arguments: Some(self.arguments),
             rule: self.permit.as_ref().map_or("", Permit::rule),
-            approval: &self.approval,
+            approval: self.round.as_ref().map_or("", |round| &round.id),
             labels: &self.labels,
             definition: target
                 .and_then(Target::item)

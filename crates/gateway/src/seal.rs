@@ -164,9 +164,9 @@ fn random_key() -> io::Result<[u8; 32]> {
     random().ok_or_else(|| io::Error::other("no randomness"))
 }
 
-/// 128 random bits as text.
+/// 128 random bits as text, in hexadecimal: no id begins with a dash, which a command would take for an option.
 pub fn random_id() -> Result<String, Unsealed> {
-    Ok(URL_SAFE_NO_PAD.encode(random::<16>().ok_or(Unsealed)?))
+    Ok(format!("{:032x}", u128::from_be_bytes(random::<16>().ok_or(Unsealed)?)))
 }
 
 #[cfg(test)]

@@ -65,18 +65,12 @@ impl Decision {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permit {
     pub(crate) rule: Arc<str>,
-    pub(crate) approved: bool,
 }
 
 impl Permit {
     /// The rule, such as `role ci allow github/get_*`.
     pub fn rule(&self) -> &str {
         &self.rule
-    }
-
-    /// Whether a person's approval gave it.
-    pub fn is_approved(&self) -> bool {
-        self.approved
     }
 }
 
@@ -117,7 +111,7 @@ impl Ask {
 
     /// The leave that an approval gives.
     pub fn approved(self) -> Permit {
-        Permit { rule: self.rule, approved: true }
+        Permit { rule: self.rule }
     }
 }
 

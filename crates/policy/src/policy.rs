@@ -295,7 +295,7 @@ impl Policy {
                     });
                 }
                 match reasons.first() {
-                    Some(at) => Decision::Permit(Permit { rule: rule(at), approved: false }),
+                    Some(at) => Decision::Permit(Permit { rule: rule(at) }),
                     None => self.faulty("a permit without a reason"),
                 }
             }

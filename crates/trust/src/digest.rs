@@ -90,8 +90,8 @@ impl FromStr for Digest {
 /// listed it, and signatures over the digest.
 pub const VOLATILE: [&str; 4] = [crate::SIGNATURE_KEY, "baggage", "traceparent", "tracestate"];
 
-/// The definition's text without what is volatile.
-fn lasting(definition: Json<'_>) -> Cow<'_, str> {
+/// The definition's text without what is volatile: what an approval covers, and so what a client may see.
+pub fn lasting(definition: Json<'_>) -> Cow<'_, str> {
     let Some(meta) = definition.get(mcp::meta::META) else { return definition.text().into() };
     let (mut rest, mut left) = (Patch::of(meta), meta.members().count());
     for key in VOLATILE.into_iter().filter(|key| meta.get(key).is_some()) {

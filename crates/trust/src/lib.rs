@@ -19,7 +19,7 @@ mod suggest;
 mod visible;
 
 pub use definition::{Definition, Kind, TrustFault, introduction};
-pub use digest::{Digest, DigestFault, VOLATILE};
+pub use digest::{Digest, DigestFault, VOLATILE, lasting};
 pub use drift::{Change, Class, ClassFault, Mention, changes, mentions, moved, pass};
 pub use lock::{Lock, LockFault, Locked, LockedServer, VERSION as LOCK_VERSION};
 pub use lookalike::{Known, Likeness, alike, likenesses};

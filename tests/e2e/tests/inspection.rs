@@ -48,6 +48,65 @@ async fn a_secret_is_masked_alike_wherever_it_stands() {
 }
 
 #[tokio::test]
+async fn however_many_there_are_all_are_masked() {
+    let gateway = gateway("[inspect.modes]\npersonal = \"mask\"").await;
+    let mails: Vec<_> = (0..100).map(|at| format!("someone{at}@example.com")).collect();
+    let answer = echo(&gateway, &mails.join("\n")).await;
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(!text.contains("@example.com"), "{text}");
+    assert_eq!(text.matches("[personal.email ").count(), 100, "{text}");
+}
+
+#[tokio::test]
+async fn what_overlaps_is_masked_to_its_last_letter() {
+    let modes = "[inspect.modes]\npersonal = \"mask\"\nsecret = \"mask\"";
+    let gateway = gateway(modes).await;
+    // A card's number that is the name in a mail address.
+    let answer = echo(&gateway, "to 4539148803436467@example.com!").await;
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.starts_with("to [personal.") && text.ends_with("]!"), "{text}");
+    let claims = "eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ";
+    let signature = "SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c".repeat(6);
+    let jwt = format!("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.{}.{signature}", claims);
+    let answer = echo(&gateway, &format!("Authorization: Bearer {jwt}")).await;
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(!text.contains("SflKx"), "{text}");
+}
+
+/// A server can ask for what the arguments may not carry.
+#[tokio::test]
+async fn answers_to_a_servers_questions_are_looked_at_too() {
+    let gateway = gateway("[inspect.modes]\nsecret = \"block\"").await;
+    let tool = "test_input_required_result_elicitation";
+    let able = Client::able(
+        &gateway.address,
+        "/mcp/s",
+        Era::Stateless,
+        None,
+        json!({ "elicitation": {} }),
+    );
+    let client = able.await;
+    let asked = client.call(tool, json!({})).await;
+    let key = asked["result"]["inputRequests"].as_object().unwrap().keys().next().unwrap();
+    let answer = client
+        .request(
+            "tools/call",
+            json!({
+                "name": tool, "arguments": {}, "requestState": asked["result"]["requestState"],
+                "inputResponses": { key: { "action": "accept", "content": { "name": TOKEN } } },
+            }),
+        )
+        .await;
+    assert!(answer["error"]["message"].as_str().unwrap().contains("secret"), "{answer}");
+    let completion = json!({
+        "ref": { "type": "ref/prompt", "name": "test_prompt_with_arguments" },
+        "argument": { "name": "arg1", "value": TOKEN },
+    });
+    let answer = client.request("completion/complete", completion).await;
+    assert!(answer["error"]["message"].as_str().unwrap().contains("secret"), "{answer}");
+}
+
+#[tokio::test]
 async fn arguments_that_break_out_are_refused_before_they_are_sent() {
     let gateway = gateway("").await;
     let client = Client::connect(&gateway.address, "/mcp/s", Era::Stateless).await;

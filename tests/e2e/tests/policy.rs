@@ -193,6 +193,64 @@ async fn an_approver_sees_the_very_call_and_lets_it_happen_once() {
     }
 }
 
+/// What has no arguments, and what rides beside them, is part of what is approved.
+#[tokio::test]
+async fn an_approver_sees_all_that_would_be_sent() {
+    let gateway = gateway(ASKING).await;
+    let ada = gateway.token("ada").await;
+    let caller = client(&gateway, &ada, "/mcp", Era::Stateless).await;
+    let params =
+        |more: &str| json!({"name": "new__echo", "arguments": {"text": "a"}, "more": more});
+    let call = caller.request("tools/call", params("one"));
+    let approve = async {
+        let asked = gateway.asked().await;
+        assert_eq!(asked["request"]["more"], json!({"more": "one"}), "{asked}");
+        approvals(&gateway, &["approve", asked["id"].as_str().unwrap()]).await;
+    };
+    let (answer, ()) = tokio::join!(call, approve);
+    assert_eq!(answer["result"]["content"][0]["text"], "a", "{answer}");
+
+    // Approved for one, it is not approved for another.
+    let call = caller.request("tools/call", params("two"));
+    let deny = async {
+        let asked = gateway.asked().await;
+        assert_eq!(asked["request"]["more"], json!({"more": "two"}), "{asked}");
+        approvals(&gateway, &["deny", asked["id"].as_str().unwrap()]).await;
+    };
+    let (answer, ()) = tokio::join!(call, deny);
+    assert!(answer["error"].is_object(), "{answer}");
+}
+
+/// A server that asks back does not turn one approval into many calls.
+#[tokio::test]
+async fn an_approval_goes_on_over_the_rounds_of_its_call_and_each_is_made_once() {
+    let tool = "test_input_required_result_elicitation";
+    let gateway = gateway(&ASKING.replace("new/echo", &format!("new/{tool}"))).await;
+    let ada = gateway.token("ada").await;
+    let can = json!({ "elicitation": {} });
+    let caller = Client::able(&gateway.address, "/mcp/new", Era::Stateless, Some(&ada), can).await;
+    let approve = async {
+        let id = gateway.asked().await["id"].as_str().unwrap().to_owned();
+        approvals(&gateway, &["approve", &id]).await;
+        id
+    };
+    let (asked, id) = tokio::join!(caller.call(tool, json!({})), approve);
+    let key = asked["result"]["inputRequests"].as_object().unwrap().keys().next().unwrap();
+    let params = json!({
+        "name": tool, "arguments": {}, "requestState": asked["result"]["requestState"],
+        "inputResponses": { key: { "action": "accept", "content": { "name": "Ada" } } },
+    });
+    let answer = caller.request("tools/call", params.clone()).await;
+    assert!(answer["result"]["content"][0]["text"].as_str().unwrap().contains("Ada"), "{answer}");
+    let again = caller.request("tools/call", params).await;
+    assert_eq!(again["error"]["code"], -32602, "{again}");
+    // Both rounds name the approval.
+    let search = gateway.command().args(["audit", "search", "--output", "json"]).output().await;
+    let log = String::from_utf8(search.unwrap().stdout).unwrap();
+    let intents = log.lines().filter(|line| line.contains("\"intent\"") && line.contains(&id));
+    assert!(log.matches(&id).count() >= 4 || intents.count() >= 2, "{log}");
+}
+
 #[tokio::test]
 async fn nobody_approves_their_own_call_and_strangers_approve_none() {
     let gateway = gateway(ASKING).await;
@@ -224,6 +282,10 @@ async fn nobody_approves_their_own_call_and_strangers_approve_none() {
     assert_eq!(answer["error"]["message"], "An approver did not allow this.", "{answer}");
     let log = run(gateway.command().args(["audit", "search", "--output", "json"])).await;
     assert!(log.contains("\"approval\"") && log.contains("token:eve"), "{log}");
+    // Whoever tried and may not is in the log.
+    for tried in ["only an approver may decide", "nobody approves what they asked for themselves"] {
+        assert!(log.contains(tried), "{tried}: {log}");
+    }
 }
 
 /// One gateway, at a URL that people reach, where it takes two.

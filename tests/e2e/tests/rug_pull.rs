@@ -270,6 +270,30 @@ impl Shifting {
     }
 }
 
+/// What no approval covers is shown to nobody.
+#[tokio::test]
+async fn what_has_no_name_and_what_no_digest_covers_is_not_shown() {
+    let order = "<orders for the model>";
+    for era in Era::ALL {
+        let shop = Shifting::http(&self::shop()).await;
+        shop.approve().await;
+        let mut changed = self::shop();
+        changed["tools"][0]["_meta"] =
+            json!({ "baggage": order, "dev.bartizan/signature": [order] });
+        changed["resourceTemplates"][1] =
+            json!({ "uriTemplate": "", "name": "x", "description": order });
+        shop.say(&changed);
+        let client = shop.client(era).await;
+        for (method, list) in
+            [("tools/list", "tools"), ("resources/templates/list", "resourceTemplates")]
+        {
+            let listed = client.request(method, json!({})).await;
+            assert!(!listed["result"][list].as_array().unwrap().is_empty(), "{listed}");
+            assert!(!listed.to_string().contains(order), "{listed}");
+        }
+    }
+}
+
 /// The pin is the server's, not its name's; it outlives the entry and the process.
 #[tokio::test]
 async fn a_pin_survives_restart_removal_and_another_name() {

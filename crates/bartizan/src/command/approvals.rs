@@ -151,12 +151,12 @@ impl Row {
         };
         let pretty = |name| serde_json::to_string_pretty(&self.request[name]).unwrap_or_default();
         let arguments = pretty("arguments");
-        let result = match self.request["result"] {
+        let rest = |name| match self.request[name] {
             Value::Null => String::new(),
-            _ => format!("\nresult     {}", tame(&pretty("result"))),
+            _ => format!("\n{name:<10} {}", tame(&pretty(name))),
         };
         format!(
-            "request    {}\nstate      {} {}\ncaller     {} (client {})\nserver     {}\n{:<10} {}\ndefinition {}\nrule       {}\nreason     {}\nasked      {}\nexpires    {}\narguments  {}{result}",
+            "request    {}\nstate      {} {}\ncaller     {} (client {})\nserver     {}\n{:<10} {}\ndefinition {}\nrule       {}\nreason     {}\nasked      {}\nexpires    {}\narguments  {}{}{}",
             self.id,
             self.state,
             self.by.join(", "),
@@ -171,6 +171,8 @@ impl Row {
             time(self.created),
             time(self.expires),
             tame(&arguments),
+            rest("more"),
+            rest("result"),
         )
     }
 }

@@ -8,13 +8,13 @@ use identity::Verified;
 use mcp::{Json, JsonBuf};
 
 use super::{exchange::Body, streamable::status};
-use crate::{Gateway, approval::NoApproval, approvals::written};
+use crate::{Gateway, approval::NoApproval, approvals::written, refusal::Refusal};
 
 /// What an approver sees of one request.
 pub async fn show(gateway: &Gateway, approver: &Verified, id: &str) -> Response<Body> {
     match gateway.approval(approver, id).await {
         Ok(approval) => json(StatusCode::OK, written(&approval)),
-        Err(fault) => no(&fault),
+        Err(fault) => no(gateway, approver, &fault).await,
     }
 }
 
@@ -30,7 +30,7 @@ pub async fn decide(
     };
     match gateway.decide_approval(&approver, id, approve).await {
         Ok(approval) => json(StatusCode::OK, written(&approval)),
-        Err(fault) => no(&fault),
+        Err(fault) => no(&gateway, &approver, &fault).await,
     }
 }
 
@@ -64,7 +64,9 @@ pub async fn page(gateway: &Gateway, id: &str) -> Response<Body> {
     response
 }
 
-fn no(fault: &NoApproval) -> Response<Body> {
+/// Who may not decide, and tried, is recorded as at the owner's socket.
+async fn no(gateway: &Gateway, approver: &Verified, fault: &NoApproval) -> Response<Body> {
+    gateway.refuse(Some(approver), Refusal::Approver(fault.to_string())).await;
     let code = match fault {
         NoApproval::NotAnApprover | NoApproval::Own => StatusCode::FORBIDDEN,
         NoApproval::Unknown => StatusCode::NOT_FOUND,

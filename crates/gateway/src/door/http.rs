@@ -182,7 +182,8 @@ async fn enter(
     let opens = match route {
         Route::Mcp(scope) | Route::Sse(scope) => gateway.glance().offered.opens(&caller, scope),
         Route::Model(model) => gateway.glance().offered.opens_model(&caller, model),
-        Route::Approval(_) | Route::Grants | Route::Live | Route::Messages | Route::Ready => true,
+        Route::Approval(_) => gateway.glance().offered.opens_approvals(&caller),
+        Route::Grants | Route::Live | Route::Messages | Route::Ready => true,
     };
     if !opens {
         let refusal = Refusal::Authentication(AuthFault::Proof(JwtFault::Audience.into()));

@@ -97,6 +97,14 @@ impl Offered {
         audiences.is_empty() || audiences.iter().any(covers)
     }
 
+    /// Whether a token may decide on approvals: not one that names another door, and not one that a client got
+    /// when its user signed in here, since that is for what the client does.
+    pub(crate) fn opens_approvals(&self, caller: &Verified) -> bool {
+        let principal = caller.principal();
+        principal.grant().is_none()
+            && principal.audiences().iter().all(|to| self.door(to).is_none())
+    }
+
     fn covers(&self, audience: &str, scope: &Scope) -> bool {
         match self.door(audience).map(route) {
             None => true,

@@ -225,6 +225,8 @@ async fn fault_7_tokens_are_verified_and_not_just_known() {
     // It is for one door.
     assert_eq!(place.knock("/mcp/one", &format!("Bearer {access}"), &[]).await, 401);
     assert_eq!(place.knocks(access).await, 200);
+    // What a client got when its user signed in here approves nothing in the user's name.
+    assert_eq!(place.knock("/approvals/any", &format!("Bearer {access}"), &[]).await, 401);
     // A token of the provider's for somebody else's client opens nothing.
     let foreign = place.provider.sign("at+jwt", &json!({"iss": place.provider.issuer, "aud": "another", "sub": "alice", "exp": 9_999_999_999_u64}));
     assert_eq!(place.knocks(&foreign).await, 401);
