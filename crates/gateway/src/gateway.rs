@@ -264,7 +264,7 @@ impl Gateway {
             witness,
             decided: watch::channel(0).0,
             grants,
-            boot: boot[..8].to_owned(),
+            boot: boot[..12].to_owned(),
             started: Instant::now(),
             calls: AtomicU64::new(1),
         });

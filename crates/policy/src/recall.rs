@@ -128,7 +128,7 @@ impl Policy {
                 told: "".into(),
             })),
             (None, Some(allow)) if denies.is_empty() && asks.is_empty() => {
-                Recalled::sure(Decision::Permit(Permit { rule: rule(allow), approved: false }))
+                Recalled::sure(Decision::Permit(Permit { rule: rule(allow) }))
             }
             _ => Recalled {
                 decision: None,
