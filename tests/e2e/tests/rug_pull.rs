@@ -280,8 +280,8 @@ async fn what_has_no_name_and_what_no_digest_covers_is_not_shown() {
         let mut changed = self::shop();
         changed["tools"][0]["_meta"] =
             json!({ "baggage": order, "dev.bartizan/signature": [order] });
-        changed["resourceTemplates"][1] =
-            json!({ "uriTemplate": "", "name": "x", "description": order });
+        let nameless = json!({ "uriTemplate": "", "name": "x", "description": order });
+        changed["resourceTemplates"].as_array_mut().unwrap().push(nameless);
         shop.say(&changed);
         let client = shop.client(era).await;
         for (method, list) in
