@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use crate::files;
 use crate::follow::Follower;
 use crate::ledger::Ledger;
+use crate::payload::Payloads;
 use crate::personal::{Sealed, Subjects};
 use crate::read::{Entries, Entry};
 use crate::writer::{Disk, Line, Queue};
@@ -83,6 +84,7 @@ impl Journal {
             dir: dir.into(),
             file: end.file,
             ledger,
+            payloads: Payloads::open(dir, end.next)?,
             fsync: options.fsync,
             committed,
             signed: signing,
@@ -181,6 +183,16 @@ impl Journal {
         *self.0.committed.borrow()
     }
 
+    /// How many records wait to be durable.
+    pub fn waiting(&self) -> u64 {
+        self.0.queue.last().saturating_sub(self.committed())
+    }
+
+    /// Tells how long each group of records took to be durable; the first who asks is told.
+    pub fn watch_commits(&self, watcher: impl Fn(Duration) + Send + Sync + 'static) {
+        self.0.queue.watch(Box::new(watcher));
+    }
+
     /// Its folder.
     pub(crate) fn dir(&self) -> &Path {
         &self.0.dir
@@ -240,7 +252,7 @@ impl Journal {
                 Line::new(kind, intent, &record)
             }
         };
-        self.0.queue.push(&line, waiter)
+        self.0.queue.push(line, waiter)
     }
 
     fn unknown(&self, intent: u64, detail: &str) -> Result<u64, AuditFault> {

@@ -121,9 +121,9 @@ impl Ledger {
         }
         let mut lines = Lines::from(&self.dir, self.tree.size() + 1)?;
         let mut met = self.signed.is_none_or(|signed| signed.size == 0);
-        while let Some(line) = lines.next()? {
+        while lines.next()?.is_some() {
             let tiles = &self.tiles;
-            let pushed = self.tree.push(merkle::leaf(line), |tile| tiles.write(&tile));
+            let pushed = self.tree.push(lines.leaf(), |tile| tiles.write(&tile));
             pushed.map_err(files::at(&self.dir))?;
             if let Some(signed) = self.signed.filter(|signed| signed.size == self.tree.size()) {
                 met = signed.root == self.tree.root();
@@ -139,10 +139,13 @@ impl Ledger {
 
     /// Adds the records of a batch.
     pub(crate) fn append(&mut self, batch: &[u8]) -> io::Result<()> {
-        let mut from = 0;
+        let (mut from, mut leaf) = (0, Vec::new());
         for end in memchr::memchr_iter(b'\n', batch) {
             let tiles = &self.tiles;
-            self.tree.push(merkle::leaf(&batch[from..end]), |tile| tiles.write(&tile))?;
+            leaf.clear();
+            leaf.push(merkle::LEAF);
+            leaf.extend_from_slice(&batch[from..end]);
+            self.tree.push(merkle::hashed(&leaf), |tile| tiles.write(&tile))?;
             from = end + 1;
         }
         Ok(())

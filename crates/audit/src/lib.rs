@@ -8,9 +8,11 @@
 //! `checkpoint` (tlog-checkpoint, a signed note, Ed25519), `checkpoints.log` (all of them, each
 //! followed by an empty line), `audit.pub` (what an auditor needs), `audit.key` (the owner's).
 //! Whoever needs the records as they come (exports, alerts) has a [`Follower`], and a [`Cursor`]
-//! on the disk. A receipt is a tlog-proof whose `extra` is the record.
+//! on the disk. A receipt is a tlog-proof whose `extra` is the record. `payload-….sealed` holds what calls said,
+//! sealed for an auditor, where that is asked for.
 #![forbid(unsafe_code)]
 
+mod age;
 mod checkpoint;
 mod cursor;
 mod diagnose;
@@ -23,8 +25,10 @@ mod index;
 mod journal;
 mod ledger;
 mod lines;
+mod members;
 mod merkle;
 mod note;
+mod payload;
 mod personal;
 mod read;
 mod receipt;
@@ -37,6 +41,7 @@ mod verify;
 mod witness;
 mod writer;
 
+pub use age::{AgeKeyFault, Identity, Recipient, SealFault};
 pub use checkpoint::Checkpoint;
 pub use cursor::{Cursor, Start};
 pub use fault::AuditFault;
@@ -46,10 +51,11 @@ pub use format::Format;
 pub use journal::{Append, Intended, Journal, Options, Recorded};
 pub use lines::Place;
 pub use note::{KeyFault, VerifierKey};
+pub use payload::{OpenFault, open_payload, seal, sealed_payload};
 pub use personal::forget;
 pub use read::{Entries, Entry};
 pub use receipt::{CheckFault, ProveFault, Proven, check, prove};
-pub use record::{Kind, Outcome, Payload, Record, SCHEMA};
+pub use record::{Body, Kind, Outcome, Payload, Record, SCHEMA};
 pub use retention::Retention;
 pub use search::{Search, Stats, index, newest, record, search, stats};
 pub use tail::Tail;

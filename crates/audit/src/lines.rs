@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::read::LINE_LIMIT;
-use crate::{AuditFault, files};
+use crate::{AuditFault, files, merkle};
 
 /// Where a line is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,7 @@ pub(crate) struct Lines {
     files: VecDeque<PathBuf>,
     current: Option<BufReader<File>>,
     place: Place,
+    /// What a leaf's hash is over: [`merkle::LEAF`] and the line, so that nothing is copied to hash it.
     buffer: Vec<u8>,
 }
 
@@ -48,14 +49,15 @@ impl Lines {
         loop {
             if let Some(reader) = &mut self.current {
                 self.buffer.clear();
+                self.buffer.push(merkle::LEAF);
                 reader
                     .take(LINE_LIMIT)
                     .read_until(b'\n', &mut self.buffer)
                     .map_err(files::at(&self.place.file))?;
                 let whole = self.buffer.pop_if(|byte| *byte == b'\n').is_some();
-                if whole || !(self.buffer.is_empty() || self.files.is_empty()) {
+                if whole || !(self.buffer.len() == 1 || self.files.is_empty()) {
                     self.place.line += 1;
-                    return Ok(Some(&self.buffer));
+                    return Ok(Some(&self.buffer[1..]));
                 }
             }
             let Some(path) = self.files.pop_front() else { return Ok(None) };
@@ -63,6 +65,11 @@ impl Lines {
             self.current = Some(BufReader::with_capacity(256 << 10, file));
             self.place = Place { file: path, line: 0 };
         }
+    }
+
+    /// The leaf hash of the line that was given last.
+    pub(crate) fn leaf(&self) -> merkle::Hash {
+        merkle::hashed(&self.buffer)
     }
 
     /// Where the line is that was given last.

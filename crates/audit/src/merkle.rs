@@ -12,13 +12,21 @@ pub(crate) const TILE: usize = 256;
 /// A tile spans this many levels of the tree.
 const TILE_BITS: usize = 8;
 
+/// What stands before a record where it is hashed.
+pub(crate) const LEAF: u8 = 0;
+
 /// A record's leaf hash.
 pub(crate) fn leaf(record: &[u8]) -> Hash {
     // In one piece: a context of its own costs more than the copy.
     let mut bytes = Vec::with_capacity(record.len() + 1);
-    bytes.push(0);
+    bytes.push(LEAF);
     bytes.extend_from_slice(record);
-    hash(digest(&SHA256, &bytes).as_ref())
+    hashed(&bytes)
+}
+
+/// The hash of bytes that begin with [`LEAF`].
+pub(crate) fn hashed(bytes: &[u8]) -> Hash {
+    hash(digest(&SHA256, bytes).as_ref())
 }
 
 /// The hash of two neighbours.

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use crate::members::{hex, member, micros, number, optional, quoted, text};
+
 /// The version of the records' schema, written into each. docs/audit.md says what changed.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// What a record is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
@@ -161,6 +163,18 @@ impl Payload {
     }
 }
 
+/// What is kept of what a call said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// Nothing but digest and length.
+    #[default]
+    Nothing,
+    /// All of it, sealed by [`crate::seal`]: kept beside the journal, its digest in the record.
+    Sealed(&'a [u8]),
+    /// Nothing, since there was more of it than is kept.
+    TooLarge,
+}
+
 /// One line of the journal. Sequence number and time are added by the journal; what is empty
 /// or `None` is left out. Texts longer than 1 KiB are cut; control characters are escaped, so that a
 /// line can be shown in a terminal.
@@ -203,6 +217,12 @@ pub struct Record<'a> {
     pub name: &'a str,
     /// The arguments.
     pub arguments: Option<Payload>,
+    /// The SHA-256 of the params, as they were read.
+    pub request: Option<[u8; 32]>,
+    /// Arguments that the configuration names, in clear: names and texts.
+    pub fields: &'a [(Box<str>, String)],
+    /// What is kept of the arguments, or of the result.
+    pub body: Body<'a>,
     /// The rule that allowed or denied it.
     pub rule: &'a str,
     /// The configuration under which that was decided: how its SHA-256 begins.
@@ -215,6 +235,8 @@ pub struct Record<'a> {
     pub credential: &'a str,
     /// The digest of the definition that was called.
     pub definition: Option<[u8; 32]>,
+    /// The digest of all approved definitions of its kind that the server had then.
+    pub catalogue: Option<[u8; 32]>,
     /// What came of it.
     pub outcome: Option<Outcome>,
     /// Bytes received from the client.
@@ -225,7 +247,9 @@ pub struct Record<'a> {
     pub duration: Option<Duration>,
     /// How much of that went by before the call was sent.
     pub before: Option<Duration>,
-    /// How much of that the server took.
+    /// How much it took then to get the credential.
+    pub credential_took: Option<Duration>,
+    /// How much of that the server took, the credential included.
     pub upstream: Option<Duration>,
     /// What the detectors found: rules and severities.
     pub findings: &'a str,
@@ -240,9 +264,6 @@ pub struct Record<'a> {
     /// What names people, where it is sealed. The journal's own: leave it empty.
     pub sealed: &'a str,
 }
-
-/// The longest text of a member, in bytes.
-const TEXT_LIMIT: usize = 1 << 10;
 
 impl Record<'_> {
     /// Appends the members behind `kind`, each with a comma before it.
@@ -269,6 +290,28 @@ impl Record<'_> {
             hex(line, "arguments_sha256", &sha256);
             number(line, "arguments_bytes", bytes);
         }
+        if let Some(digest) = &self.request {
+            hex(line, "request_sha256", digest);
+        }
+        if !self.fields.is_empty() {
+            member(line, "fields");
+            for (at, (name, value)) in self.fields.iter().enumerate() {
+                line.push(if at == 0 { '{' } else { ',' });
+                quoted(line, name);
+                line.push(':');
+                quoted(line, value);
+            }
+            line.push('}');
+        }
+        match self.body {
+            Body::Nothing => {}
+            Body::Sealed(sealed) => {
+                let Payload { sha256, bytes } = Payload::of(sealed);
+                hex(line, "payload_sha256", &sha256);
+                number(line, "payload_bytes", bytes);
+            }
+            Body::TooLarge => text(line, "payload", "too_large"),
+        }
         text(line, "rule", self.rule);
         text(line, "policy", self.policy);
         text(line, "approval", self.approval);
@@ -277,11 +320,15 @@ impl Record<'_> {
         if let Some(digest) = &self.definition {
             hex(line, "definition", digest);
         }
+        if let Some(digest) = &self.catalogue {
+            hex(line, "catalogue", digest);
+        }
         text(line, "outcome", self.outcome.map_or("", Outcome::as_str));
         optional(line, "bytes_in", self.bytes_in);
         optional(line, "bytes_out", self.bytes_out);
         micros(line, "duration_us", self.duration);
         micros(line, "before_us", self.before);
+        micros(line, "credential_us", self.credential_took);
         micros(line, "upstream_us", self.upstream);
         text(line, "findings", self.findings);
         text(line, "refusal", self.refusal);
@@ -296,82 +343,10 @@ impl Record<'_> {
     }
 }
 
-fn member(line: &mut String, name: &str) {
-    line.push_str(",\"");
-    line.push_str(name);
-    line.push_str("\":");
-}
-
-fn number(line: &mut String, name: &str, value: u64) {
-    member(line, name);
-    // Writing to a String can't fail.
-    let _ = write!(line, "{value}");
-}
-
-fn optional(line: &mut String, name: &str, value: Option<u64>) {
-    if let Some(value) = value {
-        number(line, name, value);
-    }
-}
-
-fn micros(line: &mut String, name: &str, time: Option<Duration>) {
-    optional(line, name, time.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)));
-}
-
-fn hex(line: &mut String, name: &str, bytes: &[u8; 32]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut digits = [0_u8; 64];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
-    member(line, name);
-    line.push('"');
-    line.push_str(std::str::from_utf8(&digits).unwrap_or_default());
-    line.push('"');
-}
-
-fn text(line: &mut String, name: &str, value: &str) {
-    if value.is_empty() {
-        return;
-    }
-    member(line, name);
-    let cut = &value[..value.floor_char_boundary(TEXT_LIMIT)];
-    line.push('"');
-    // Without a branch for each byte, so that it runs many bytes at a time.
-    let plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
-    if cut.bytes().fold(true, |all, byte| all & plain(byte)) {
-        line.push_str(cut);
-    } else {
-        cut.chars().for_each(|character| escape(line, character));
-    }
-    if cut.len() < value.len() {
-        line.push('\u{2026}');
-    }
-    line.push('"');
-}
-
-fn escape(line: &mut String, character: char) {
-    match character {
-        '"' | '\\' => {
-            line.push('\\');
-            line.push(character);
-        }
-        // Also what is no control character to JSON but turns lines or directions round.
-        '\u{7f}'..='\u{9f}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2066}'..='\u{2069}'
-        | ..' ' => {
-            let _ = write!(line, "\\u{:04x}", u32::from(character));
-        }
-        _ => line.push(character),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::members::TEXT_LIMIT;
 
     fn written(record: Record<'_>) -> serde_json::Value {
         let mut line = String::from("{\"seq\":1");
@@ -400,17 +375,22 @@ mod tests {
             method: "tools/call",
             name: "get_issue",
             arguments: Some(Payload::of(b"{}")),
+            request: Some([0xcd; 32]),
+            fields: &[("owner".into(), "a \"b\"".to_owned()), ("n\n".into(), "1".to_owned())],
+            body: Body::Sealed(b"{}"),
             rule: "role dev allow github/*",
             policy: "0123456789abcdef",
             approval: "ap-1",
             labels: "private",
             credential: "authorization ${env:X}",
             definition: Some([0xab; 32]),
+            catalogue: Some([0xef; 32]),
             outcome: Some(Outcome::ToolError),
             bytes_in: Some(1),
             bytes_out: Some(2),
             duration: Some(Duration::from_millis(3)),
             before: Some(Duration::from_micros(4)),
+            credential_took: Some(Duration::from_micros(1)),
             upstream: Some(Duration::from_micros(5)),
             findings: "f",
             refusal: "r",
@@ -424,9 +404,11 @@ mod tests {
             "provider": "okta", "agent": "a-1", "acr": "1", "amr": "pwd mfa", "client": "cli 1", "door": "http", "address": "203.0.113.7", "era": "2026-07-28",
             "server": "github", "method": "tools/call", "name": "get_issue",
             "arguments_sha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
-            "arguments_bytes": 2, "rule": "role dev allow github/*", "policy": "0123456789abcdef", "approval": "ap-1",
-            "labels": "private", "credential": "authorization ${env:X}", "definition": "ab".repeat(32),
-            "outcome": "tool_error", "bytes_in": 1, "bytes_out": 2, "duration_us": 3000, "before_us": 4, "upstream_us": 5, "findings": "f", "refusal": "r", "trace": "t",
+            "arguments_bytes": 2, "request_sha256": "cd".repeat(32), "fields": {"owner": "a \"b\"", "n\n": "1"},
+            "payload_sha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+            "payload_bytes": 2, "rule": "role dev allow github/*", "policy": "0123456789abcdef", "approval": "ap-1",
+            "labels": "private", "credential": "authorization ${env:X}", "definition": "ab".repeat(32), "catalogue": "ef".repeat(32),
+            "outcome": "tool_error", "bytes_in": 1, "bytes_out": 2, "duration_us": 3000, "before_us": 4, "credential_us": 1, "upstream_us": 5, "findings": "f", "refusal": "r", "trace": "t",
             "pruned": 6, "detail": "d", "sealed": "AA==",
         });
         assert_eq!(written(record), expected);

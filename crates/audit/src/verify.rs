@@ -256,7 +256,7 @@ impl Pass<'_> {
             if expected <= self.newest.size && is_retention(line) {
                 self.pruned = said(line, expected).or(self.pruned);
             }
-            self.add(merkle::leaf(line));
+            self.add(lines.leaf());
             if ordered && (seq != Some(expected) || !read) {
                 ordered = false;
                 self.fault = Some(out_of_order(expected, seq, lines.place()));

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -15,12 +15,15 @@ use tokio::sync::{oneshot, watch};
 use crate::files::{self, End};
 use crate::journal::{Options, Recorded};
 use crate::ledger::Ledger;
+use crate::payload::Payloads;
 use crate::record::SCHEMA;
-use crate::{AuditFault, Kind, Record};
+use crate::{AuditFault, Body, Kind, Record};
 
 /// What may wait to be written, in bytes. Outcomes may use all of it, everything else half,
 /// so that a call that was let in can be brought to its end.
 const QUEUE_BYTES: usize = 16 << 20;
+/// The same for sealed payloads.
+const PAYLOAD_BYTES: usize = 64 << 20;
 /// How much is read at most when the journal is opened after a crash, roughly.
 const CHECKPOINT_BYTES: u64 = 1 << 20;
 /// How long a record that nobody waits for may lie in memory.
@@ -33,7 +36,11 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     wake: Condvar,
     max_file_bytes: u64,
+    watcher: OnceLock<Box<Watcher>>,
 }
+
+/// Who is told how long a write took.
+type Watcher = dyn Fn(Duration) + Send + Sync;
 
 struct State {
     batch: Batch,
@@ -65,6 +72,9 @@ struct Batch {
     /// Where new files begin: offset and first sequence number.
     cuts: Vec<(usize, u64)>,
     waiters: Vec<(u64, Waiter)>,
+    /// Sealed payloads, with their records' numbers.
+    payloads: Vec<(u64, Vec<u8>)>,
+    payload_bytes: usize,
     /// The number of the last record; 0 when there is none.
     last: u64,
 }
@@ -75,6 +85,8 @@ pub(crate) struct Line {
     intent: Option<u64>,
     /// The members behind the sequence number, each with a comma before it.
     members: String,
+    /// What is kept beside it.
+    payload: Option<Vec<u8>>,
 }
 
 impl Line {
@@ -86,7 +98,11 @@ impl Line {
             let _ = write!(members, ",\"intent\":{intent}");
         }
         record.write(&mut members);
-        Line { kind, intent, members }
+        let payload = match record.body {
+            Body::Sealed(sealed) => Some(sealed.to_vec()),
+            Body::Nothing | Body::TooLarge => None,
+        };
+        Line { kind, intent, members, payload }
     }
 
     /// Time (RFC 3339, UTC, microseconds), kind and the schema's version.
@@ -116,21 +132,26 @@ impl Queue {
             state: Mutex::new(state),
             wake: Condvar::new(),
             max_file_bytes: options.max_file_bytes,
+            watcher: OnceLock::new(),
         }
     }
 
     /// Takes a record and gives it its sequence number. With a waiter it is written at once.
-    pub(crate) fn push(&self, line: &Line, waiter: Option<Waiter>) -> Result<u64, AuditFault> {
+    pub(crate) fn push(&self, line: Line, waiter: Option<Waiter>) -> Result<u64, AuditFault> {
         let mut state = self.lock();
         if let Some(fault) = &state.fault {
             return Err(fault.clone());
         }
-        let room = if line.kind == Kind::Outcome { QUEUE_BYTES } else { QUEUE_BYTES / 2 };
-        if state.batch.bytes.len() + line.members.len() > room {
+        let share = if line.kind == Kind::Outcome { 1 } else { 2 };
+        let payload = line.payload.as_ref().map_or(0, Vec::len);
+        let full = state.batch.bytes.len() + line.members.len() > QUEUE_BYTES / share;
+        if full || state.batch.payload_bytes + payload > PAYLOAD_BYTES / share {
             return Err(AuditFault::Overloaded);
         }
         state.make_way(self.max_file_bytes);
         let seq = state.append(&line.members);
+        state.batch.payload_bytes += payload;
+        state.batch.payloads.extend(line.payload.map(|sealed| (seq, sealed)));
         match (line.kind, line.intent) {
             (Kind::Intent, _) => drop(state.open.insert(seq)),
             (Kind::Outcome, Some(intent)) => drop(state.open.remove(&intent)),
@@ -159,6 +180,15 @@ impl Queue {
         }
         drop(state);
         self.wake.notify_one();
+    }
+
+    /// The number of the last record that was taken.
+    pub(crate) fn last(&self) -> u64 {
+        self.lock().next - 1
+    }
+
+    pub(crate) fn watch(&self, watcher: Box<Watcher>) {
+        let _ = self.watcher.set(watcher);
     }
 
     pub(crate) fn fault(&self) -> Option<AuditFault> {
@@ -263,6 +293,7 @@ pub(crate) struct Disk {
     pub(crate) dir: PathBuf,
     pub(crate) file: File,
     pub(crate) ledger: Ledger,
+    pub(crate) payloads: Payloads,
     pub(crate) fsync: bool,
     /// Tells those who follow the number of the last durable record.
     pub(crate) committed: watch::Sender<u64>,
@@ -278,7 +309,11 @@ impl Disk {
         let mut spare = Batch::default();
         loop {
             let (mut batch, last) = queue.take(spare, self.ledger.due());
+            let began = Instant::now();
             let written = self.commit(&batch).map_err(files::at(&self.dir));
+            if let Some(watcher) = queue.watcher.get().filter(|_| batch.last > 0) {
+                watcher(began.elapsed());
+            }
             if let Err(fault) = &written {
                 settle(std::mem::take(&mut batch.waiters), Some(fault));
                 return queue.fail(fault);
@@ -298,12 +333,16 @@ impl Disk {
             batch.bytes.clear();
             batch.bytes.shrink_to(1 << 20);
             batch.cuts.clear();
+            batch.payloads.clear();
+            batch.payload_bytes = 0;
             batch.last = 0;
             spare = batch;
         }
     }
 
     fn commit(&mut self, batch: &Batch) -> io::Result<()> {
+        // Before the records that have their digests.
+        self.payloads.write(&batch.payloads, self.fsync)?;
         let mut from = 0;
         for &(at, first) in &batch.cuts {
             self.write(&batch.bytes[from..at])?;
@@ -367,7 +406,7 @@ mod tests {
         let queue = queue(dir.path());
         let text = "x".repeat(1 << 10);
         let record = Record { detail: &text, ..Record::default() };
-        let push = |kind, intent| queue.push(&Line::new(kind, intent, &record), None);
+        let push = |kind, intent| queue.push(Line::new(kind, intent, &record), None);
         let first = push(Kind::Intent, None).unwrap();
         let intents = 1 + std::iter::from_fn(|| push(Kind::Intent, None).ok()).count();
         assert!(matches!(push(Kind::Intent, None), Err(AuditFault::Overloaded)));
@@ -385,9 +424,9 @@ mod tests {
         let queue = queue(dir.path());
         let text = "x".repeat(1 << 10);
         let record = Record { detail: &text, ..Record::default() };
-        let open = queue.push(&Line::new(Kind::Intent, None, &record), None).unwrap();
+        let open = queue.push(Line::new(Kind::Intent, None, &record), None).unwrap();
         for _ in 0..4000 {
-            queue.push(&Line::new(Kind::Refusal, None, &record), None).unwrap();
+            queue.push(Line::new(Kind::Refusal, None, &record), None).unwrap();
         }
         let state = queue.lock();
         let text = std::str::from_utf8(&state.batch.bytes).unwrap();

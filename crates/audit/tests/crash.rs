@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use audit::{Entry, Journal, Kind, Options, Outcome, Record};
+use audit::{Body, Entry, Journal, Kind, Options, Outcome, Record, sealed_payload};
 
 const DIR: &str = "AUDIT_CRASH_DIR";
 const OPTIONS: Options = Options {
@@ -41,7 +41,10 @@ fn writer() {
 async fn calls(journal: Journal, task: u32) {
     for number in 0_u64.. {
         let id = format!("{task}-{number}");
-        let record = Record { id: &id, outcome: Some(Outcome::Ok), ..Record::default() };
+        // Any bytes do for what is sealed.
+        let said = payload(&id);
+        let body = if task < 4 { Body::Sealed(&said) } else { Body::Nothing };
+        let record = Record { id: &id, outcome: Some(Outcome::Ok), body, ..Record::default() };
         let Ok(intended) = journal.intent(&record).await else { return };
         let intent = intended.seq();
         let Ok(recorded) = journal.outcome(intended, &record).await else { return };
@@ -51,6 +54,10 @@ async fn calls(journal: Journal, task: u32) {
             return;
         }
     }
+}
+
+fn payload(id: &str) -> Vec<u8> {
+    format!("what {id} said\n").repeat(3).into_bytes()
 }
 
 /// Runs the writer until it has acknowledged `count` calls, kills it, and gives all that it
@@ -180,7 +187,29 @@ fn lose(dir: &Path, acknowledged: &[(u64, u64, String)], random: &mut Random) ->
     }
     let torn = left.len() != safe;
     std::fs::write(last, left).unwrap();
+    lose_payloads(dir, synced, random);
     torn
+}
+
+/// The same of the newest payloads.
+fn lose_payloads(dir: &Path, synced: u64, random: &mut Random) {
+    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "sealed"));
+    files.sort();
+    let Some(last) = files.last() else { return };
+    let bytes = std::fs::read(last).unwrap();
+    let mut safe = 0;
+    while let Some(end) = bytes[safe..].iter().position(|byte| *byte == b'\n') {
+        let head = std::str::from_utf8(&bytes[safe..safe + end]).unwrap();
+        let (seq, length) = head.split_once(' ').unwrap();
+        let whole = safe + end + 1 + length.parse::<usize>().unwrap() + 1;
+        if seq.parse::<u64>().unwrap() > synced || whole > bytes.len() {
+            break;
+        }
+        safe = whole;
+    }
+    let left = safe + random.below((bytes.len() - safe) as u64) as usize;
+    std::fs::write(last, &bytes[..left]).unwrap();
 }
 
 fn check(dir: &Path, acknowledged: &[(u64, u64, String)]) {
@@ -189,6 +218,12 @@ fn check(dir: &Path, acknowledged: &[(u64, u64, String)]) {
     let by_seq: BTreeMap<u64, &Entry> = entries.iter().map(|entry| (entry.seq, entry)).collect();
     for (intent, outcome, id) in acknowledged {
         let (before, after) = (by_seq[intent], by_seq[outcome]);
+        for entry in [before, after] {
+            let held = sealed_payload(dir, entry.seq).ok();
+            let said = entry.number("payload_bytes").is_some();
+            assert_eq!(said, id.as_bytes()[0] < b'4', "{entry:?}");
+            assert_eq!(held, said.then(|| payload(id)), "{entry:?}");
+        }
         assert_eq!((before.kind, before.rest["id"].as_str()), (Kind::Intent, Some(id.as_str())));
         assert_eq!(
             (after.kind, after.intent, after.outcome),

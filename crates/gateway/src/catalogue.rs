@@ -85,6 +85,8 @@ pub struct Listing {
     pub held_back: BTreeMap<Box<str>, trust::State>,
     /// The first page's result without its items and cursor.
     pub rest: JsonBuf,
+    /// The SHA-256 of its approved definitions: for each, by their names, a line of name and digest.
+    pub digest: [u8; 32],
     /// For how long it is fresh.
     pub ttl: Duration,
     fetched: Instant,
@@ -282,8 +284,14 @@ impl Gateway {
         let rest = Patch::of(first).remove(listed.member()).remove("nextCursor").build();
         let ttl = Duration::from_millis(ttl.clamp(0, 3_600_000) as u64);
         let arrived = Instant::now();
-        Ok(Listing { items, by_name, held_back, rest, ttl, fetched, arrived })
+        let digest = digest(by_name.values().map(|at| &items[*at]));
+        Ok(Listing { items, by_name, held_back, rest, digest, ttl, fetched, arrived })
     }
+}
+
+fn digest<'a>(items: impl Iterator<Item = &'a Item>) -> [u8; 32] {
+    let line = |item: &Item| format!("{} {}\n", item.name, item.approved.digest());
+    audit::Payload::of(items.map(line).collect::<String>().as_bytes()).sha256
 }
 
 type Read = (trust::Definition, JsonBuf, Vec<HeaderParam>);

@@ -104,7 +104,9 @@ impl Config {
             alerts: crate::alerts::Alerts::default(),
             audit: Audit {
                 anchors: crate::anchors::Anchors::default(),
+                fields: Vec::new(),
                 keep: audit::Retention::default(),
+                payloads: crate::payloads::Payloads::default(),
                 sealed: false,
                 strict: false,
                 sync: true,
@@ -409,8 +411,12 @@ impl Limits {
 pub struct Audit {
     /// What others keep of it.
     pub anchors: crate::anchors::Anchors,
+    /// Arguments that are recorded in clear.
+    pub fields: Vec<crate::payloads::Fields>,
     /// How much of it is kept.
     pub keep: audit::Retention,
+    /// What calls say, sealed.
+    pub payloads: crate::payloads::Payloads,
     /// Forward a call only after its intent is durable.
     pub strict: bool,
     /// Seal what names people.

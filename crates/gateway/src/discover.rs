@@ -8,7 +8,6 @@ use mcp::{Json, JsonBuf, Patch, meta, quote};
 use crate::{
     Gateway,
     call::{Call, Reply, Scope},
-    pipeline::Facts,
     refusal::{Refusal, versions},
 };
 
@@ -63,7 +62,7 @@ impl Gateway {
     ) -> Result<Introduction, Refusal> {
         let began = Instant::now();
         let id = self.next_call_id();
-        let mut facts = Facts::of(caller, call, &id);
+        let mut facts = self.facts(caller, call, &id);
         let intent = self.record_intent(&facts).await?;
         let said = self.introduce(caller, call).await;
         let reply = match &said {

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc, Mutex, OnceLock, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -15,7 +15,7 @@ use audit::Journal;
 use identity::{Authenticator, Credentials, Step, TokenHash, TokenRecord, Verified};
 use policy::Policy;
 use store::Store;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, watch};
 use upstream::HttpClient;
 
 use crate::{
@@ -41,7 +41,8 @@ use crate::{
     signed::SignedCalls,
     stack::Stacks,
     stored::Stored,
-    telemetry::{Metrics, Span, Tracer},
+    telemetry::{Context, Metrics, Tracer},
+    who::Who,
 };
 
 /// What is configured now. Replaced as a whole when the configuration changes.
@@ -76,9 +77,7 @@ pub struct Gateway {
     me: Weak<Gateway>,
     pub(crate) journal: Journal,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) tracer: Option<Tracer>,
-    /// Until somebody sends them.
-    pub(crate) spans: Mutex<Option<mpsc::Receiver<Span>>>,
+    pub(crate) tracer: ArcSwapOption<Tracer>,
     pub(crate) exports: Exports,
     pub(crate) store: Store,
     pub(crate) decisions: Decisions,
@@ -222,8 +221,8 @@ impl Gateway {
         // Left over from a gateway that was killed: the journal's lock says that no other one is using them.
         let _ = std::fs::remove_dir_all(&runs);
         let metrics = Arc::new(Metrics::new());
-        let traces = config.telemetry.otlp.as_ref().filter(|otlp| otlp.traces);
-        let (tracer, spans) = traces.map(|otlp| Tracer::new(otlp.kept)).unzip();
+        let commits = metrics.journal_commits.clone();
+        journal.watch_commits(move |took| commits.observe(took.as_secs_f64()));
         let secrets = Arc::new(Secrets::new(store.clone(), config.secrets.clone(), client.clone()));
         secrets.unlock().await?;
         let witness = Witness::new(&journal, &store, &metrics, &secrets, runs);
@@ -239,8 +238,7 @@ impl Gateway {
             me: me.clone(),
             journal,
             metrics,
-            tracer,
-            spans: Mutex::new(spans),
+            tracer: ArcSwapOption::empty(),
             exports: Exports::default(),
             store,
             decisions: Decisions::default(),
@@ -343,7 +341,8 @@ impl Gateway {
     pub(crate) fn export(&self) {
         let config = &self.current().config;
         let folder = config.state_dir.join("export");
-        self.exports.serve(&config.exports, &self.journal, &self.client, &self.secrets, &folder);
+        let (journal, client, secrets) = (&self.journal, &self.client, &self.secrets);
+        self.exports.serve(&config.exports, journal, client, secrets, &self.metrics, &folder);
     }
 
     /// Ends streams, sessions and processes.
@@ -435,6 +434,16 @@ impl Gateway {
     /// Records a refusal that no call's record holds, and gives it back; the reply may leave then.
     /// A flood of requests that never got in is counted, not written line by line.
     pub async fn refuse(&self, caller: Option<&Verified>, refusal: Refusal) -> Refusal {
+        self.refuse_in(None, caller, refusal).await
+    }
+
+    /// The same of a request that says in which trace it stands.
+    pub(crate) async fn refuse_in(
+        &self,
+        trace: Option<&Context>,
+        caller: Option<&Verified>,
+        refusal: Refusal,
+    ) -> Refusal {
         self.metrics.refused("", refusal.label());
         let Some(unwritten) = self.noise.admit(caller.is_some(), crate::now()) else {
             return refusal;
@@ -447,13 +456,23 @@ impl Gateway {
             Refusal::Authentication(_) => audit::Kind::Auth,
             _ => audit::Kind::Refusal,
         };
+        let principal = caller.map(|caller| caller.principal().id()).unwrap_or_default();
+        let dropped = self
+            .tracer
+            .load()
+            .as_ref()
+            .is_some_and(|tracer| tracer.refused(trace, principal, refusal.label()));
+        if dropped {
+            self.metrics.span_dropped();
+        }
+        let who = caller.map(Who::new);
         let record = audit::Record {
             kind,
-            principal: caller.map(|caller| caller.principal().id()).unwrap_or_default(),
             outcome: Some(audit::Outcome::Refused),
             refusal: refusal.label(),
+            trace: trace.map_or("", |place| place.parent.trace()),
             detail: &detail,
-            ..audit::Record::default()
+            ..who.as_ref().map(Who::record).unwrap_or_default()
         };
         match self.append(&record).await {
             Ok(()) => refusal,

@@ -5,6 +5,7 @@
 
 pub mod alerts;
 pub mod anchors;
+mod applied;
 pub mod approval;
 mod approvals;
 mod approved;
@@ -21,6 +22,7 @@ pub mod door;
 pub mod egress;
 pub mod exchange;
 pub mod export;
+mod facts;
 mod flow;
 mod gateway;
 pub mod grants;
@@ -32,6 +34,7 @@ mod list;
 mod listen;
 pub mod models;
 mod mrtr;
+pub mod payloads;
 pub mod pipeline;
 mod providers;
 mod refusal;
@@ -49,11 +52,13 @@ mod standing;
 mod stored;
 mod task;
 pub mod telemetry;
+mod who;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use approved::{identity, read as pin};
 use bytes::Bytes;
+use config::Config;
 pub use control::Control;
 pub use flow::FlowRefusal;
 pub use gateway::{Current, Gateway, StartFault};

@@ -14,7 +14,6 @@ use crate::{
     call::{Call, Reply, Scope},
     catalogue::Listed,
     gateway::Current,
-    pipeline::Facts,
     refusal::Refusal,
     rewrite,
     seal::Purpose,
@@ -45,7 +44,7 @@ impl Gateway {
     pub(crate) async fn list(&self, caller: &Verified, call: &Call) -> Result<Reply, Refusal> {
         let began = Instant::now();
         let id = self.next_call_id();
-        let mut facts = Facts::of(caller, call, &id);
+        let mut facts = self.facts(caller, call, &id);
         let intent = self.record_intent(&facts).await?;
         let reply = self.joined(caller, call).await.map(Reply::result);
         self.record_outcome(intent, &mut facts, began, &reply).await?;

@@ -16,7 +16,7 @@ use crate::{
     Gateway,
     call::{Call, Reply, Scope},
     catalogue::Listed,
-    pipeline::Facts,
+    facts::Facts,
     refusal::Refusal,
     rewrite,
     served::Served,

@@ -3,29 +3,27 @@
 //! authenticate → resolve → require approved → inspect arguments → decide → record intent
 //!   → fetch credential → send → inspect result → record outcome → reply
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
-use audit::{Intended, Outcome, Payload, Record};
+use audit::{Intended, Outcome, Record};
 use identity::Verified;
 use mcp::{HeaderFault, Method};
-use policy::{Permit, Question};
+use policy::Question;
 use upstream::Events;
 
 use crate::{
     Gateway, approvals,
-    call::{Call, Door, Reply, ResultKind, Scope},
+    call::{Call, Door, Reply, ResultKind},
     decide::Noticed,
+    facts::Facts,
     leak,
-    limits::{Counted, Occupied},
+    limits::Counted,
     mrtr,
     refusal::Refusal,
     resolve::Target,
     rewrite,
     send::{Cleared, send},
-    telemetry::{Ended, Entered, Step, Told, Trace},
+    telemetry::{Ended, Entered, Step, Told},
 };
 
 impl Gateway {
@@ -47,7 +45,9 @@ impl Gateway {
         };
         let _slot = match slot {
             Ok(slot) => slot,
-            Err(refusal) => return Err(self.refuse(Some(caller), refusal).await),
+            Err(refusal) => {
+                return Err(self.refuse_in(call.gist.trace.as_ref(), Some(caller), refusal).await);
+            }
         };
         match call.method {
             Method::ServerDiscover => self.discover(caller, call).await,
@@ -62,7 +62,7 @@ impl Gateway {
             | Method::ResourcesSubscribe
             | Method::ResourcesUnsubscribe => {
                 let refusal = Refusal::MethodNotFound(call.method_name.to_string());
-                Err(self.refuse(Some(caller), refusal).await)
+                Err(self.refuse_in(call.gist.trace.as_ref(), Some(caller), refusal).await)
             }
             Method::Other if call.door == Door::Local && approvals::is_about(call) => {
                 self.about_approvals(caller, call).await
@@ -87,15 +87,15 @@ impl Gateway {
     ) -> Result<Reply, Refusal> {
         let began = Instant::now();
         let id = self.next_call_id();
-        let mut facts = Facts::of(caller, call, &id);
-        facts.trace = self.tracer.as_ref().and_then(|tracer| tracer.begin(call));
+        let mut facts = self.facts(caller, call, &id);
 
         let cleared = self.clear(caller, call, events, &mut facts).await;
         let (target, cleared, intent) = match cleared {
             Ok(cleared) => cleared,
             Err(refusal) => {
                 self.count(&mut facts, Outcome::Refused, began, Some(&refusal), 0);
-                return self.record_refusal(&facts.record(), refusal).await.into_question();
+                facts.keep_arguments(&self.glance().config.audit.payloads)?;
+                return self.record_refusal(&facts.opening(), refusal).await.into_question();
             }
         };
         facts.step(Step::Cleared);
@@ -106,6 +106,7 @@ impl Gateway {
         let answer = match target.served.credential(caller).await {
             Ok(credential) => {
                 facts.step(Step::Credential);
+                facts.fetched = Some(began.elapsed());
                 send(cleared, credential, call, &target, facts.trace.as_ref(), events).await
             }
             Err(refusal) => Err(refusal),
@@ -138,7 +139,7 @@ impl Gateway {
         facts: &mut Facts<'a>,
     ) -> Result<(Arc<Target>, Cleared<'a>, Intended), Refusal> {
         let target = Arc::new(self.resolve(caller, call).await?);
-        facts.reach(target.clone());
+        facts.reach(target.clone(), &self.glance().config.audit.fields);
         let approved = target.require_approved()?;
         self.require_signed(caller, call, &target)?;
         let (arguments, found) = self.inspect_arguments(call, &target, &mut facts.findings)?;
@@ -156,6 +157,7 @@ impl Gateway {
         let place = self.stack(caller, call, &target)?;
         self.read_on(caller, call, &target).await?;
         facts.occupied = self.occupy(caller, Counted::of(&target)).await?;
+        facts.keep_arguments(&self.glance().config.audit.payloads)?;
         let intent = self.record_intent(facts).await?;
         Ok((target, Cleared::new(caller, approved, arguments, permit, place, opened.state), intent))
     }
@@ -232,13 +234,11 @@ impl Gateway {
 
     pub(crate) async fn record_refusal(&self, record: &Record<'_>, refusal: Refusal) -> Refusal {
         let detail = leak::clean(refusal.to_string());
-        let current = self.current();
         let record = Record {
             kind: audit::Kind::Refusal,
             outcome: Some(Outcome::Refused),
             refusal: refusal.label(),
             rule: refusal.rule().unwrap_or(record.rule),
-            policy: &current.policy_id,
             approval: refusal.approval().unwrap_or(record.approval),
             detail: &detail,
             ..*record
@@ -252,7 +252,7 @@ impl Gateway {
     pub(crate) async fn record_intent(&self, facts: &Facts<'_>) -> Result<Intended, Refusal> {
         let intent = {
             let current = self.glance();
-            self.journal.intent(&Record { policy: &current.policy_id, ..facts.record() })
+            self.journal.intent(&Record { policy: &current.policy_id, ..facts.opening() })
         };
         intent.await.map_err(unavailable)
     }
@@ -266,6 +266,7 @@ impl Gateway {
     ) -> Result<(), Refusal> {
         let detail = reply.as_ref().err().map(ToString::to_string).unwrap_or_default();
         let detail = leak::clean(detail);
+        let kept = facts.kept_result(&self.glance().config.audit.payloads, reply)?;
         let bytes_out = reply.as_ref().ok().map(|reply| {
             let (Ok(body) | Err(body)) = &reply.outcome;
             body.bytes().len() as u64
@@ -276,7 +277,9 @@ impl Gateway {
             outcome: Some(outcome(reply)),
             bytes_out,
             duration: Some(began.elapsed()),
+            body: kept.as_body(),
             before: facts.sent,
+            credential_took: facts.credential_took(),
             upstream: facts.answered.zip(facts.sent).map(|(back, sent)| back.saturating_sub(sent)),
             credential: facts.target.as_deref().map_or("", |target| &target.served.credential_name),
             refusal: refusal.map(Refusal::label).unwrap_or_default(),
@@ -332,7 +335,7 @@ impl Gateway {
     /// Records what a session was changed to, which no server hears of.
     pub(crate) async fn note(&self, caller: &Verified, call: &Call) -> Result<(), Refusal> {
         let id = self.next_call_id();
-        let mut facts = Facts::of(caller, call, &id);
+        let mut facts = self.facts(caller, call, &id);
         let intent = self.record_intent(&facts).await?;
         let done = Ok(Reply::result(mcp::Json::EMPTY.into()));
         self.record_outcome(intent, &mut facts, Instant::now(), &done).await
@@ -340,7 +343,13 @@ impl Gateway {
 
     /// Records something that is not a call; resolves when it is durable.
     pub(crate) async fn append(&self, record: &Record<'_>) -> Result<(), Refusal> {
-        self.journal.append(record).await.map(drop).map_err(unavailable)
+        let appended = {
+            let current = self.glance();
+            let held: &str = &current.policy_id;
+            let policy = if record.policy.is_empty() { held } else { record.policy };
+            self.journal.append(&Record { policy, ..*record })
+        };
+        appended.await.map(drop).map_err(unavailable)
     }
 }
 
@@ -355,123 +364,5 @@ fn outcome(reply: &Result<Reply, Refusal>) -> Outcome {
         Ok(Reply { kind: ResultKind::InputRequired, .. }) => Outcome::InputRequired,
         Ok(Reply { failed: true, .. }) => Outcome::ToolError,
         Ok(_) => Outcome::Ok,
-    }
-}
-
-/// What the records of one call say, gathered as it becomes known.
-pub(crate) struct Facts<'a> {
-    id: &'a str,
-    caller: &'a Verified,
-    call: &'a Call,
-    client: std::borrow::Cow<'a, str>,
-    target: Option<Arc<Target>>,
-    /// Counted as under way, from when it is known where.
-    entered: Option<Entered>,
-    /// Where traces are sent anywhere.
-    trace: Option<Trace>,
-    permit: Option<Permit>,
-    /// A person's approval, which this round of the call has used.
-    round: Option<mrtr::Approved>,
-    /// What the conversation had read.
-    labels: String,
-    /// How the caller was authenticated.
-    amr: String,
-    /// When it was sent, and when the answer was there, since it came.
-    sent: Option<Duration>,
-    answered: Option<Duration>,
-    /// Held until the call has ended.
-    occupied: Occupied,
-    arguments: Payload,
-    /// What the detectors found.
-    findings: String,
-    /// Whether the client comes back from a question of ours.
-    asked: bool,
-}
-
-impl<'a> Facts<'a> {
-    pub(crate) fn of(caller: &'a Verified, call: &'a Call, id: &'a str) -> Facts<'a> {
-        Facts {
-            id,
-            caller,
-            call,
-            client: call.client_name(),
-            target: None,
-            entered: None,
-            trace: None,
-            permit: None,
-            round: None,
-            labels: String::new(),
-            amr: caller.principal().amr().join(" "),
-            sent: None,
-            answered: None,
-            occupied: Occupied::default(),
-            arguments: Payload::of(call.gist.arguments.as_ref().unwrap_or(&call.params).bytes()),
-            findings: String::new(),
-            asked: false,
-        }
-    }
-
-    fn trace_id(&self) -> &str {
-        match (&self.trace, &self.call.gist.trace) {
-            (Some(trace), _) => trace.id(),
-            (None, Some(context)) => context.parent.trace(),
-            (None, None) => "",
-        }
-    }
-
-    fn step(&mut self, step: Step) {
-        if let Some(trace) = &mut self.trace {
-            trace.step(step);
-        }
-    }
-
-    /// It is known what the call is about.
-    fn reach(&mut self, target: Arc<Target>) {
-        let tool = target.item().map(|_| target.name.as_str());
-        self.entered = Some(target.served.meters.enter(self.call, tool));
-        self.target = Some(target);
-    }
-
-    pub(crate) fn record(&self) -> Record<'_> {
-        let target = self.target.as_deref();
-        let principal = self.caller.principal();
-        Record {
-            id: self.id,
-            principal: principal.id(),
-            // Entra's are in the principal.
-            tenant: principal
-                .tenant()
-                .filter(|it| !principal.id().contains(it))
-                .unwrap_or_default(),
-            provider: principal.provider().unwrap_or_default(),
-            agent: principal.client().unwrap_or_default(),
-            acr: principal.acr().unwrap_or_default(),
-            amr: &self.amr,
-            client: &self.client,
-            door: self.call.door.as_str(),
-            address: self.call.door.address(),
-            era: self.call.version.as_str(),
-            server: match (target, &self.call.scope) {
-                (Some(target), _) => target.served.name().as_str(),
-                (None, Scope::One(name)) => name.as_str(),
-                (None, Scope::All) => "",
-            },
-            method: &self.call.method_name,
-            name: match target {
-                Some(target) => &target.name,
-                None => self.call.gist.name.as_deref().unwrap_or_default(),
-            },
-            arguments: Some(self.arguments),
-            rule: self.permit.as_ref().map_or("", Permit::rule),
-            approval: self.round.as_ref().map_or("", |round| &round.id),
-            labels: &self.labels,
-            definition: target
-                .and_then(Target::item)
-                .map(|item| *item.approved.digest().as_bytes()),
-            bytes_in: Some(self.call.params.bytes().len() as u64),
-            findings: &self.findings,
-            trace: self.trace_id(),
-            ..Record::default()
-        }
     }
 }

@@ -48,6 +48,11 @@ impl Target {
         self.listing.as_ref()?.find(&self.name)
     }
 
+    /// The digest of the list that the definition is in.
+    pub fn catalogue(&self) -> Option<[u8; 32]> {
+        self.listing.as_ref().map(|listing| listing.digest)
+    }
+
     /// Holds back what is not approved.
     pub fn require_approved(&self) -> Result<ApprovedTarget, Refusal> {
         match (self.item(), &self.listing) {

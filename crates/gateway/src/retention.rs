@@ -35,7 +35,13 @@ impl Gateway {
         if let Err(fault) = self.journal.notice_forgotten().await {
             tracing::error!(%fault, "that somebody was forgotten can't be recorded");
         }
-        let keep = self.current().config.audit.keep;
+        let current = self.current();
+        match self.journal.prune_payloads(current.config.audit.payloads.keep).await {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "sealed payloads were removed"),
+            Err(fault) => tracing::error!(%fault, "sealed payloads can't be removed"),
+        }
+        let keep = current.config.audit.keep;
         if keep == Retention::default() {
             return;
         }

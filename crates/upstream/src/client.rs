@@ -1,6 +1,7 @@
 //! The HTTP client of all links: one pool, guarded connections, no redirects, no proxies.
 
 use std::error::Error;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -74,9 +75,14 @@ impl HttpClient {
     }
 
     /// Trusts the authorities in this file in PEM form, and nobody else.
-    pub fn trusting(authorities: &std::path::Path) -> Result<HttpClient, LinkFault> {
-        let config = builder()?.with_root_certificates(roots(authorities)?).with_no_client_auth();
-        Ok(HttpClient::with_tls(&config))
+    pub fn trusting(authorities: &Path) -> Result<HttpClient, LinkFault> {
+        HttpClient::trust_in(Some(authorities)).map(|config| HttpClient::with_tls(&config))
+    }
+
+    /// Whom a connection trusts that others make: the authorities in this file, or those of the system.
+    pub fn trust_in(authorities: Option<&Path>) -> Result<rustls::ClientConfig, LinkFault> {
+        let Some(authorities) = authorities else { return HttpClient::trust() };
+        Ok(builder()?.with_root_certificates(roots(authorities)?).with_no_client_auth())
     }
 
     /// Connections that show this certificate (a chain and its key, in PEM form) to servers that ask for one. They trust the
@@ -84,7 +90,7 @@ impl HttpClient {
     pub fn showing(
         cert: &str,
         key: &str,
-        authorities: Option<&std::path::Path>,
+        authorities: Option<&Path>,
     ) -> Result<HttpClient, LinkFault> {
         let unfit = |what: &str, fault: &dyn std::fmt::Display| {
             LinkFault::Unreachable(format!("the client {what} can't be used: {fault}"))
@@ -133,7 +139,7 @@ impl Pools {
 }
 
 /// The authorities in this file in PEM form.
-fn roots(file: &std::path::Path) -> Result<rustls::RootCertStore, LinkFault> {
+fn roots(file: &Path) -> Result<rustls::RootCertStore, LinkFault> {
     let fault = |fault: &dyn std::fmt::Display| {
         LinkFault::Unreachable(format!("{}: {fault}", file.display()))
     };

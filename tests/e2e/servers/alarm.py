@@ -1,6 +1,7 @@
 """Takes alerts: a mail server and a webhook, which checks signatures as standardwebhooks.com says.
 
-python alarm.py HTTP_PORT SMTP_PORT SECRET. The webhook answers its first request with 500. GET /hooks and
+python alarm.py HTTP_PORT SMTP_PORT SECRET [MODE CERT KEY]. MODE is how mail is encrypted, `implicit` or
+`start-tls`; then it is taken in no other way. The webhook answers its first request with 500. GET /hooks and
 GET /mails give what came.
 """
 
@@ -9,6 +10,7 @@ import email
 import hashlib
 import hmac
 import json
+import ssl
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -60,7 +62,14 @@ class Hook(BaseHTTPRequestHandler):
         pass
 
 
-Controller(Mailbox(), hostname="127.0.0.1", port=smtp_port).start()
+if len(sys.argv) > 4:
+    mode, cert, key = sys.argv[4:]
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    tls = {"ssl_context": context} if mode == "implicit" else {"tls_context": context, "require_starttls": True}
+else:
+    tls = {}
+Controller(Mailbox(), hostname="127.0.0.1", port=smtp_port, server_hostname="localhost", **tls).start()
 server = ThreadingHTTPServer(("127.0.0.1", http_port), Hook)
 print("ready", flush=True)
 server.serve_forever()

@@ -1,4 +1,4 @@
-"""A collector of OpenTelemetry: takes OTLP over HTTP in JSON, read with OpenTelemetry's own messages.
+"""A collector of OpenTelemetry: takes OTLP over HTTP in JSON and in protobuf, read with OpenTelemetry's own messages.
 
 python collector.py PORT: answers the first request with 503, as one that is overloaded does. GET /spans and
 GET /metrics give what came. Ids are hexadecimal in this JSON, where protobuf's own has base64.
@@ -9,6 +9,7 @@ import json
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from google.protobuf import unknown_fields
 from google.protobuf.json_format import MessageToDict, Parse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -34,13 +35,13 @@ def flat(attributes):
 
 class Collector(BaseHTTPRequestHandler):
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        body = self.rfile.read(int(self.headers["content-length"]))
         if not refused:
             refused.append(self.path)
             return self.answer(503, {})
         keys.add(self.headers.get("x-key"))
         if self.path == "/v1/traces":
-            message = Parse(json.dumps(as_base64(body)), ExportTraceServiceRequest())
+            message = self.read(ExportTraceServiceRequest, body)
             for resource in message.resource_spans:
                 for scope in resource.scope_spans:
                     for span in scope.spans:
@@ -58,11 +59,19 @@ class Collector(BaseHTTPRequestHandler):
                             "status": span.status.code,
                         })
         elif self.path == "/v1/metrics":
-            message = Parse(json.dumps(body), ExportMetricsServiceRequest())
+            message = self.read(ExportMetricsServiceRequest, body)
             metrics.append(MessageToDict(message))
         else:
             return self.answer(404, {})
         self.answer(200, {})
+
+    def read(self, kind, body):
+        if self.headers["content-type"] == "application/x-protobuf":
+            message = kind.FromString(body)
+            # A number that the schema does not have would be kept as unknown.
+            assert not unknown_fields.UnknownFieldSet(message)
+            return message
+        return Parse(json.dumps(as_base64(json.loads(body))), kind())
 
     def do_GET(self):
         self.answer(200, {"/spans": spans, "/metrics": metrics, "/keys": sorted(map(str, keys))}[self.path])

@@ -27,10 +27,16 @@ fn free_port() -> u16 {
 
 impl Alarm {
     async fn start() -> Self {
+        Alarm::with(&[]).await
+    }
+
+    /// `tls`: how mail is encrypted, and the files of the certificate and its key.
+    async fn with(tls: &[&str]) -> Self {
         let (web, mail) = (free_port(), free_port());
         let mut child = Command::new(python("python"))
             .arg(source("servers/alarm.py"))
             .args([web.to_string(), mail.to_string(), "tell-nobody".to_owned()])
+            .args(tls)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -204,4 +210,40 @@ fn change_in_place(path: &Path, from: &str, to: &str) {
     let mut file = std::fs::File::options().write(true).open(path).unwrap();
     file.seek(SeekFrom::Start(at as u64)).unwrap();
     file.write_all(to.as_bytes()).unwrap();
+}
+
+#[tokio::test]
+async fn mail_is_encrypted_from_the_first_byte_or_by_starttls() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(path("cert.pem"), own.cert.pem()).unwrap();
+    std::fs::write(path("key.pem"), own.signing_key.serialize_pem()).unwrap();
+    let command = binary("everything");
+    for mode in ["implicit", "start-tls"] {
+        let alarm = Alarm::with(&[mode, &path("cert.pem"), &path("key.pem")]).await;
+        let configuration = |mode: &str| {
+            format!(
+                "[servers.s]\ncommand = {command:?}\nargs = [\"stdio\"]\n\
+                 [alerts.mail]\nhost = \"localhost\"\nport = {}\ntls = {mode:?}\nca = {:?}\nallow-private = true\n\
+                 from = \"b@example.com\"\nto = [\"ops@example.com\"]\n\
+                 [alerts.rules.strangers]\nrecords = [\"refusal unknown-tool\"]\n",
+                alarm.mail,
+                path("cert.pem"),
+            )
+        };
+        // What it does not take is tried again, and a changed configuration is taken up.
+        let gateway = Gateway::start(&configuration("off")).await;
+        let client = gateway.client_of("s", Era::Stateless).await;
+        client.call("no-such-tool", json!({})).await;
+        eventually("a failure", async || gateway.log().contains("an alert could not be told"))
+            .await;
+        assert!(alarm.get("/mails").await.is_empty());
+        gateway.configure(&configuration(mode));
+        eventually("mail", async || {
+            let mails = alarm.get("/mails").await;
+            mails.iter().any(|mail| mail["subject"] == "Bartizan: strangers")
+        })
+        .await;
+    }
 }

@@ -86,6 +86,8 @@ async fn calls_refusals_and_findings_are_counted() {
     assert!(sum(&read, "bartizan_call_duration_seconds_count", &[("server", "s")]) >= 6.0);
     assert!(sum(&read, "bartizan_call_bytes_total", &[("direction", "in")]) > 0.0);
     assert!(sum(&read, "bartizan_journal_wait_seconds_count", &[]) >= 4.0);
+    assert!(sum(&read, "bartizan_journal_commit_seconds_count", &[]) >= 1.0);
+    assert!(read.iter().any(|(name, ..)| name == "bartizan_journal_waiting_records"));
     assert_eq!(sum(&read, "bartizan_calls_in_flight", &[]), 0.0);
     assert_eq!(sum(&read, "bartizan_sessions", &[]), 1.0);
     assert!(sum(&read, "bartizan_processes", &[("server", "s")]) >= 1.0);
@@ -282,4 +284,109 @@ async fn top_shows_what_happens() {
     assert_eq!(shown["refusals"][0]["what"], "s/echo");
     let drawn = run(gateway.command().args(once)).await;
     assert!(drawn.contains("LAST REFUSALS") && drawn.contains("arguments-unsafe"), "{drawn}");
+}
+
+#[tokio::test]
+async fn lists_and_what_is_refused_before_it_is_a_call_are_spans() {
+    let collector = Collector::start().await;
+    let command = binary("everything");
+    let gateway = Gateway::start(&format!(
+        "[servers.s]\ncommand = {command:?}\nargs = [\"stdio\"]\n[telemetry.otlp]\nendpoint = \"http://{}\"\nmetrics = false\n",
+        collector.address
+    ))
+    .await;
+    let client = Client::connect(&gateway.address, "/mcp/s", Era::Stateless).await;
+    let listed = client.prepare("tools/list", json!({})).header("traceparent", PARENT);
+    listed.send().await.next().await.unwrap();
+    let refused = client.prepare("tools/list", json!({})).header("authorization", "Bearer no");
+    refused.header("traceparent", PARENT).send().await;
+    let spans = collector.spans("4bf92f3577b34da6a3ce929d0e0e4736", 2).await;
+    let named = |name: &str| spans.iter().find(|span| span["name"] == name).expect(name);
+    let list = named("tools/list");
+    assert_eq!(
+        (&list["status"], &list["attributes"]["mcp.method.name"]),
+        (&json!(0), &json!("tools/list"))
+    );
+    let refused = named("refused");
+    assert_eq!(refused["attributes"]["error.type"], "authentication");
+    assert_eq!((&refused["parent"], &refused["status"]), (&list["parent"], &json!(2)));
+    let found =
+        run(gateway.command().args(["audit", "search", "--kind", "auth", "--output", "json"]))
+            .await;
+    assert!(found.contains("4bf92f3577b34da6a3ce929d0e0e4736"), "{found}");
+}
+
+#[tokio::test]
+async fn another_collector_and_another_listener_are_taken_up_while_it_runs() {
+    let (first, second) = (Collector::start().await, Collector::start().await);
+    let command = binary("everything");
+    let configuration = |collector: &Collector, listen: &str| {
+        format!(
+            "[servers.s]\ncommand = {command:?}\nargs = [\"stdio\"]\n[telemetry]\nlisten = {listen:?}\n\
+             [telemetry.otlp]\nendpoint = \"http://{}\"\nmetrics = false\n",
+            collector.address
+        )
+    };
+    let address = || free_url().replace("http://localhost", "127.0.0.1");
+    let (before, after) = (address(), address());
+    let gateway = Gateway::start(&configuration(&first, &before)).await;
+    let client = Client::connect(&gateway.address, "/mcp/s", Era::Stateless).await;
+    client.call_text("echo", json!({ "text": "a" })).await;
+    eventually("a span at the first", async || !first.get("/spans").await.is_empty()).await;
+    gateway.configure(&configuration(&second, &after));
+    eventually("the other listener", async || tokio::net::TcpStream::connect(&after).await.is_ok())
+        .await;
+    assert!(tokio::net::TcpStream::connect(&before).await.is_err());
+    assert_eq!(get(&after, "/livez").await.0, StatusCode::OK);
+    eventually("a span at the second", async || {
+        client.call_text("echo", json!({ "text": "b" })).await;
+        !second.get("/spans").await.is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_collector_that_reads_protobuf_gets_the_same() {
+    let mut told = Vec::new();
+    for encoding in ["json", "protobuf"] {
+        let collector = Collector::start().await;
+        let command = binary("everything");
+        let gateway = Gateway::start(&format!(
+            "[servers.s]\ncommand = {command:?}\nargs = [\"stdio\"]\n[telemetry.otlp]\nendpoint = \"http://{}\"\n\
+             encoding = {encoding:?}\nevery = \"1s\"\n",
+            collector.address
+        ))
+        .await;
+        let client = Client::connect(&gateway.address, "/mcp/s", Era::Stateless).await;
+        let call = |arguments: Value| {
+            client.request(
+                "tools/call",
+                json!({ "name": "echo", "arguments": arguments, "_meta": { "traceparent": PARENT } }),
+            )
+        };
+        call(json!({ "text": "x" })).await;
+        call(json!({ "text": "x", "path": "../../etc/passwd" })).await;
+        let mut spans = collector.spans("4bf92f3577b34da6a3ce929d0e0e4736", 3).await;
+        for span in &mut spans {
+            assert!(span["took"].as_u64().unwrap() > 0);
+            assert_eq!(span["span"].as_str().map(str::len), Some(16));
+            for own in ["took", "span", "resource"] {
+                span.as_object_mut().unwrap().remove(own);
+            }
+            span["attributes"].as_object_mut().unwrap().remove("bartizan.call.id");
+            span.as_object_mut()
+                .unwrap()
+                .retain(|name, value| name != "parent" || value == "00f067aa0ba902b7");
+        }
+        eventually("metrics", async || {
+            let text = json!(collector.get("/metrics").await).to_string();
+            ["explicitBounds", "isMonotonic", "bartizan_sessions"]
+                .iter()
+                .all(|what| text.contains(what))
+        })
+        .await;
+        spans.sort_by_key(|span| (span["kind"].as_u64(), span["status"].as_u64()));
+        told.push(spans);
+    }
+    assert_eq!(told[0], told[1]);
 }

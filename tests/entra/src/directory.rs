@@ -1,4 +1,4 @@
-//! The directory: one tenant with five users and six applications.
+//! The directory: one tenant with five users and seven applications.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +25,8 @@ pub const STRANGER_SECRET: &str = "str~9Q-the-stranger-s-own-secret";
 pub const TERMINAL: &str = "3dae8f51-7c92-4b4b-ae66-9fb4e7c30004";
 /// A downstream API that takes v1.0 tokens: `api://orders`, scope `orders.read`.
 pub const ORDERS: &str = "4ebf9062-8da3-4c5c-bf77-a0c5f8d40005";
+/// Azure Monitor, as those have it who send logs.
+pub const MONITOR: &str = "be7f66c8-5e1c-4a9b-8a4f-2f6c0d7a0007";
 /// Microsoft Graph.
 pub const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
 /// The object of a managed identity.
@@ -156,6 +158,8 @@ impl Directory {
             consented: [GATEWAY.to_owned()].into(),
             ..app(GRAPH, "Microsoft Graph", "1.0")
         };
+        let monitor =
+            App { uri: "https://monitor.azure.com".into(), ..app(MONITOR, "Azure Monitor", "1.0") };
         let with_secret = |id, name| App {
             secrets: vec![(STRANGER_SECRET.to_owned(), i64::MAX)],
             ..app(id, name, "2.0")
@@ -164,6 +168,7 @@ impl Directory {
         let apps = vec![
             gateway,
             orders,
+            monitor,
             graph,
             with_secret(DAEMON, "Daemon"),
             with_secret(STRANGER, "Stranger"),

@@ -107,22 +107,7 @@ mod tests {
     }
 
     fn samples() -> Vec<Followed> {
-        let kinds = [
-            "approval",
-            "auth",
-            "checkpoint",
-            "config",
-            "drift",
-            "egress",
-            "grant",
-            "intent",
-            "outcome",
-            "refusal",
-            "spawn",
-            "system",
-            "trust",
-        ];
-        let record = |(seq, kind): (u64, &&str)| {
+        let record = |(seq, kind): (u64, &str)| {
             followed(
                 seq,
                 &format!(
@@ -130,7 +115,7 @@ mod tests {
                 ),
             )
         };
-        (1..).zip(&kinds).map(record).collect()
+        (1..).zip(crate::Kind::ALL.map(crate::Kind::as_str)).map(record).collect()
     }
 
     #[test]
@@ -147,13 +132,13 @@ mod tests {
 
     #[test]
     fn snapshots() {
-        let refusal = &samples()[9];
+        let refusal = &samples()[10];
         let cef = Format::Cef.render(ORIGIN, refusal).unwrap();
         assert_eq!(
             cef,
             format!(
                 "CEF:0|Bartizan|Bartizan|{}|refusal:denied|refusal tools/call github get=issue refused denied|6|\
-                 rt=1795694400250 externalId=bartizan.dev/audit/00#10 cat=refusal suser=user:t/o src=203.0.113.7 \
+                 rt=1795694400250 externalId=bartizan.dev/audit/00#11 cat=refusal suser=user:t/o src=203.0.113.7 \
                  requestClientApplication=cli | 1 destinationServiceName=github act=tools/call fname=get\\=issue \
                  outcome=refused reason=denied in=5 msg=no\\\\\\n | \\= way cs1Label=rule cs1=role a allow * \
                  cs2Label=trace cs2=0af7651916cd43dd8448eb211c80319c cs3Label=call cs3=c-1 cn1Label=duration_us cn1=1500",
@@ -167,7 +152,7 @@ mod tests {
             "severity_id": 3, "time": 1_795_694_400_250_i64, "status_id": 2, "status": "refused", "status_code": "denied",
             "status_detail": "no\\\n | = way", "message": "refusal tools/call github get=issue refused denied",
             "metadata": {
-                "version": "1.3.0", "uid": "bartizan.dev/audit/00#10", "sequence": 10, "log_name": ORIGIN,
+                "version": "1.3.0", "uid": "bartizan.dev/audit/00#11", "sequence": 11, "log_name": ORIGIN,
                 "correlation_uid": "c-1", "event_code": "refusal",
                 "product": {"name": "Bartizan", "vendor_name": "Bartizan", "version": env!("CARGO_PKG_VERSION")}
             },

@@ -1,5 +1,7 @@
 //! The Open Cybersecurity Schema Framework, version 1.3: docs/export.md has the mapping.
 
+use std::net::IpAddr;
+
 use serde_json::{Map, Value, json};
 
 use super::{Severity, key, millis, sentence};
@@ -60,10 +62,17 @@ pub(super) fn render(origin: &str, entry: &Entry) -> Value {
     }
     let rest = entry.rest.iter().filter(|(name, _)| !MAPPED.contains(&name.as_str()));
     let mut rest: Map<String, Value> = rest.map(|(k, v)| (k.clone(), v.clone())).collect();
+    if class.uid == NETWORK_ACTIVITY {
+        rest.insert("target".to_owned(), entry.text("name").into());
+    }
     rest.extend(entry.intent.map(|intent| ("intent".to_owned(), intent.into())));
     put("unmapped", rest.into());
     if !entry.text("id").is_empty() {
         event["metadata"]["correlation_uid"] = entry.text("id").into();
+    }
+    // Of these classes, the profile is what brings the actor.
+    if matches!(class.uid, APPLICATION_LIFECYCLE | ENTITY_MANAGEMENT) {
+        event["metadata"]["profiles"] = json!(["host"]);
     }
     event
 }
@@ -161,8 +170,7 @@ impl Class {
             }
             NETWORK_ACTIVITY => {
                 let process = json!({"name": entry.text("server")});
-                let destination = json!({"hostname": entry.text("name")});
-                vec![("src_endpoint", process), ("dst_endpoint", destination)]
+                vec![("src_endpoint", process), ("dst_endpoint", destination(entry.text("name")))]
             }
             _ => Vec::new(),
         }
@@ -202,9 +210,59 @@ fn api_object(entry: &Entry) -> Value {
     })
 }
 
+/// Of a host, a port and a path, or of a host alone: the endpoint. Not all hosts are names as the schema has them.
+fn destination(target: &str) -> Value {
+    let authority = target.split(['/', '?']).next().unwrap_or_default();
+    let split =
+        authority.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
+    let (host, port) = match split.and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)))
+    {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let label = |label: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        !label.is_empty()
+            && label.bytes().all(plain)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let kind = match host {
+        _ if host.parse::<IpAddr>().is_ok() => "ip",
+        _ if host.split('.').all(label) => "hostname",
+        _ => "name",
+    };
+    let mut endpoint = json!({kind: host});
+    if let Some(port) = port {
+        endpoint["port"] = port.into();
+    }
+    endpoint
+}
+
 fn source(entry: &Entry) -> Value {
     match entry.text("address") {
         "" => json!({"name": entry.text("door")}),
         address => json!({"ip": address}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_becomes_an_endpoint() {
+        for (target, endpoint) in [
+            ("api.example.com:443/v1/x", json!({"hostname": "api.example.com", "port": 443})),
+            ("api.example.com", json!({"hostname": "api.example.com"})),
+            ("203.0.113.7:80/", json!({"ip": "203.0.113.7", "port": 80})),
+            ("[2001:db8::1]:443/x?y:1", json!({"ip": "2001:db8::1", "port": 443})),
+            ("2001:db8::1", json!({"ip": "2001:db8::1"})),
+            ("_srv.example.com:53", json!({"name": "_srv.example.com", "port": 53})),
+            ("", json!({"name": ""})),
+        ] {
+            assert_eq!(destination(target), endpoint, "{target}");
+        }
     }
 }

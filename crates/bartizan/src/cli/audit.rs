@@ -117,6 +117,28 @@ and its key too: with --key and --checkpoint, kept on another machine, that show
         #[arg(long = "witness", value_name = "VKEY")]
         witnesses: Vec<WitnessKey>,
     },
+    /// Print what a call said, as it was sealed for an auditor
+    #[command(after_help = "\
+Examples:
+  bartizan audit open 42 --identity auditor.key
+  bartizan audit open 42 --sealed | age --decrypt --identity auditor.key
+
+With [audit.payloads] recipients. The intent of a call has its arguments, the outcome its result. The
+sealed bytes are held against the digest in the record first; the exit code is 1 when they are others,
+and when they are no longer there.")]
+    Open {
+        /// The record's number, as `tail` and `search` show it
+        seq: u64,
+        /// The auditor's private key, as age-keygen writes it; `-` reads it from standard input
+        #[arg(long, value_name = "FILE", required_unless_present = "sealed")]
+        identity: Option<PathBuf>,
+        /// Print the sealed bytes, which are a file of age
+        #[arg(long, conflicts_with = "identity")]
+        sealed: bool,
+        /// The journal's folder [default: audit in the state folder]
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// Print a receipt: a record, with the proof that it is in the signed log
     #[command(after_help = "\
 Examples:

@@ -1,6 +1,11 @@
 //! The section `[alerts]`.
 
-use std::{collections::BTreeMap, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use gateway::alerts as resolved;
 use schemars::JsonSchema;
@@ -13,7 +18,7 @@ use super::{
     value::{Bounded, Period, ServerUrl, Template, ValueFault},
 };
 
-/// Who is told when something happens that somebody should look at: docs/alerts.md. Nothing is watched while nobody is named here. Takes effect at the next start.
+/// Who is told when something happens that somebody should look at: docs/alerts.md. Nothing is watched while nobody is named here.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Alerts {
@@ -66,14 +71,16 @@ pub struct Mail {
     /// The server's name.
     #[schemars(extend("examples" = ["mail.example.com"]))]
     pub host: String,
-    /// The port where it takes mail.
-    #[serde(default = "submission")]
-    #[schemars(with = "Bounded<1, 65535>")]
-    pub port: Bounded<1, 65535>,
+    /// The port where it takes mail: 587, or 465 with `tls = "implicit"`.
+    #[schemars(with = "Option<Bounded<1, 65535>>", extend("examples" = [587]))]
+    pub port: Option<Bounded<1, 65535>>,
     /// How the connection is encrypted.
     #[serde(default)]
     #[schemars(with = "MailTls")]
     pub tls: MailTls,
+    /// The authorities that its certificate is of, instead of the system's: a file in PEM form. A relative path begins at this file's folder.
+    #[schemars(with = "Option<PathBuf>", extend("examples" = ["/etc/bartizan/mail-ca.pem"]))]
+    pub ca: Option<Spanned<PathBuf>>,
     /// The sender.
     #[schemars(with = "String", extend("examples" = ["Bartizan <bartizan@example.com>"]))]
     pub from: MailboxText,
@@ -91,10 +98,6 @@ pub struct Mail {
     pub allow_private: bool,
 }
 
-fn submission() -> Bounded<1, 65535> {
-    Bounded(587)
-}
-
 /// How the connection to a mail server is encrypted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -102,6 +105,8 @@ pub enum MailTls {
     /// By STARTTLS, and not at all where the server has none.
     #[default]
     StartTls,
+    /// From the first byte on, as on port 465.
+    Implicit,
     /// Not at all: a loosening.
     Off,
 }
@@ -237,7 +242,16 @@ impl From<MailboxText> for String {
 }
 
 impl Alerts {
-    pub(super) fn check(&self, findings: &mut Vec<Finding>) {
+    pub(super) fn check(&self, folder: &Path, findings: &mut Vec<Finding>) {
+        if let Some(ca) = self.mail.as_ref().and_then(|mail| mail.ca.as_ref())
+            && let Err(error) = std::fs::File::open(folder.join(ca.get_ref()))
+        {
+            findings.push(Finding::error(
+                format!("`{}` can't be read: {error}", ca.get_ref().display()),
+                ca.span(),
+                "name a file in PEM form that this user may read",
+            ));
+        }
         if self.verify_every.get_ref().0 < Duration::from_secs(1) {
             findings.push(Finding::error(
                 "the log can't be verified more often than once in a second",
@@ -257,7 +271,7 @@ impl Alerts {
     }
 
     /// As the gateway takes it.
-    pub fn resolve(&self, folder: &std::path::Path) -> resolved::Alerts {
+    pub fn resolve(&self, folder: &Path) -> resolved::Alerts {
         let mut rules = resolved::usual();
         rules.retain(|rule| !self.rules.keys().any(|name| name.0 == *rule.name));
         let on = self.rules.iter().filter(|(_, rule)| !rule.off);
@@ -271,7 +285,7 @@ impl Alerts {
             program: super::resolve::program(&command.program.to_string_lossy(), folder),
             args: command.args.clone(),
         });
-        let mail = self.mail.as_ref().map(|mail| resolved::Target::Mail(mail.resolve()));
+        let mail = self.mail.as_ref().map(|mail| resolved::Target::Mail(mail.resolve(folder)));
         resolved::Alerts {
             rules,
             targets: webhook.into_iter().chain(mail).chain(command).collect(),
@@ -281,12 +295,15 @@ impl Alerts {
 }
 
 impl Mail {
-    fn resolve(&self) -> resolved::Mail {
+    fn resolve(&self, folder: &Path) -> resolved::Mail {
         let password = self.password.as_ref().map(|text| text.get_ref().reference.clone());
+        let usual = if self.tls == MailTls::Implicit { 465 } else { 587 };
         resolved::Mail {
             host: self.host.clone(),
-            port: u16::try_from(self.port.0).unwrap_or(u16::MAX),
+            port: self.port.map_or(usual, |port| u16::try_from(port.0).unwrap_or(u16::MAX)),
+            ca: self.ca.as_ref().map(|path| folder.join(path.get_ref())),
             tls: match self.tls {
+                MailTls::Implicit => resolved::MailTls::Implicit,
                 MailTls::Off => resolved::MailTls::Off,
                 MailTls::StartTls => resolved::MailTls::StartTls,
             },

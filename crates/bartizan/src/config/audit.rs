@@ -5,9 +5,12 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use gateway::anchors;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{
-    export::ExportKey,
+    fault::Finding,
+    payloads::{FieldsText, Payloads},
+    receiver::ExportKey,
     value::{ByteSize, Period, ValueFault, WebUrl},
 };
 
@@ -29,6 +32,11 @@ pub struct Audit {
     /// How much of the journal is kept, in the same way.
     #[schemars(extend("examples" = ["20GiB"]))]
     pub keep_bytes: Option<ByteSize>,
+    /// Arguments that are recorded in clear, as `PATTERN: NAME, NAME`; otherwise records have only a digest of the arguments. Name none that can hold what should not be read.
+    #[schemars(with = "Vec<String>", extend("examples" = [json!(["github/*: owner, repo"])]))]
+    pub fields: Vec<FieldsText>,
+    /// What calls say, sealed for an auditor so that nobody here can read it: docs/audit.md.
+    pub payloads: Payloads,
     /// What others keep of the log: without that, whoever has the gateway's machine could put another log in its place.
     pub anchors: Anchors,
 }
@@ -41,12 +49,18 @@ impl Default for Audit {
             personal: Personal::Clear,
             keep: None,
             keep_bytes: None,
+            fields: Vec::new(),
+            payloads: Payloads::default(),
             anchors: Anchors::default(),
         }
     }
 }
 
 impl Audit {
+    pub(super) fn check(&self, findings: &mut Vec<Finding>) {
+        self.payloads.check(findings);
+    }
+
     /// As the gateway takes it.
     pub fn resolve(&self, folder: &std::path::Path) -> gateway::config::Audit {
         let keep = audit::Retention {
@@ -55,7 +69,9 @@ impl Audit {
         };
         let anchors = self.anchors.resolve(folder);
         gateway::config::Audit {
+            fields: self.fields.iter().map(|fields| fields.0.clone()).collect(),
             keep,
+            payloads: self.payloads.resolve(),
             sealed: self.personal == Personal::Sealed,
             strict: self.strict,
             sync: self.sync,

@@ -24,7 +24,8 @@ pub fn check(file: &File, folder: &Path) -> Vec<Finding> {
     super::sign_in::check(file, &mut findings);
     file.inspect.check(file, folder, &mut findings);
     file.telemetry.check(&mut findings);
-    file.alerts.check(&mut findings);
+    file.alerts.check(folder, &mut findings);
+    file.audit.check(&mut findings);
     super::export::check(&file.export, folder, &mut findings);
     for (key, server) in &file.servers {
         check_server(key.0.as_str(), server.get_ref(), server.span(), folder, &mut findings);

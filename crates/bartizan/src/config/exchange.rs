@@ -215,6 +215,20 @@ fn proofs(exchange: &Exchange) -> Vec<(&'static str, std::ops::Range<usize>)> {
 }
 
 impl Exchange {
+    /// Whether it needs a caller.
+    pub fn is_for_callers(&self) -> bool {
+        matches!(self.kind.get_ref(), Kind::EntraOnBehalfOf | Kind::TokenExchange)
+    }
+
+    /// What it is for, where it does not say that itself: a resource as Entra calls it.
+    pub fn default_to(&mut self, resource: &str) {
+        if *self.kind.get_ref() == Kind::ManagedIdentity {
+            self.resource.get_or_insert_with(|| resource.to_owned());
+        } else if self.scopes.is_empty() {
+            self.scopes.extend(ScopeText::try_from(format!("{resource}/.default")));
+        }
+    }
+
     /// What the gateway serves.
     pub fn resolve(&self, folder: &Path) -> Result<resolved::Exchange, ResolveFault> {
         let fault = |what: &str| ResolveFault::Exchange(what.to_owned());

@@ -13,9 +13,12 @@ use toml::Spanned;
 
 use super::{
     check::{is_private, is_this_machine},
+    exchange::{self, Exchange},
     fault::Finding,
     file::Credential,
-    value::ValueFault,
+    receiver::{ExportKey, PathSegment, ReceiverUrl},
+    resolve::ResolveFault,
+    telemetry::Encoding,
 };
 
 /// One place that gets every record of the journal, in order, at least once: docs/export.md.
@@ -37,10 +40,19 @@ pub struct Export {
     #[serde(default)]
     #[schemars(with = "Option<ReceiverUrl>", extend("x-kind" = "syslog splunk elastic otlp azure", "examples" = ["https://logs.example.com"], "x-samples" = serde_json::json!({"syslog": "tls://logs.example.com:6514", "splunk": "https://splunk.example.com:8088"})))]
     pub url: Option<Spanned<ReceiverUrl>>,
-    /// What shows the receiver who is sending: a header, as for a server. Splunk wants `Splunk TOKEN`, Elasticsearch `ApiKey KEY`, Azure `Bearer TOKEN`.
+    /// What shows the receiver who is sending: a header, as for a server. Splunk wants `Splunk TOKEN`, Elasticsearch `ApiKey KEY`, Azure, where it has no `exchange`, `Bearer TOKEN`.
     #[serde(default)]
-    #[schemars(with = "Option<Credential>", extend("x-kind" = "splunk elastic otlp azure"))]
+    #[schemars(with = "Option<Credential>", extend("x-kind" = "splunk elastic otlp"))]
     pub credential: Option<Spanned<Credential>>,
+    /// The token that Azure wants, got from this machine or from a token endpoint as for a server (docs/exchange.md): of the kinds `managed-identity`, `workload-identity` and
+    /// `client-credentials`. What it is for need not be said. The keys are those of `[servers.NAME.exchange]`.
+    #[serde(default)]
+    #[schemars(with = "Option<Exchange>", extend("x-kind" = "azure", "x-example" = serde_json::json!({"kind": "managed-identity"})))]
+    pub exchange: Option<Spanned<Exchange>>,
+    /// How messages are written.
+    #[serde(default)]
+    #[schemars(with = "Encoding", extend("x-kind" = "otlp"))]
+    pub encoding: Encoding,
     /// The index or data stream.
     #[serde(default = "index")]
     #[schemars(extend("x-kind" = "elastic"))]
@@ -81,7 +93,7 @@ pub enum To {
     Elastic,
     /// A file of lines.
     File,
-    /// OpenTelemetry: a collector, or what speaks its protocol (OTLP/HTTP, JSON).
+    /// OpenTelemetry: a collector, or what speaks its protocol (OTLP/HTTP).
     Otlp,
     /// Splunk, by its HTTP Event Collector.
     Splunk,
@@ -115,116 +127,6 @@ pub enum Form {
     Cef,
 }
 
-/// The name of an export.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(extend("pattern" = "^[a-z][a-z0-9-]{0,31}$"))]
-pub struct ExportKey(pub String);
-
-impl TryFrom<String> for ExportKey {
-    type Error = ValueFault;
-
-    fn try_from(text: String) -> Result<Self, ValueFault> {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let fine = (1..=32).contains(&text.len())
-            && text.starts_with(|first: char| first.is_ascii_lowercase())
-            && text.bytes().all(plain);
-        if fine {
-            return Ok(ExportKey(text));
-        }
-        Err(ValueFault::new(
-            format!("`{text}` can't be an export's name"),
-            "a name is 1 to 32 of a-z, 0-9 and '-', a letter first, such as `siem`",
-        ))
-    }
-}
-
-impl From<ExportKey> for String {
-    fn from(key: ExportKey) -> String {
-        key.0
-    }
-}
-
-/// A piece of a URL's path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct PathSegment(String);
-
-impl TryFrom<String> for PathSegment {
-    type Error = ValueFault;
-
-    fn try_from(text: String) -> Result<Self, ValueFault> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        if !text.is_empty() && text.bytes().all(plain) {
-            return Ok(PathSegment(text));
-        }
-        Err(ValueFault::new(
-            format!("`{text}` is not a name that Azure gives"),
-            "copy it as the portal shows it: letters, digits, '-' and '_'",
-        ))
-    }
-}
-
-impl From<PathSegment> for String {
-    fn from(segment: PathSegment) -> String {
-        segment.0
-    }
-}
-
-/// The address of a receiver.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(extend("pattern" = "^(https?|tls|tcp)://"))]
-pub struct ReceiverUrl(url::Url);
-
-impl TryFrom<String> for ReceiverUrl {
-    type Error = ValueFault;
-
-    fn try_from(text: String) -> Result<Self, ValueFault> {
-        let fault = |why: &str| {
-            ValueFault::new(
-                format!("`{text}` is not a receiver's address: {why}"),
-                "write such as \"https://logs.example.com\", or \"tls://logs.example.com:6514\" for syslog",
-            )
-        };
-        let url = url::Url::parse(&text).map_err(|_| fault("it can't be read"))?;
-        match url.scheme() {
-            "http" | "https" => {}
-            "tls" | "tcp" if url.port().is_none() => return Err(fault("it has no port")),
-            "tls" | "tcp" => {}
-            _ => return Err(fault("it begins with none of https, http, tls, tcp")),
-        }
-        if url.host_str().is_none_or(str::is_empty) {
-            return Err(fault("it names no host"));
-        }
-        let bare = url.username().is_empty() && url.password().is_none();
-        if !bare || url.query().is_some() || url.fragment().is_some() {
-            return Err(fault("it has more than scheme, host, port and path"));
-        }
-        Ok(ReceiverUrl(url))
-    }
-}
-
-impl From<ReceiverUrl> for String {
-    fn from(url: ReceiverUrl) -> String {
-        url.0.into()
-    }
-}
-
-impl ReceiverUrl {
-    fn host(&self) -> &str {
-        self.0.host_str().unwrap_or_default()
-    }
-
-    fn is_syslog(&self) -> bool {
-        matches!(self.0.scheme(), "tcp" | "tls")
-    }
-
-    fn is_plain(&self) -> bool {
-        matches!(self.0.scheme(), "http" | "tcp")
-    }
-}
-
 /// All findings about the exports.
 pub fn check(
     exports: &BTreeMap<ExportKey, Spanned<Export>>,
@@ -240,6 +142,9 @@ pub fn check(
         }
         if let Some(credential) = &export.credential {
             check_credential(credential.get_ref(), findings);
+        }
+        if let Some(exchange) = &export.exchange {
+            check_exchange(name, export, exchange, findings);
         }
         if let Some(ca) = &export.ca
             && let Err(error) = std::fs::File::open(folder.join(ca.get_ref()))
@@ -265,6 +170,7 @@ fn strays(name: &str, export: &Export, findings: &mut Vec<Finding>) {
             matches!(to, To::File | To::Syslog),
             export.credential.as_ref().map(Spanned::span),
         ),
+        ("exchange", to != To::Azure, export.exchange.as_ref().map(Spanned::span)),
         ("rule", to != To::Azure, export.rule.as_ref().map(Spanned::span)),
         ("ca", file, export.ca.as_ref().map(Spanned::span)),
     ];
@@ -346,11 +252,37 @@ fn check_credential(credential: &Credential, findings: &mut Vec<Finding>) {
     }
 }
 
+fn check_exchange(
+    name: &str,
+    export: &Export,
+    written: &Spanned<Exchange>,
+    findings: &mut Vec<Finding>,
+) {
+    if export.credential.is_some() {
+        findings.push(Finding::error(
+            format!("`{name}` has a credential and an exchange"),
+            written.span(),
+            "keep one of them",
+        ));
+    }
+    let meant = Spanned::new(written.span(), export.meant(written.get_ref()));
+    exchange::check(name, &meant, findings);
+    if meant.get_ref().is_for_callers() {
+        findings.push(Finding::error(
+            format!(
+                "nobody calls when `{name}` gets records, so no caller's token can be exchanged"
+            ),
+            meant.get_ref().kind.span(),
+            "write managed-identity, workload-identity or client-credentials",
+        ));
+    }
+}
+
 /// As the gateway takes them. What lacks what it needs, the check has refused already.
 pub fn resolve(
     exports: &BTreeMap<ExportKey, Spanned<Export>>,
     folder: &Path,
-) -> Result<Vec<resolved::Export>, vault::VaultFault> {
+) -> Result<Vec<resolved::Export>, ResolveFault> {
     let mut all = Vec::new();
     for (ExportKey(name), spanned) in exports {
         let written = spanned.get_ref();
@@ -365,11 +297,20 @@ pub fn resolve(
     Ok(all)
 }
 
+/// What tokens for Azure Monitor are for.
+const AZURE_MONITOR: &str = "https://monitor.azure.com";
+
 impl Export {
-    fn destination(
-        &self,
-        folder: &Path,
-    ) -> Result<Option<resolved::Destination>, vault::VaultFault> {
+    /// An exchange, with what need not be said.
+    fn meant(&self, written: &Exchange) -> Exchange {
+        let mut meant = written.clone();
+        if *self.to.get_ref() == To::Azure {
+            meant.default_to(AZURE_MONITOR);
+        }
+        meant
+    }
+
+    fn destination(&self, folder: &Path) -> Result<Option<resolved::Destination>, ResolveFault> {
         let ca = self.ca.as_ref().map(|path| folder.join(path.get_ref()));
         let (to, allow_private) = (*self.to.get_ref(), self.allow_private);
         if to == To::File {
@@ -386,7 +327,7 @@ impl Export {
                 resolved::Receiver::Azure { rule, stream }
             }
             To::Elastic => resolved::Receiver::Elastic { index: self.index.clone() },
-            To::Otlp => resolved::Receiver::Otlp,
+            To::Otlp => resolved::Receiver::Otlp(self.encoding.resolve()),
             To::Splunk => resolved::Receiver::Splunk,
             To::File | To::Syslog => {
                 let (Some(host), Some(port)) = (url.host_str(), url.port()) else {
@@ -399,8 +340,11 @@ impl Export {
         };
         let credential = self.credential.as_ref().map(|credential| credential.get_ref().resolve());
         let credential = credential.transpose()?;
+        let exchange = self.exchange.as_ref().map(|exchange| self.meant(exchange.get_ref()));
+        let exchange =
+            exchange.map(|exchange| exchange.resolve(folder).map(Box::new)).transpose()?;
         let url = url.as_str().to_owned();
-        let http = resolved::Http { url, receiver, credential, ca, allow_private };
+        let http = resolved::Http { url, receiver, credential, exchange, ca, allow_private };
         Ok(Some(resolved::Destination::Http(http)))
     }
 }

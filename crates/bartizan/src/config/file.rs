@@ -17,13 +17,14 @@ use super::alerts::Alerts;
 use super::audit::Audit;
 use super::egress::{Egress, EnvValue};
 use super::exchange::Exchange;
-use super::export::{Export, ExportKey};
+use super::export::Export;
 use super::flow::{CallStack, Flow, Reads, ToolLabels, Writes};
 use super::injection::{Aws, ClientCertificate, Injected};
 use super::inspect::Inspect;
 use super::leaks::Leaks;
 use super::models::Model;
 pub use super::provider::{Kind as ProviderKind, Provider};
+use super::receiver::ExportKey;
 pub use super::roles::{Approvals, LimitOn, Network, Policy, Role};
 use super::sign_in::SignIn;
 use super::telemetry::Telemetry;
@@ -105,7 +106,7 @@ pub struct File {
     pub leaks: Leaks,
     /// The record of every call.
     pub audit: Audit,
-    /// Who is told when something happens that somebody should look at: docs/alerts.md. Nothing is watched while nobody is named here. Takes effect at the next start.
+    /// Who is told when something happens that somebody should look at: docs/alerts.md. Nothing is watched while nobody is named here.
     pub alerts: Alerts,
     /// What is told to monitoring systems: docs/telemetry.md. The metrics can always be had with `bartizan metrics`.
     pub telemetry: Telemetry,

@@ -103,7 +103,13 @@ fn example_section(out: &mut String, path: &str, schema: &Value, kind: Option<&s
         match section {
             Section::One(section) => {
                 let _ = writeln!(out, "#[{path}]");
-                example_section(out, &path, section, None, true);
+                // Shown in full elsewhere, or not fit for here in full.
+                match key["x-example"].as_object() {
+                    Some(brief) => brief.iter().for_each(|(name, value)| {
+                        let _ = writeln!(out, "#{name} = {}", toml_text(value));
+                    }),
+                    None => example_section(out, &path, section, None, true),
+                }
             }
             Section::Named(section) => {
                 for (index, (sample, kind)) in samples(name).iter().enumerate() {
@@ -152,6 +158,9 @@ fn page_sections(out: &mut String, path: &str, schema: &Value) {
             None => continue,
         };
         let _ = write!(out, "\n## `[{path}]`\n\n{}\n\n", description(key));
+        if key["x-example"].is_object() {
+            continue;
+        }
         page_keys(out, section);
         page_sections(out, &format!("{path}."), section);
     }
@@ -295,9 +304,15 @@ mod tests {
     #[test]
     fn the_example_is_valid_and_complete() {
         let folder = tempfile::tempdir().unwrap();
-        for name in
-            ["cert.pem", "key.pem", "clients.pem", "bundle.json", "provider-ca.pem", "siem-ca.pem"]
-        {
+        for name in [
+            "cert.pem",
+            "key.pem",
+            "clients.pem",
+            "bundle.json",
+            "provider-ca.pem",
+            "siem-ca.pem",
+            "mail-ca.pem",
+        ] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
         for (folder_name, name) in [("policies", "finance.cedar"), ("rules", "ours.toml")] {

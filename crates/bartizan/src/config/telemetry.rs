@@ -18,12 +18,12 @@ use super::{
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Telemetry {
     /// Where a scraper finds `/metrics`, and an orchestrator `/livez` and `/readyz`. Nobody signs in there: it tells the names of servers and tools, and how often
-    /// they are used. Takes effect at the next start.
+    /// they are used.
     #[schemars(with = "Option<Listen>", extend("examples" = ["127.0.0.1:9464"]))]
     pub listen: Option<Spanned<Listen>>,
     /// Lets other machines reach it: a loosening.
     pub allow_remote: bool,
-    /// A collector of OpenTelemetry that gets traces and metrics, by OTLP over HTTP in JSON. Takes effect at the next start.
+    /// A collector of OpenTelemetry that gets traces and metrics, by OTLP over HTTP.
     pub otlp: Option<Otlp>,
 }
 
@@ -34,6 +34,10 @@ pub struct Otlp {
     /// Its base, to which `/v1/traces` and `/v1/metrics` are added.
     #[schemars(with = "ServerUrl", extend("examples" = ["https://collector.example.com:4318"]))]
     pub endpoint: Spanned<ServerUrl>,
+    /// How messages are written.
+    #[serde(default)]
+    #[schemars(with = "Encoding")]
+    pub encoding: Encoding,
     /// Lets it be at an address that is not public: a loosening. An address that is written as digits needs none.
     #[serde(default)]
     pub allow_private: bool,
@@ -55,6 +59,27 @@ pub struct Otlp {
     #[serde(default = "minute")]
     #[schemars(with = "Period")]
     pub every: Spanned<Period>,
+}
+
+/// How messages to a collector are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoding {
+    /// OTLP's JSON.
+    #[default]
+    Json,
+    /// Protobuf: for receivers that read no JSON.
+    Protobuf,
+}
+
+impl Encoding {
+    /// As the gateway takes it.
+    pub fn resolve(self) -> resolved::Encoding {
+        match self {
+            Encoding::Json => resolved::Encoding::Json,
+            Encoding::Protobuf => resolved::Encoding::Protobuf,
+        }
+    }
 }
 
 fn yes() -> bool {
@@ -106,6 +131,7 @@ impl Otlp {
         let credential = self.credential.as_ref().map(Spanned::get_ref);
         resolved::Otlp {
             endpoint: self.endpoint.get_ref().0.clone(),
+            encoding: self.encoding.resolve(),
             allow_private: self.allow_private,
             // Both were parsed as what they are when they were read.
             credential: credential.and_then(|credential| credential.resolve().ok()),

@@ -194,7 +194,9 @@ fn the_example_is_valid_when_it_is_switched_on() {
     let example = home.run(&["config", "example"]).ok().out;
     home.write("bartizan.toml", &example);
     assert!(home.run(&["check"]).ok().out.starts_with("bartizan.toml: ok, 0 servers"));
-    for name in ["cert.pem", "key.pem", "clients.pem", "provider-ca.pem", "siem-ca.pem"] {
+    for name in
+        ["cert.pem", "key.pem", "clients.pem", "provider-ca.pem", "siem-ca.pem", "mail-ca.pem"]
+    {
         home.write(name, "");
     }
     std::fs::create_dir(home.path("policies")).unwrap();

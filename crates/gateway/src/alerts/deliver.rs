@@ -1,6 +1,15 @@
 //! Telling somebody: a webhook, a mail server, a command.
 
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    pin::Pin,
+    process::Stdio,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use aws_lc_rs::hmac;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -12,12 +21,20 @@ use lettre::{
     message::{Mailbox, header::ContentType},
     transport::smtp::{
         authentication::{Credentials, Mechanism},
-        client::{AsyncSmtpConnection, TlsParameters},
+        client::{
+            AsyncSmtpConnection, AsyncTokioStream, Certificate, CertificateStore, TlsParameters,
+        },
         extension::ClientId,
     },
 };
+use rustls::pki_types::ServerName;
 use serde_json::json;
-use tokio::{io::AsyncWriteExt, process::Command};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+    process::Command,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use upstream::{Fetch, HttpClient};
 
 use super::rule::Alert;
@@ -62,17 +79,21 @@ pub struct Mail {
     pub from: Mailbox,
     /// Who gets it.
     pub to: Vec<Mailbox>,
+    /// The authorities of its certificate, instead of the system's.
+    pub ca: Option<PathBuf>,
     /// User name and password.
     pub login: Option<(String, vault::Reference)>,
     /// The named loosening: its address need not be public.
     pub allow_private: bool,
 }
 
-/// How a connection to a mail server is encrypted.
+/// How the connection to a mail server is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MailTls {
     /// The named loosening: not at all.
     Off,
+    /// From the first byte (RFC 8314 §3.3).
+    Implicit,
     /// After STARTTLS.
     StartTls,
 }
@@ -190,13 +211,25 @@ async fn send_mail(mail: &Mail, secrets: &Secrets, alert: &Alert) -> Result<(), 
     let message = message(mail, alert).map_err(|fault| fault.to_string())?;
     let stream = upstream::dial(&mail.host, mail.port, mail.allow_private).await;
     let stream = stream.map_err(|fault| fault.to_string())?;
+    let stream: Box<dyn AsyncTokioStream> = match mail.tls {
+        MailTls::Implicit => Box::new(Encrypted(encrypted(mail, stream).await?)),
+        MailTls::Off | MailTls::StartTls => Box::new(stream),
+    };
     let fault = |fault: lettre::transport::smtp::Error| fault.to_string();
     let hello = ClientId::default();
-    let mut server = AsyncSmtpConnection::connect_with_transport(Box::new(stream), &hello)
-        .await
-        .map_err(fault)?;
+    let mut server =
+        AsyncSmtpConnection::connect_with_transport(stream, &hello).await.map_err(fault)?;
     if mail.tls == MailTls::StartTls {
-        let parameters = TlsParameters::new(mail.host.clone()).map_err(fault)?;
+        let parameters = TlsParameters::builder(mail.host.clone());
+        let parameters = match &mail.ca {
+            None => parameters,
+            Some(path) => {
+                let pem = std::fs::read(path).map_err(|fault| unread(path, &fault))?;
+                let authority = Certificate::from_pem(&pem).map_err(|f| unread(path, &f))?;
+                parameters.certificate_store(CertificateStore::None).add_root_certificate(authority)
+            }
+        };
+        let parameters = parameters.build_rustls().map_err(fault)?;
         server.starttls(parameters, &hello).await.map_err(fault)?;
     }
     if let Some((user, password)) = &mail.login {
@@ -207,6 +240,56 @@ async fn send_mail(mail: &Mail, secrets: &Secrets, alert: &Alert) -> Result<(), 
     server.send(message.envelope(), &message.formatted()).await.map_err(fault)?;
     let _ = server.quit().await;
     Ok(())
+}
+
+fn unread(path: &Path, fault: &dyn fmt::Display) -> String {
+    format!("{}: {fault}", path.display())
+}
+
+/// TLS from the first byte.
+async fn encrypted(mail: &Mail, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
+    let config = HttpClient::trust_in(mail.ca.as_deref()).map_err(|fault| fault.to_string())?;
+    let name = ServerName::try_from(mail.host.clone()).map_err(|fault| fault.to_string())?;
+    let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    connected.map_err(|fault| format!("TLS: {fault}"))
+}
+
+/// As the library wants a connection that it did not make.
+#[derive(Debug)]
+struct Encrypted(TlsStream<TcpStream>);
+
+impl AsyncTokioStream for Encrypted {
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.0.get_ref().0.peer_addr()
+    }
+}
+
+impl AsyncRead for Encrypted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Encrypted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
 }
 
 fn message(mail: &Mail, alert: &Alert) -> Result<Message, lettre::error::Error> {

@@ -24,7 +24,7 @@ pub use self::{
     deliver::{Mail, MailTls, Target},
     rule::{Alert, Each, Rule, Selector, usual},
 };
-use crate::Gateway;
+use crate::{Gateway, applied::while_configured};
 
 /// Who is told what.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,9 +46,13 @@ const GATHER: Duration = Duration::from_millis(200);
 /// How often what was counted is written down while nobody has to be told.
 const WRITE: Duration = Duration::from_secs(5);
 
-/// Watches the journal until the gateway stops.
-pub(crate) async fn run(gateway: Arc<Gateway>, mut stopping: watch::Receiver<bool>) {
-    let config = gateway.current().config.alerts.clone();
+/// Watches the journal, as the configuration says, until the gateway stops.
+pub(crate) async fn run(gateway: Arc<Gateway>, stopping: watch::Receiver<bool>) {
+    let serve = |config, ending| watch(gateway.clone(), config, ending);
+    while_configured(gateway.clone(), stopping, |config| config.alerts.clone(), serve).await;
+}
+
+async fn watch(gateway: Arc<Gateway>, config: Alerts, mut ending: watch::Receiver<bool>) {
     if config.targets.is_empty() {
         return;
     }
@@ -66,7 +70,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, mut stopping: watch::Receiver<boo
         Watcher { gateway, config, kept, postman, pause: PAUSE.0, written: Instant::now() };
     tokio::select! {
         () = watcher.watch(state_dir.join("audit")) => {}
-        _ = stopping.changed() => {}
+        _ = ending.changed() => {}
     }
     watcher.write();
 }

@@ -22,7 +22,7 @@ use crate::{
     grants,
     models::{self, ModelRoute},
     refusal::Refusal,
-    telemetry,
+    telemetry::{self, Context},
 };
 
 /// A body that takes longer than this to arrive is given up.
@@ -42,12 +42,12 @@ pub async fn handle(
             .and_then(|_| guard::check_host(&current.config, &head.headers, &head.uri));
         return match admitted {
             Ok(_) => oauth::handle(gateway, &head, body).await,
-            Err(refusal) => refused(None, &gateway.refuse(None, refusal).await),
+            Err(refusal) => refused(None, &refuse(&gateway, &head, None, refusal).await),
         };
     }
     let host = match guard::check(&current.config, &head.headers, &head.uri) {
         Ok(host) => host,
-        Err(refusal) => return refused(None, &gateway.refuse(None, refusal).await),
+        Err(refusal) => return refused(None, &refuse(&gateway, &head, None, refusal).await),
     };
     let cors = head
         .headers
@@ -65,7 +65,7 @@ pub async fn handle(
         Some(Route::Approval(id)) if is_browser(&head) => {
             match network::client(&current.config, peer, &head.headers) {
                 Ok(_) => approvals::page(&gateway, &id).await,
-                Err(refusal) => refused(None, &gateway.refuse(None, refusal).await),
+                Err(refusal) => refused(None, &refuse(&gateway, &head, None, refusal).await),
             }
         }
         Some(Route::Grants) if grants::own::is_browser(&head) => {
@@ -150,17 +150,17 @@ async fn enter(
     let (current, peer) = (gateway.current(), connection.peer);
     let client = match network::client(&current.config, peer, &head.headers) {
         Ok(client) => client,
-        Err(refusal) => return Err(gateway.refuse(None, refusal).await),
+        Err(refusal) => return Err(refuse(gateway, head, None, refusal).await),
     };
     let mut shown = head.headers.get_all(header::AUTHORIZATION).iter();
     let authorization = shown.next().map(HeaderValue::as_bytes);
     if shown.next().is_some() {
         let refusal = Refusal::Authentication(AuthFault::Malformed);
-        return Err(gateway.refuse(None, refusal).await);
+        return Err(refuse(gateway, head, None, refusal).await);
     }
     if head.uri.query().is_some_and(holds_token) {
         let refusal = Refusal::Authentication(AuthFault::InQuery);
-        return Err(gateway.refuse(None, refusal).await);
+        return Err(refuse(gateway, head, None, refusal).await);
     }
     let loopback = network::is_loopback(&current.config, peer, client, &head.headers);
     let meant = matches!(route, Route::Model(_)).then(|| models::shown(&head.headers));
@@ -174,10 +174,10 @@ async fn enter(
     let certificate = connection.certificate.as_ref();
     let caller = match gateway.authenticate(authorization, loopback, certificate).await {
         Ok(caller) => caller,
-        Err(refusal) => return Err(gateway.refuse(None, refusal).await),
+        Err(refusal) => return Err(refuse(gateway, head, None, refusal).await),
     };
     if let Err(refusal) = oauth::check_possession(gateway, &caller, head) {
-        return Err(gateway.refuse(Some(&caller), refusal).await);
+        return Err(refuse(gateway, head, Some(&caller), refusal).await);
     }
     let opens = match route {
         Route::Mcp(scope) | Route::Sse(scope) => gateway.glance().offered.opens(&caller, scope),
@@ -187,21 +187,31 @@ async fn enter(
     };
     if !opens {
         let refusal = Refusal::Authentication(AuthFault::Proof(JwtFault::Audience.into()));
-        return Err(gateway.refuse(Some(&caller), refusal).await);
+        return Err(refuse(gateway, head, Some(&caller), refusal).await);
     }
     if let Route::Mcp(Scope::One(name)) | Route::Sse(Scope::One(name)) = route
         && gateway.served_to(&caller, name.as_str()).is_none()
     {
         let refusal = Refusal::UnknownServer(name.to_string());
-        return Err(gateway.refuse(Some(&caller), refusal).await);
+        return Err(refuse(gateway, head, Some(&caller), refusal).await);
     }
     if let Route::Model(model) = route
         && !current.offers_model(&caller, model)
     {
         let refusal = Refusal::UnknownServer(model.name.to_string());
-        return Err(gateway.refuse(Some(&caller), refusal).await);
+        return Err(refuse(gateway, head, Some(&caller), refusal).await);
     }
     Ok((caller, client))
+}
+
+/// A refusal of a request, in the trace that its headers name.
+async fn refuse(
+    gateway: &Gateway,
+    head: &http::request::Parts,
+    caller: Option<&Verified>,
+    refusal: Refusal,
+) -> Refusal {
+    gateway.refuse_in(Context::of_headers(&head.headers).as_ref(), caller, refusal).await
 }
 
 /// RFC 6750 §2.3 is not offered: what stands in a URL ends in logs and histories.
@@ -222,7 +232,7 @@ async fn served(
             Ok(message) => {
                 streamable::post(gateway, caller, scope, door, &head.headers, message).await
             }
-            Err(refusal) => refused(None, &gateway.refuse(Some(&caller), refusal).await),
+            Err(refusal) => refused(None, &refuse(&gateway, head, Some(&caller), refusal).await),
         },
         (Route::Mcp(scope), &Method::GET) => {
             streamable::get(gateway, caller, scope, door, &head.headers).await
@@ -233,12 +243,12 @@ async fn served(
         (Route::Sse(scope), &Method::GET) => sse_pair::open(gateway, caller, scope, door),
         (Route::Messages, &Method::POST) => match message(&gateway, head, body).await {
             Ok(message) => sse_pair::post(&gateway, &caller, head.uri.query(), message),
-            Err(refusal) => refused(None, &gateway.refuse(Some(&caller), refusal).await),
+            Err(refusal) => refused(None, &refuse(&gateway, head, Some(&caller), refusal).await),
         },
         (Route::Approval(id), &Method::GET) => approvals::show(&gateway, &caller, &id).await,
         (Route::Approval(id), &Method::POST) => match message(&gateway, head, body).await {
             Ok(message) => approvals::decide(gateway, caller, &id, &message).await,
-            Err(refusal) => refused(None, &gateway.refuse(Some(&caller), refusal).await),
+            Err(refusal) => refused(None, &refuse(&gateway, head, Some(&caller), refusal).await),
         },
         (Route::Grants, &Method::GET) => grants::own::list(&gateway, &caller).await,
         (Route::Grants, &Method::POST) => match message(&gateway, head, body).await {

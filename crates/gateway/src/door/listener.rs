@@ -1,11 +1,6 @@
 //! Listening: connections within bounds, TLS, sockets without delay, a graceful end.
 
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{server::conn::http1, server::conn::http2, service::service_fn};
 use hyper_util::{
@@ -68,18 +63,16 @@ impl Gateway {
         tasks.spawn(crate::retention::keep_journal(self.clone(), stopping.clone()));
         tasks.spawn(crate::secrets::watch_ends(self.clone(), stopping.clone()));
         tasks.spawn(crate::anchors::keep_anchors(self.clone(), stopping.clone()));
-        if let Some(address) = config.telemetry.listen {
-            let failed = |fault| StartFault::Listen { address, fault };
-            let listener = TcpListener::bind(address).await.map_err(failed)?;
-            let address = listener.local_addr().map_err(failed)?;
-            tracing::info!(%address, "metrics are served");
-            tasks.spawn(telemetry::accept(self.clone(), listener, stopping.clone()));
-        }
+        let first = match config.telemetry.listen {
+            Some(address) => {
+                let failed = |fault| StartFault::Listen { address, fault };
+                Some(TcpListener::bind(address).await.map_err(failed)?)
+            }
+            None => None,
+        };
+        tasks.spawn(telemetry::serve(self.clone(), first, stopping.clone()));
         tasks.spawn(alerts::run(self.clone(), stopping.clone()));
-        if let Some(otlp) = config.telemetry.otlp.clone() {
-            let spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner).take();
-            tasks.spawn(telemetry::export(self.clone(), otlp, spans, stopping.clone()));
-        }
+        tasks.spawn(telemetry::export(self.clone(), stopping.clone()));
         #[cfg(unix)]
         if let Some(socket) = super::unix::bind(&config.state_dir) {
             tasks.spawn(super::unix::accept(self.clone(), socket, stopping));

@@ -23,6 +23,7 @@ use crate::{
     call::{Call, Door, Reply, ResultKind, Scope, Shown},
     refusal::Refusal,
     signed::CallSignature,
+    telemetry,
 };
 
 /// What is kept of what a client says of itself, in bytes each.
@@ -56,7 +57,9 @@ pub async fn post(
     let call = match call {
         Ok(call) => call,
         Err(refusal) => {
-            return Answered::refused(id, &gateway.refuse(Some(&caller), refusal).await).response();
+            let trace = telemetry::Context::of_headers(headers);
+            let refusal = gateway.refuse_in(trace.as_ref(), Some(&caller), refusal).await;
+            return Answered::refused(id, &refusal).response();
         }
     };
     let listens = call.method == Method::SubscriptionsListen;

@@ -21,6 +21,8 @@ use crate::{
     Gateway,
     call::{Door, Scope, Shown},
     refusal::Refusal,
+    telemetry::Context,
+    who::Who,
 };
 
 /// One message from a client.
@@ -36,7 +38,7 @@ pub async fn post(
         Ok(parsed) => parsed,
         Err(fault) => {
             let id = message.json().get("id").and_then(mcp::Id::of);
-            let refusal = gateway.refuse(Some(&caller), Refusal::Message(fault)).await;
+            let refusal = refuse(&gateway, headers, &caller, Refusal::Message(fault)).await;
             return refused(id.map(mcp::Id::raw), &refusal);
         }
     };
@@ -49,7 +51,7 @@ pub async fn post(
     };
     let era = match era::of_http(headers, &parsed, shown.as_ref()) {
         Ok(era) => era,
-        Err(refusal) => return refused(id, &gateway.refuse(Some(&caller), refusal).await),
+        Err(refusal) => return refused(id, &refuse(&gateway, headers, &caller, refusal).await),
     };
     match (era, &parsed) {
         (Era::Stateless, Message::Request(request)) => match &shown {
@@ -70,7 +72,7 @@ pub async fn post(
             Ok(session) => {
                 in_session(gateway, caller, session, door, headers, &message, parsed).await
             }
-            Err(refusal) => refused(id, &gateway.refuse(Some(&caller), refusal).await),
+            Err(refusal) => refused(id, &refuse(&gateway, headers, &caller, refusal).await),
         },
     }
 }
@@ -215,7 +217,7 @@ pub async fn get(
 ) -> Response<Body> {
     let session = match find(&gateway, &caller, &scope, headers) {
         Ok(session) => session,
-        Err(refusal) => return refused(None, &gateway.refuse(Some(&caller), refusal).await),
+        Err(refusal) => return refused(None, &refuse(&gateway, headers, &caller, refusal).await),
     };
     if let Some(last) = headers.get(&LAST_EVENT_ID) {
         let event = last.to_str().ok().and_then(parse_event_id);
@@ -241,20 +243,31 @@ pub async fn delete(
     match find(&gateway, &caller, &scope, headers) {
         Ok(session) => {
             gateway.sessions.end(&session);
+            let who = Who::new(&caller);
             let record = audit::Record {
-                principal: caller.principal().id(),
                 door: door.as_str(),
                 era: session.version.as_str(),
                 detail: "a session was ended by its client",
-                ..audit::Record::default()
+                address: door.address(),
+                ..who.record()
             };
             match gateway.append(&record).await {
                 Ok(()) => status(StatusCode::NO_CONTENT),
                 Err(refusal) => refused(None, &refusal),
             }
         }
-        Err(refusal) => refused(None, &gateway.refuse(Some(&caller), refusal).await),
+        Err(refusal) => refused(None, &refuse(&gateway, headers, &caller, refusal).await),
     }
+}
+
+/// A refusal of a request, in the trace that its headers name.
+async fn refuse(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    caller: &Verified,
+    refusal: Refusal,
+) -> Refusal {
+    gateway.refuse_in(Context::of_headers(headers).as_ref(), Some(caller), refusal).await
 }
 
 fn accepted() -> Response<Body> {

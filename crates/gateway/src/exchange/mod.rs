@@ -5,6 +5,7 @@
 //! nobody else's, and ends with it. One request is made at a time for each, before the old token ends.
 
 mod machine;
+mod own;
 mod proof;
 mod refusal;
 
@@ -26,6 +27,7 @@ use vault::{
 
 pub use machine::ManagedIdentity;
 pub(crate) use machine::token as machine_token;
+pub(crate) use own::OwnToken;
 pub(crate) use proof::prove_with;
 pub use proof::{ClientProof, prove};
 pub use refusal::ExchangeRefusal;
@@ -36,6 +38,7 @@ use crate::{
     refusal::Refusal,
     secrets::Secrets,
     slots::Slots,
+    who::Who,
 };
 
 /// How a credential is got.
@@ -236,16 +239,16 @@ impl Exchanges {
             (None, Ok(held)) => format!("a token until {}", held.token.expires),
             (failed, _) => failed.clone().unwrap_or_default(),
         };
+        let who = Who::new(caller);
         let record = audit::Record {
             kind: audit::Kind::Grant,
-            principal: caller.principal().id(),
             server: &self.of.1,
             method: "exchange",
             credential: &self.name,
             outcome: Some(failed.map_or(audit::Outcome::Ok, |_| audit::Outcome::Refused)),
             refusal: got.as_ref().err().map(refusal::label).unwrap_or_default(),
             detail: &detail,
-            ..audit::Record::default()
+            ..who.record()
         };
         // What can't be recorded is not used.
         let recorded = self.gateway()?.append(&record).await;

@@ -1,12 +1,20 @@
 //! The way of one destination: batch after batch, each until it is taken.
 
-use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io::Write,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use audit::{Cursor, Followed, Follower};
 use upstream::HttpClient;
 
 use super::{Destination, Export, file::FileSink, http::HttpSink, syslog::SyslogSink};
-use crate::secrets::Secrets;
+use crate::{secrets::Secrets, telemetry::ExportMeters};
 
 /// The longest batch.
 const MOST: usize = 1000;
@@ -75,6 +83,9 @@ pub(super) struct Delivery {
     pub(super) name: String,
     pub(super) sink: Sink,
     pub(super) cursor: Cursor,
+    /// The last record that the receiver has, for others to look at.
+    pub(super) delivered: Arc<AtomicU64>,
+    pub(super) meters: ExportMeters,
     /// Where records go that the receiver will never take.
     pub(super) refused: PathBuf,
 }
@@ -119,6 +130,7 @@ impl Delivery {
                     let waiting = batch[0].seq;
                     tracing::warn!(export = self.name, waiting, ?pause, "not delivered: {why}");
                     failures += 1;
+                    self.meters.failures.inc();
                     tokio::time::sleep(pause).await;
                 }
             }
@@ -143,6 +155,9 @@ impl Delivery {
             tracing::error!(export = self.name, %fault, "the cursor can't be written");
             tokio::time::sleep(LAST_PAUSE).await;
         }
+        self.delivered.store(last.seq, Ordering::Relaxed);
+        self.meters.refused.inc_by(refused.len() as u64);
+        self.meters.taken.inc_by((batch.len() - refused.len()) as u64);
     }
 
     fn keep(&self, batch: &[Followed], refused: &[(u64, String)]) -> std::io::Result<()> {

@@ -7,9 +7,26 @@ use audit::{
 use serde_json::{Map, Value, json};
 
 use super::{Receiver, deliver::Verdict};
+use crate::telemetry::{Encoding, protobuf};
 
-/// The body for a batch.
+/// The body for a batch. `Err`: why there is none.
 pub(super) fn body(
+    receiver: &Receiver,
+    format: Format,
+    origin: &str,
+    records: &[Followed],
+) -> Result<Vec<u8>, String> {
+    if let Receiver::Otlp(encoding) = receiver {
+        let one = |record| log_record(format, origin, record);
+        let all: Result<Vec<Value>, AuditFault> = records.iter().map(one).collect();
+        return encoding.write(&logs(all.map_err(|fault| fault.to_string())?));
+    }
+    text(receiver, format, origin, records)
+        .map(String::into_bytes)
+        .map_err(|fault| fault.to_string())
+}
+
+fn text(
     receiver: &Receiver,
     format: Format,
     origin: &str,
@@ -22,6 +39,8 @@ pub(super) fn body(
             let rows: Result<Vec<Value>, AuditFault> = records.iter().map(row).collect();
             body = Value::from(rows?).to_string();
         }
+        // It is no text.
+        Receiver::Otlp(_) => {}
         Receiver::Elastic { index } => {
             for record in records {
                 // The id makes a record that comes again the same one.
@@ -29,11 +48,6 @@ pub(super) fn body(
                 let document = document(format, origin, record, "@timestamp")?;
                 body.push_str(&format!("{action}\n{document}\n"));
             }
-        }
-        Receiver::Otlp => {
-            let one = |record| log_record(format, origin, record);
-            let all: Result<Vec<Value>, AuditFault> = records.iter().map(one).collect();
-            body = logs(all?).to_string();
         }
         Receiver::Splunk => {
             for record in records {
@@ -51,18 +65,20 @@ pub(super) fn answered(receiver: &Receiver, records: &[Followed], body: &[u8]) -
     match receiver {
         Receiver::Azure { .. } => taken,
         Receiver::Elastic { .. } => elastic(records, body),
-        Receiver::Otlp => {
+        // An answer that can't be read is one of success all the same.
+        Receiver::Otlp(Encoding::Protobuf) => match protobuf::rejected(body) {
+            None | Some(0) => taken,
+            Some(count) => partial(records, &count.to_string()),
+        },
+        Receiver::Otlp(Encoding::Json) => {
             let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-            let partial = &answer["partialSuccess"];
             // The number comes as text, as 64-bit numbers do in this encoding.
-            let rejected = &partial["rejectedLogRecords"];
-            let none = matches!(rejected, Value::Null) || *rejected == "0" || *rejected == 0;
-            if none {
-                return taken;
+            let rejected = &answer["partialSuccess"]["rejectedLogRecords"];
+            match rejected {
+                Value::Null => taken,
+                count if *count == "0" || *count == 0 => taken,
+                _ => partial(records, &answer["partialSuccess"]["errorMessage"].to_string()),
             }
-            // Which ones it does not say, and the batch must not be sent again.
-            let why = format!("some of its batch: {}", partial["errorMessage"]);
-            Verdict::Taken(records.iter().map(|record| (record.seq, why.clone())).collect())
         }
         Receiver::Splunk => {
             let answer: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -72,6 +88,12 @@ pub(super) fn answered(receiver: &Receiver, records: &[Followed], body: &[u8]) -
             }
         }
     }
+}
+
+/// A collector rejected some of a batch: which ones it does not say, and the batch must not be sent again.
+fn partial(records: &[Followed], what: &str) -> Verdict {
+    let why = format!("some of its batch: {what}");
+    Verdict::Taken(records.iter().map(|record| (record.seq, why.clone())).collect())
 }
 
 /// A record as an object, with its time under the name that the receiver wants.

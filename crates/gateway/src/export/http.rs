@@ -8,18 +8,44 @@ use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use upstream::{Fetch, HttpClient};
+use vault::Fetched;
 
 use super::{Http, Receiver, deliver::Verdict, documents};
-use crate::secrets::{Injection, Secrets};
+use crate::{
+    exchange::OwnToken,
+    secrets::{Injection, Secrets},
+};
 
 /// An answer may name each record of the batch.
 const ANSWER_BYTES: usize = 4 << 20;
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// What shows who is sending.
+enum Credential {
+    Configured(Box<Injection>),
+    Exchanged(Box<OwnToken>),
+}
+
+impl Credential {
+    async fn fetch(&self) -> Result<Fetched, String> {
+        match self {
+            Credential::Configured(own) => own.fetch().await.map_err(|fault| fault.to_string()),
+            Credential::Exchanged(own) => own.fetch().await.map_err(|fault| fault.to_string()),
+        }
+    }
+
+    async fn forget(&self) {
+        match self {
+            Credential::Configured(own) => own.forget(),
+            Credential::Exchanged(own) => own.forget().await,
+        }
+    }
+}
+
 pub(super) struct HttpSink {
     url: String,
     receiver: Receiver,
-    credentials: Injection,
+    credentials: Credential,
     allow_private: bool,
     client: HttpClient,
     format: Format,
@@ -31,21 +57,27 @@ impl HttpSink {
         to: &Http,
         format: Format,
         origin: String,
-        client: &HttpClient,
+        shared: &HttpClient,
         secrets: &Arc<Secrets>,
     ) -> Result<HttpSink, String> {
         let client = match &to.ca {
-            None => client.clone(),
+            None => shared.clone(),
             Some(path) => HttpClient::trusting(path).map_err(|fault| fault.to_string())?,
         };
-        let credentials = vault::Credentials::new(to.credential.clone().into_iter().collect());
+        let configured = vault::Credentials::new(to.credential.clone().into_iter().collect());
+        let configured = configured.map_err(|fault| fault.to_string())?;
+        let credentials = match &to.exchange {
+            // The token endpoint's certificate is not of the receiver's authorities.
+            Some(how) => {
+                let (how, own) = ((**how).clone(), shared.clone());
+                Credential::Exchanged(Box::new(OwnToken::new(how, own, secrets.clone())))
+            }
+            None => Credential::Configured(Box::new(Injection::new(configured, secrets.clone()))),
+        };
         Ok(HttpSink {
             url: format!("{}{}", to.url.trim_end_matches('/'), path(&to.receiver)),
             receiver: to.receiver.clone(),
-            credentials: Injection::new(
-                credentials.map_err(|fault| fault.to_string())?,
-                secrets.clone(),
-            ),
+            credentials,
             allow_private: to.allow_private,
             client,
             format,
@@ -61,19 +93,19 @@ impl HttpSink {
         let rules =
             Fetch { bytes: ANSWER_BYTES, deadline: DEADLINE, allow_private: self.allow_private };
         match self.client.fetch(request, rules).await {
-            Ok(answer) => self.verdict(records, &answer),
+            Ok(answer) => self.verdict(records, &answer).await,
             Err(fault) => Verdict::later(format!("{}: {fault}", self.url)),
         }
     }
 
     async fn request(&self, records: &[Followed]) -> Result<Request<Full<Bytes>>, String> {
-        let body = documents::body(&self.receiver, self.format, &self.origin, records)
-            .map_err(|fault| fault.to_string())?;
+        let body = documents::body(&self.receiver, self.format, &self.origin, records)?;
         let mut headers = HeaderMap::new();
-        let credential = self.credentials.fetch().await.map_err(|fault| fault.to_string())?;
+        let credential = self.credentials.fetch().await?;
         credential.inject(&mut headers);
         let kind = match self.receiver {
             Receiver::Elastic { .. } => "application/x-ndjson",
+            Receiver::Otlp(encoding) => encoding.media(),
             _ => "application/json",
         };
         let mut request = Request::builder()
@@ -81,18 +113,18 @@ impl HttpSink {
             .uri(&self.url)
             .header(header::CONTENT_TYPE, kind)
             .header(header::CONTENT_ENCODING, "gzip")
-            .body(Full::new(gzip(body.as_bytes()).map_err(|fault| fault.to_string())?))
+            .body(Full::new(gzip(&body).map_err(|fault| fault.to_string())?))
             .map_err(|fault| format!("{}: {fault}", self.url))?;
         request.headers_mut().extend(headers);
         Ok(request)
     }
 
-    fn verdict(&self, records: &[Followed], answer: &Response<Bytes>) -> Verdict {
+    async fn verdict(&self, records: &[Followed], answer: &Response<Bytes>) -> Verdict {
         let status = answer.status();
         match status {
             StatusCode::PAYLOAD_TOO_LARGE => return Verdict::TooLarge,
             // What was read of the credential may be outdated.
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => self.credentials.forget(),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => self.credentials.forget().await,
             _ => {}
         }
         if status.is_success() {
@@ -117,7 +149,7 @@ fn path(receiver: &Receiver) -> String {
             format!("/dataCollectionRules/{rule}/streams/{stream}?api-version=2023-01-01")
         }
         Receiver::Elastic { .. } => "/_bulk".to_owned(),
-        Receiver::Otlp => "/v1/logs".to_owned(),
+        Receiver::Otlp(_) => "/v1/logs".to_owned(),
         Receiver::Splunk => "/services/collector/event".to_owned(),
     }
 }

@@ -13,7 +13,10 @@ mod syslog;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,7 +25,11 @@ use tokio::task::JoinHandle;
 use upstream::HttpClient;
 
 use self::deliver::{Delivery, Sink};
-use crate::secrets::Secrets;
+use crate::{
+    exchange::Exchange,
+    secrets::Secrets,
+    telemetry::{Encoding, Metrics},
+};
 
 /// One destination.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +62,8 @@ pub struct Http {
     pub receiver: Receiver,
     /// What shows who is sending.
     pub credential: Option<vault::Credential>,
+    /// The same, got from a token endpoint or from the machine.
+    pub exchange: Option<Box<Exchange>>,
     /// The authorities of its certificate, instead of the system's.
     pub ca: Option<PathBuf>,
     /// The named loosening: addresses that are not public are allowed.
@@ -76,8 +85,8 @@ pub enum Receiver {
         /// The index or data stream.
         index: String,
     },
-    /// OpenTelemetry's logs, as JSON.
-    Otlp,
+    /// OpenTelemetry's logs.
+    Otlp(Encoding),
     /// Splunk's HTTP Event Collector.
     Splunk,
 }
@@ -107,6 +116,8 @@ pub(crate) struct Exports(Mutex<Option<BTreeMap<String, Running>>>);
 struct Running {
     export: Export,
     task: JoinHandle<()>,
+    /// The last record that its receiver has.
+    delivered: Arc<AtomicU64>,
 }
 
 impl Exports {
@@ -117,6 +128,7 @@ impl Exports {
         journal: &Journal,
         client: &HttpClient,
         secrets: &Arc<Secrets>,
+        metrics: &Metrics,
         folder: &Path,
     ) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,13 +144,21 @@ impl Exports {
             if running.contains_key(&export.name) {
                 continue;
             }
-            match begin(export, journal, client, secrets, folder) {
-                Ok(task) => {
-                    running.insert(export.name.clone(), Running { export: export.clone(), task });
-                }
+            match begin(export, journal, client, secrets, metrics, folder) {
+                Ok(begun) => drop(running.insert(export.name.clone(), begun)),
                 Err(fault) => tracing::error!(export = export.name, "nothing is exported: {fault}"),
             }
         }
+    }
+
+    /// How many of so many records each receiver does not have.
+    pub(crate) fn lags(&self, committed: u64) -> Vec<(String, u64)> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lag = |(name, running): (&String, &Running)| {
+            let delivered = running.delivered.load(Ordering::Relaxed);
+            (name.clone(), committed.saturating_sub(delivered))
+        };
+        held.iter().flatten().map(lag).collect()
     }
 
     /// Whether this gateway exports at all.
@@ -163,14 +183,18 @@ fn begin(
     journal: &Journal,
     client: &HttpClient,
     secrets: &Arc<Secrets>,
+    metrics: &Metrics,
     folder: &Path,
-) -> Result<JoinHandle<()>, String> {
+) -> Result<Running, String> {
     let sink = Sink::new(export, journal.origin(), client, secrets)?;
     std::fs::create_dir_all(folder).map_err(|fault| format!("{}: {fault}", folder.display()))?;
     let cursor = folder.join(format!("{}.cursor", export.name));
     let cursor = Cursor::open(&cursor, journal, Start::Beginning).map_err(|f| f.to_string())?;
     let refused = folder.join(format!("{}.refused.jsonl", export.name));
     let follower = journal.follow(cursor.next());
-    let delivery = Delivery { name: export.name.clone(), sink, cursor, refused };
-    Ok(tokio::spawn(delivery.run(follower)))
+    let delivered = Arc::new(AtomicU64::new(cursor.next() - 1));
+    let (name, meters) = (export.name.clone(), metrics.export(&export.name));
+    let delivery = Delivery { name, sink, cursor, delivered: delivered.clone(), meters, refused };
+    let task = tokio::spawn(delivery.run(follower));
+    Ok(Running { export: export.clone(), task, delivered })
 }

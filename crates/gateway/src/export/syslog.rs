@@ -3,13 +3,13 @@
 //! The protocol has no acknowledgement. So each batch has a connection of its own, which this side closes for
 //! writing when all is sent; the receiver closes it when it has read all, and that is its answer.
 
-use std::{fmt::Write, path::Path, sync::Arc, time::Duration};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 use audit::{
     Followed, Format,
     format::{Severity, key},
 };
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 use upstream::{HttpClient, dial};
@@ -117,24 +117,8 @@ async fn exchange(
 }
 
 fn connector(to: &Syslog) -> Result<(TlsConnector, ServerName<'static>), String> {
-    let config = match &to.ca {
-        None => HttpClient::trust().map_err(|fault| fault.to_string())?,
-        Some(path) => trusting(path)?,
-    };
+    let config = HttpClient::trust_in(to.ca.as_deref()).map_err(|fault| fault.to_string())?;
     let bare = to.host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(&to.host);
     let name = ServerName::try_from(bare.to_owned()).map_err(|fault| fault.to_string())?;
     Ok((TlsConnector::from(Arc::new(config)), name))
-}
-
-fn trusting(path: &Path) -> Result<rustls::ClientConfig, String> {
-    let fault = |fault: &dyn std::fmt::Display| format!("{}: {fault}", path.display());
-    let mut roots = rustls::RootCertStore::empty();
-    for authority in CertificateDer::pem_file_iter(path).map_err(|f| fault(&f))? {
-        roots.add(authority.map_err(|f| fault(&f))?).map_err(|f| fault(&f))?;
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|f| fault(&f))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

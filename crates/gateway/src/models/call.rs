@@ -24,11 +24,13 @@ use super::{
 use crate::{
     Current, Gateway,
     bounds::Slot,
+    call::Door,
     decide::view,
     door::{exchange::Body, streamable::status},
     leak,
     limits::{Counted, Occupied},
     refusal::Refusal,
+    who,
 };
 
 /// What records call it.
@@ -53,6 +55,9 @@ pub(super) struct Known {
     model: Arc<ServedModel>,
     id: String,
     client: String,
+    /// How the caller was authenticated.
+    amr: String,
+    address: Option<IpAddr>,
     deployment: String,
     payload: Payload,
     rule: String,
@@ -116,6 +121,8 @@ async fn call(
     let mut known = Known {
         id: gateway.next_call_id(),
         client: context.client.to_owned(),
+        amr: caller.principal().amr().join(" "),
+        address: context.network.and_then(|network| Door::Http(network).address()),
         payload: Payload::of(&asked.body),
         deployment: asked.deployment.clone(),
         rule: String::new(),
@@ -333,9 +340,9 @@ impl Known {
     fn record(&self) -> Record<'_> {
         Record {
             id: &self.id,
-            principal: self.caller.principal().id(),
             client: &self.client,
             door: "http",
+            address: self.address,
             server: self.model.entry.name.as_str(),
             method: METHOD,
             name: &self.deployment,
@@ -344,7 +351,7 @@ impl Known {
             policy: &self.current.policy_id,
             credential: &self.model.credential_name,
             bytes_in: Some(self.payload.bytes),
-            ..Record::default()
+            ..who::record(&self.caller, &self.amr)
         }
     }
 }

@@ -15,14 +15,19 @@ use tokio::{
 };
 use upstream::Fetch;
 
-use super::{exposition, otlp, span::Span};
-use crate::{Gateway, secrets::Injection};
+use super::{
+    Encoding, exposition, otlp,
+    span::{Span, Tracer},
+};
+use crate::{Gateway, applied::while_configured, secrets::Injection};
 
 /// Where it is told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Otlp {
     /// The collector's base, to which `/v1/traces` and `/v1/metrics` are added.
     pub endpoint: Uri,
+    /// How it is told.
+    pub encoding: Encoding,
     /// The named loosening: its address need not be public.
     pub allow_private: bool,
     /// What it wants to see: a key, for instance.
@@ -42,12 +47,29 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Further tries, each after twice the pause.
 const RETRIES: u32 = 3;
 
-/// Tells the collector until the gateway stops, and then what is left.
-pub(crate) async fn run(
+/// Tells the collector that the configuration names, until the gateway stops.
+pub(crate) async fn run(gateway: Arc<Gateway>, stopping: watch::Receiver<bool>) {
+    let serve = |otlp: Option<Otlp>, ending| {
+        let traces = otlp.as_ref().filter(|otlp| otlp.traces);
+        let (tracer, spans) = traces.map(|otlp| Tracer::new(otlp.kept)).unzip();
+        gateway.tracer.store(tracer.map(Arc::new));
+        let gateway = gateway.clone();
+        async move {
+            if let Some(otlp) = otlp {
+                tell(gateway, otlp, spans, ending).await;
+            }
+        }
+    };
+    while_configured(gateway.clone(), stopping, |config| config.telemetry.otlp.clone(), serve)
+        .await;
+}
+
+/// Tells the collector until it is to end, and then what is left.
+async fn tell(
     gateway: Arc<Gateway>,
     otlp: Otlp,
     spans: Option<mpsc::Receiver<Span>>,
-    mut stopping: watch::Receiver<bool>,
+    mut ending: watch::Receiver<bool>,
 ) {
     let began = SystemTime::now();
     let resource = otlp::resource(gateway.boot());
@@ -79,10 +101,10 @@ pub(crate) async fn run(
             _ = rounds.tick() => if every.is_some() {
                 collector.tell_metrics(&resource, began).await;
             },
-            _ = stopping.changed() => break,
+            _ = ending.changed() => break,
         }
         if due && !batch.is_empty() {
-            collector.tell("traces", otlp::traces(&resource, &batch)).await;
+            collector.tell_traces(&resource, &batch).await;
             batch.clear();
         }
     }
@@ -90,7 +112,7 @@ pub(crate) async fn run(
         batch.push(span);
     }
     if !batch.is_empty() {
-        collector.tell("traces", otlp::traces(&resource, &batch)).await;
+        collector.tell_traces(&resource, &batch).await;
     }
     if every.is_some() {
         collector.tell_metrics(&resource, began).await;
@@ -107,12 +129,29 @@ impl Collector {
     async fn tell_metrics(&self, resource: &Value, began: SystemTime) {
         let metrics = exposition::parse(&self.gateway.exposition().await);
         let message = otlp::metrics(resource, &metrics, began);
-        self.tell("metrics", message.to_string()).await;
+        self.tell("metrics", self.otlp.encoding.write(&message)).await;
+    }
+
+    async fn tell_traces(&self, resource: &Value, spans: &[Span]) {
+        let message = otlp::traces(resource, spans);
+        let message = match self.otlp.encoding {
+            Encoding::Json => Ok(message.into_bytes()),
+            Encoding::Protobuf => serde_json::from_str(&message)
+                .map_err(|fault| fault.to_string())
+                .and_then(|message| Encoding::Protobuf.write(&message)),
+        };
+        self.tell("traces", message).await;
     }
 
     /// Sends one message. What can't be sent after some tries is lost, and counted.
-    async fn tell(&self, signal: &'static str, message: String) {
-        let body = Bytes::from(message);
+    async fn tell(&self, signal: &'static str, message: Result<Vec<u8>, String>) {
+        let body = match message {
+            Ok(message) => Bytes::from(message),
+            Err(fault) => {
+                tracing::error!(signal, fault, "telemetry can't be written");
+                return self.gateway.metrics.exported(signal, false);
+            }
+        };
         let mut pause = Duration::from_millis(500);
         for again in (0..=RETRIES).rev() {
             match self.send(signal, body.clone()).await {
@@ -137,7 +176,7 @@ impl Collector {
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(format!("{}/v1/{signal}", base.trim_end_matches('/')))
-            .header(header::CONTENT_TYPE, "application/json");
+            .header(header::CONTENT_TYPE, self.otlp.encoding.media());
         let credential = self.credentials.fetch().await.map_err(|f| fault(f.to_string()))?;
         if let Some(headers) = request.headers_mut() {
             credential.inject(headers);

@@ -28,12 +28,18 @@ pub(crate) struct Metrics {
     journal_wait: Histogram,
     journal_failed: Gauge,
     journal_records: Gauge,
+    journal_waiting: Gauge,
+    /// How long the disk takes for each group of records.
+    pub(crate) journal_commits: Histogram,
     secret_expiry: Family<SecretLabel, Gauge>,
     sessions: Gauge,
     processes: Family<ServerLabel, Gauge>,
     crashes: Family<ServerLabel, Gauge>,
     uptime: Gauge,
     exports: Family<ExportLabels, Counter>,
+    export_records: Family<DeliveryLabels, Counter>,
+    export_failures: Family<ExportLabel, Counter>,
+    export_lag: Family<ExportLabel, Gauge>,
     spans_dropped: Counter,
     alerts: Family<AlertLabel, Counter>,
     /// What is said of calls that are about no server.
@@ -74,6 +80,17 @@ struct RuleLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ExportLabels {
     signal: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExportLabel {
+    export: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeliveryLabels {
+    export: String,
     outcome: &'static str,
 }
 
@@ -120,12 +137,17 @@ impl Metrics {
             journal_wait: self::durations(),
             journal_failed: Gauge::default(),
             journal_records: Gauge::default(),
+            journal_waiting: Gauge::default(),
+            journal_commits: self::durations(),
             secret_expiry: Family::default(),
             sessions: Gauge::default(),
             processes: Family::default(),
             crashes: Family::default(),
             uptime: Gauge::default(),
             exports: Family::default(),
+            export_records: Family::default(),
+            export_failures: Family::default(),
+            export_lag: Family::default(),
             spans_dropped: Counter::default(),
             alerts: Family::default(),
             nobody,
@@ -155,6 +177,17 @@ impl Metrics {
         registry.register("journal_failed", help, self.journal_failed.clone());
         let help = "The number of the last record on the disk";
         registry.register("journal_records", help, self.journal_records.clone());
+        let help = "Records that wait to be on the disk";
+        registry.register("journal_waiting_records", help, self.journal_waiting.clone());
+        let help = "How long the disk took for a group of records";
+        let commits = self.journal_commits.clone();
+        registry.register_with_unit("journal_commit", help, Unit::Seconds, commits);
+        let help = "Records that a receiver took, or will never take";
+        registry.register("export_records", help, self.export_records.clone());
+        let help = "Tries to deliver that failed";
+        registry.register("export_failures", help, self.export_failures.clone());
+        let help = "Records on the disk that a receiver does not have";
+        registry.register("export_lag_records", help, self.export_lag.clone());
         let help = "When a sealed secret dies, in seconds since 1970";
         registry.register_with_unit(
             "secret_expiry_timestamp",
@@ -182,6 +215,17 @@ impl Metrics {
     pub fn exported(&self, signal: &'static str, taken: bool) {
         let outcome = if taken { "ok" } else { "error" };
         self.exports.get_or_create(&ExportLabels { signal, outcome }).inc();
+    }
+
+    /// What an export counts.
+    pub fn export(&self, name: &str) -> ExportMeters {
+        let of = |outcome| {
+            let export = name.to_owned();
+            self.export_records.get_or_create_owned(&DeliveryLabels { export, outcome })
+        };
+        let label = ExportLabel { export: name.to_owned() };
+        let failures = self.export_failures.get_or_create_owned(&label);
+        ExportMeters { taken: of("taken"), refused: of("refused"), failures }
     }
 
     /// A span for which there was no room.
@@ -249,10 +293,26 @@ impl Metrics {
         }
     }
 
+    /// What each export has still to deliver; those that there are no more are not told.
+    fn know_exports(&self, lags: Vec<(String, u64)>) {
+        self.export_lag.clear();
+        for (export, lag) in lags {
+            let lag = i64::try_from(lag).unwrap_or(i64::MAX);
+            self.export_lag.get_or_create(&ExportLabel { export }).set(lag);
+        }
+    }
+
     /// How long a reply waited for the disk.
     pub fn waited(&self, time: Duration) {
         self.journal_wait.observe(time.as_secs_f64());
     }
+}
+
+/// The handles of one export.
+pub(crate) struct ExportMeters {
+    pub taken: Counter,
+    pub refused: Counter,
+    pub failures: Counter,
 }
 
 impl Gateway {
@@ -265,6 +325,9 @@ impl Gateway {
         }
         let committed = i64::try_from(self.journal.committed()).unwrap_or(i64::MAX);
         metrics.journal_records.set(committed);
+        let waiting = i64::try_from(self.journal.waiting()).unwrap_or(i64::MAX);
+        metrics.journal_waiting.set(waiting);
+        metrics.know_exports(self.exports.lags(self.journal.committed()));
         metrics.journal_failed.set(i64::from(self.journal.fault().is_some()));
         metrics.sessions.set(count(self.sessions.len()));
         metrics.uptime.set(i64::try_from(self.started.elapsed().as_secs()).unwrap_or(i64::MAX));
@@ -304,6 +367,8 @@ mod tests {
         metrics.egress("s", audit::Outcome::Ok, 1);
         metrics.waited(Duration::from_millis(1));
         metrics.exported("traces", true);
+        metrics.export("siem").taken.inc();
+        metrics.know_exports(vec![("siem".to_owned(), 1)]);
         metrics.alerted("drift");
         let secret = SecretLabel { secret: "github".to_owned() };
         metrics.secret_expiry.get_or_create(&secret).set(1);

@@ -9,6 +9,7 @@ mod health;
 mod meters;
 mod metrics;
 mod otlp;
+pub(crate) mod protobuf;
 mod serve;
 mod span;
 
@@ -18,9 +19,38 @@ pub(crate) use export::run as export;
 pub use exposition::{Kind as SampleKind, Metric, Sample, parse};
 pub(crate) use health::{is_alive, is_ready};
 pub(crate) use meters::{Ended, Entered, Meters};
-pub(crate) use metrics::Metrics;
-pub(crate) use serve::accept;
-pub(crate) use span::{Span, Step, Told, Trace, Tracer};
+pub(crate) use metrics::{ExportMeters, Metrics};
+pub(crate) use serve::run as serve;
+pub(crate) use span::{Step, Told, Trace, Tracer};
+
+/// How a message to a collector is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// OTLP's JSON.
+    #[default]
+    Json,
+    /// Protobuf.
+    Protobuf,
+}
+
+impl Encoding {
+    /// Its media type.
+    pub(crate) fn media(self) -> &'static str {
+        match self {
+            Encoding::Json => "application/json",
+            Encoding::Protobuf => "application/x-protobuf",
+        }
+    }
+
+    /// A message as it is sent.
+    pub(crate) fn write(self, message: &serde_json::Value) -> Result<Vec<u8>, String> {
+        match self {
+            Encoding::Json => Ok(message.to_string().into_bytes()),
+            Encoding::Protobuf => protobuf::encode(message)
+                .map_err(|member| format!("`{member}` has no place in protobuf")),
+        }
+    }
+}
 
 /// What is told to whom.
 #[derive(Clone, Debug, Default, PartialEq)]

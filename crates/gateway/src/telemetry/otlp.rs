@@ -65,6 +65,7 @@ pub(super) fn traces(resource: &Value, spans: &[Span]) -> String {
             out.push(',');
         }
         let name = match &span.name {
+            _ if span.method.is_empty() => "refused".to_owned(),
             Some(Named::Tool(name) | Named::Prompt(name)) => format!("{} {name}", span.method),
             Some(Named::Resource(_)) | None => span.method.to_string(),
         };
@@ -177,6 +178,7 @@ fn failure(span: &Span) -> Option<&'static str> {
         (_, Some(refusal)) => Some(refusal),
         (Outcome::ToolError, _) => Some("tool_error"),
         (Outcome::Error, _) => Some("error"),
+        (Outcome::Unknown, _) => Some("unknown"),
         _ => None,
     }
 }

@@ -1,7 +1,12 @@
 //! The listener for monitoring systems: `/metrics`, `/livez`, `/readyz`. A door of its own, so that what is
 //! open to callers never shows how much others do.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -12,19 +17,46 @@ use tokio::{
 };
 
 use super::health::{is_alive, is_ready};
-use crate::{Gateway, door::Body};
+use crate::{Gateway, applied::while_configured, door::Body};
 
 /// Connections at once.
 const ROOM: usize = 16;
 /// How long one connection may last.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Serves until told to stop.
-pub(crate) async fn accept(
+/// Serves where the configuration says so, until the gateway stops. `first` is the listener of the start.
+pub(crate) async fn run(
     gateway: Arc<Gateway>,
-    listener: TcpListener,
-    mut stopping: watch::Receiver<bool>,
+    first: Option<TcpListener>,
+    stopping: watch::Receiver<bool>,
 ) {
+    let first = Mutex::new(first);
+    let serve = |address: Option<SocketAddr>, ending| {
+        let (gateway, first) = (gateway.clone(), lock(&first).take());
+        async move {
+            let listener = match (first, address) {
+                (Some(listener), _) => Ok(listener),
+                (None, Some(address)) => TcpListener::bind(address).await,
+                (None, None) => return,
+            };
+            match listener.and_then(|listener| Ok((listener.local_addr()?, listener))) {
+                Ok((address, listener)) => {
+                    tracing::info!(%address, "metrics are served");
+                    accept(gateway, listener, ending).await;
+                }
+                Err(fault) => tracing::error!(?address, %fault, "metrics can't be served"),
+            }
+        }
+    };
+    while_configured(gateway.clone(), stopping, |config| config.telemetry.listen, serve).await;
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Serves until told to stop.
+async fn accept(gateway: Arc<Gateway>, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(ROOM));
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };

@@ -53,6 +53,7 @@ pub(crate) struct Trace {
     began: (SystemTime, Instant),
     steps: Vec<(Step, Instant)>,
     queue: mpsc::Sender<Span>,
+    ended: bool,
 }
 
 /// A span that has ended, with the names that it is told by.
@@ -103,14 +104,20 @@ impl Tracer {
         (Tracer { ids: Ids::new(), kept, queue }, waiting)
     }
 
+    /// A place in the trace that the client is in, and its parent; or in a new one. None where the trace is not
+    /// kept.
+    fn place(&self, at: Option<&Context>) -> Option<(Context, Option<Box<str>>)> {
+        match at {
+            Some(at) if !at.parent.is_sampled() => None,
+            Some(at) => Some((self.ids.child(at), Some(at.parent.span().into()))),
+            None => Some((self.ids.root(self.kept)?, None)),
+        }
+    }
+
     /// A call begins, in the trace that its client is in or in one of its own; none where that trace is not
     /// kept. Then what the client said passes as it is.
     pub fn begin(&self, call: &Call) -> Option<Trace> {
-        let (own, parent) = match &call.gist.trace {
-            Some(at) if !at.parent.is_sampled() => return None,
-            Some(at) => (self.ids.child(at), Some(at.parent.span().into())),
-            None => (self.ids.root(self.kept)?, None),
-        };
+        let (own, parent) = self.place(call.gist.trace.as_ref())?;
         Some(Trace {
             sent: self.ids.child(&own),
             own,
@@ -118,7 +125,33 @@ impl Tracer {
             began: (SystemTime::now(), Instant::now()),
             steps: Vec::with_capacity(4),
             queue: self.queue.clone(),
+            ended: false,
         })
+    }
+
+    /// A request was refused before it was a call; gives whether that was dropped for want of room.
+    pub fn refused(&self, at: Option<&Context>, principal: &str, refusal: &'static str) -> bool {
+        let Some((own, parent)) = self.place(at) else { return false };
+        let Ok(place) = self.queue.try_reserve() else { return true };
+        place.send(Span {
+            sent: own.clone(),
+            own,
+            parent,
+            began: SystemTime::now(),
+            lasted: Duration::ZERO,
+            steps: Vec::new(),
+            server: None,
+            method: Box::default(),
+            tool_call: false,
+            name: None,
+            version: "",
+            transport: "",
+            principal: principal.into(),
+            id: Box::default(),
+            outcome: Outcome::Refused,
+            refusal: Some(refusal),
+        });
+        false
     }
 }
 
@@ -147,8 +180,14 @@ impl Trace {
         patch.text()
     }
 
+    /// Whether it is over.
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
     /// It is over; gives whether it was dropped for want of room.
     pub fn end(&mut self, call: &Call, target: Option<&Target>, told: &Told<'_>) -> bool {
+        self.ended = true;
         let Ok(place) = self.queue.try_reserve() else { return true };
         let after = |at: Instant| at.saturating_duration_since(self.began.1);
         place.send(Span {

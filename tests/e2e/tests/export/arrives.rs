@@ -43,15 +43,16 @@ fn configuration(receivers: &[Receiver], more: &str) -> String {
     let mut text = format!(
         "[trust]\non-first-use = \"approve\"\n[identity]\nloopback = \"open\"\n[servers.new]\ncommand = {command:?}\nargs = [\"stdio\"]\n{more}"
     );
-    for Receiver { url, kind, .. } in receivers {
+    for (at, Receiver { url, kind, .. }) in receivers.iter().enumerate() {
         let (to, keys) = match kind {
             Kind::Azure => ("azure", "rule = \"dcr-0a1b\""),
             Kind::Elastic => ("elastic", "index = \"audit\""),
             Kind::Otlp => ("otlp", ""),
+            Kind::OtlpProtobuf => ("otlp", "encoding = \"protobuf\""),
             Kind::Splunk => ("splunk", ""),
         };
         text.push_str(&format!(
-            "[export.{to}]\nto = \"{to}\"\nurl = \"{url}\"\nallow-private = true\n{keys}\n\
+            "[export.{to}-{at}]\nto = \"{to}\"\nurl = \"{url}\"\nallow-private = true\n{keys}\n\
              credential = {{ value = \"Secret of-the-receiver\" }}\n"
         ));
     }
@@ -69,8 +70,9 @@ async fn every_record_arrives_in_order_whatever_the_receiver_does_and_over_an_en
         [Reset, Large, Lost, Broken, Slow, Busy],
         [Lost, Broken, Large, Busy, Lost, Slow],
         [Broken, Lost, Slow, Reset, Large, Lost],
+        [Large, Busy, Broken, Reset, Slow, Lost],
     ];
-    let kinds = [Kind::Azure, Kind::Elastic, Kind::Otlp, Kind::Splunk];
+    let kinds = [Kind::Azure, Kind::Elastic, Kind::Otlp, Kind::Splunk, Kind::OtlpProtobuf];
     let mut receivers = Vec::new();
     for (kind, faults) in kinds.into_iter().zip(faults) {
         receivers.push(Receiver::start(kind, &faults).await);
@@ -128,6 +130,7 @@ async fn every_record_arrives_in_order_whatever_the_receiver_does_and_over_an_en
     }
     assert_eq!(lines("all.cef").len(), journal.len());
     decode(&receivers[2]).await;
+    decode(&receivers[4]).await;
 }
 
 /// Python's OpenTelemetry reads what was sent to the one receiver.
@@ -136,7 +139,8 @@ async fn decode(otlp: &Receiver) {
     let bodies = std::mem::take(&mut otlp.taken.lock().unwrap().bodies);
     let count = otlp.taken.lock().unwrap().records.len();
     for (at, body) in bodies.iter().enumerate() {
-        fs::write(folder.path().join(format!("{at:06}.json")), body).unwrap();
+        let form = if otlp.kind == Kind::Otlp { "json" } else { "pb" };
+        fs::write(folder.path().join(format!("{at:06}.{form}")), body).unwrap();
     }
     let script = source("tests/export/otlp.py");
     let read = run(Command::new(python("python3")).arg(script).arg(folder.path())).await;

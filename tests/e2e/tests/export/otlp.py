@@ -3,14 +3,18 @@
 import pathlib
 import sys
 
-from google.protobuf import json_format
+from google.protobuf import json_format, unknown_fields
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 
 count = 0
 for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
     request = logs_service_pb2.ExportLogsServiceRequest()
-    # An unknown member is an error.
-    json_format.Parse(path.read_text(), request)
+    if path.suffix == ".json":
+        # An unknown member is an error.
+        json_format.Parse(path.read_text(), request)
+    else:
+        request.ParseFromString(path.read_bytes())
+        assert not unknown_fields.UnknownFieldSet(request)
     for resource in request.resource_logs:
         names = {attribute.key for attribute in resource.resource.attributes}
         assert "service.name" in names, names

@@ -36,6 +36,7 @@ pub enum Kind {
     Azure,
     Elastic,
     Otlp,
+    OtlpProtobuf,
     Splunk,
 }
 
@@ -97,10 +98,17 @@ impl Receiver {
         let path = request.uri().to_string();
         assert_eq!(request.headers()["authorization"], "Secret of-the-receiver");
         assert_eq!(request.headers()["content-encoding"], "gzip");
+        let kind = request.headers()["content-type"].to_str().unwrap().to_owned();
         let body = request.into_body().collect().await.unwrap().to_bytes();
-        let mut text = String::new();
-        GzDecoder::new(&body[..]).read_to_string(&mut text).unwrap();
-        let records = self.records(&path, &text);
+        let mut plain = Vec::new();
+        GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap();
+        let records = match self.kind {
+            Kind::OtlpProtobuf => {
+                assert_eq!((&*path, &*kind), ("/v1/logs", "application/x-protobuf"));
+                in_protobuf(&plain)
+            }
+            _ => self.records(&path, std::str::from_utf8(&plain).unwrap()),
+        };
         let reply = |status: u16, body: Value| {
             Ok(Response::builder()
                 .status(status)
@@ -123,7 +131,7 @@ impl Receiver {
             .collect();
         {
             let mut taken = self.taken.lock().unwrap();
-            taken.bodies.push(text.into_bytes());
+            taken.bodies.push(plain);
             // What Elasticsearch has already it does not take again.
             let elastic = self.kind == Kind::Elastic;
             let new = records.into_iter().filter(|(key, _)| !elastic || !before.contains(key));
@@ -136,6 +144,8 @@ impl Receiver {
             Kind::Azure => reply(204, Value::Null),
             Kind::Elastic => reply(200, json!({"errors": false, "items": items})),
             Kind::Otlp => reply(200, json!({"partialSuccess": {}})),
+            // An empty message says that all was taken.
+            Kind::OtlpProtobuf => Ok(Response::new(Full::default())),
             Kind::Splunk => reply(200, json!({"text": "Success", "code": 0})),
         }
     }
@@ -177,6 +187,7 @@ impl Receiver {
                 };
                 logs.as_array().unwrap().iter().map(log).collect()
             }
+            Kind::OtlpProtobuf => unreachable!("it is no text"),
             Kind::Splunk => {
                 assert_eq!(path, "/services/collector/event");
                 let event = |event: Value| {
@@ -187,4 +198,29 @@ impl Receiver {
             }
         }
     }
+}
+
+/// The records in a message of protobuf, found by what they begin with, and the key behind each. That the
+/// message is one is looked at by OpenTelemetry's own reader.
+fn in_protobuf(bytes: &[u8]) -> Vec<(String, Value)> {
+    let find = |from: usize, what: &[u8]| {
+        let found = bytes[from..].windows(what.len()).position(|part| part == what)?;
+        Some(from + found)
+    };
+    let (mut records, mut from) = (Vec::new(), 0);
+    while let Some(at) = find(from, b"{\"seq\":") {
+        let mut values = serde_json::Deserializer::from_slice(&bytes[at..]).into_iter::<Value>();
+        let record = values.next().unwrap().unwrap();
+        from = at + values.byte_offset();
+        let key = find(from, b"bartizan.dev/audit/").unwrap();
+        let plain = |byte: &&u8| byte.is_ascii_alphanumeric() || b"./#".contains(byte);
+        let key: Vec<u8> = bytes[key..].iter().take_while(plain).copied().collect();
+        let seq = record["seq"].to_string();
+        let key = String::from_utf8(key).unwrap();
+        // What follows it may look like a part of it.
+        let end = key.find('#').unwrap() + 1 + seq.len();
+        assert!(key[..end].ends_with(&seq), "{key}");
+        records.push((key[..end].to_owned(), record));
+    }
+    records
 }

@@ -1,6 +1,7 @@
 //! `audit`: the record of calls, read back, counted, written out, verified.
 
 mod export;
+mod open;
 mod receipt;
 mod records;
 mod stats;
@@ -25,6 +26,9 @@ pub fn run(global: &Global, command: AuditCommand) -> anyhow::Result<()> {
             export::run(global, format, filters, to, dir)
         }
         AuditCommand::Forget { who, dir } => forget(global, &who, dir),
+        AuditCommand::Open { seq, identity, sealed: _, dir } => {
+            open::run(global, seq, identity.as_deref(), dir)
+        }
         AuditCommand::Prove { seq, dir } => receipt::prove(global, seq, dir),
         AuditCommand::Search(args) => records::search(global, args),
         AuditCommand::Show { what, dir } => records::show(global, &what, dir),
