@@ -31,6 +31,9 @@ struct Arguments {
     /// Weights of the trainer, instead of the bundled ones.
     #[arg(long)]
     weights: Option<PathBuf>,
+    /// Only scans the clean results so many times by the rules, for a profiler or to count instructions.
+    #[arg(long)]
+    scans: Option<usize>,
 }
 
 /// What was flagged of how many, by each way to judge.
@@ -56,6 +59,12 @@ fn main() -> Result<()> {
     let mut items = corpora(&arguments.corpora)?;
     items.extend(documents(&arguments.benign, arguments.pieces));
     items.retain(|item| arguments.only.as_ref().is_none_or(|only| *only == item.source));
+    if let Some(times) = arguments.scans {
+        let clean = clean(&scanners[2], &items);
+        (0..times).for_each(|_| drop(scanners[0].scan(Surface::Result, &clean)));
+        println!("{} bytes", clean.len() * times);
+        return Ok(());
+    }
     let mut tallies: BTreeMap<(String, String, bool, String), Tally> = BTreeMap::new();
     for item in &items {
         let flagged = scanners.each_ref().map(|scanner| is_flagged(scanner, item));
@@ -173,19 +182,24 @@ fn wilson(part: usize, all: usize) -> (f64, f64) {
     ((middle - half).max(0.0), (middle + half).min(1.0))
 }
 
-/// Time for each item, and for a megabyte of clean text.
-fn speed(scanners: &[Scanner; 3], items: &[Item]) {
+/// What servers answered and nothing is found in.
+fn clean(scanner: &Scanner, items: &[Item]) -> String {
     let clean: String = items
         .iter()
         .filter(|item| {
             !item.is_attack()
                 && item.text.is_ascii()
-                && scanners[2].scan(item.kind, &item.text).is_empty()
+                && scanner.scan(item.kind, &item.text).is_empty()
         })
         .flat_map(|item| [item.text.as_str(), "\n"])
         .take(40_000)
         .collect();
-    let clean = &clean[..clean.len().min(4 << 20)];
+    clean[..clean.len().min(256 << 10)].to_owned()
+}
+
+/// Time for each item, and for a megabyte of clean text.
+fn speed(scanners: &[Scanner; 3], items: &[Item]) {
+    let clean = &clean(&scanners[2], items);
     for (way, scanner) in WAYS.iter().zip(scanners) {
         let began = Instant::now();
         let bytes: usize = items.iter().map(|item| item.text.len()).sum();
@@ -220,7 +234,6 @@ fn best(times: usize, batch: u32, mut run: impl FnMut()) -> f64 {
 }
 
 fn clean_speed(scanner: &Scanner, clean: &str) -> String {
-    let clean = &clean[..clean.len().min(256 << 10)];
     let best = best(60, 1, || drop(scanner.scan(Surface::Result, clean)));
     format!("{:.0} MB/s on {} kB of clean text", clean.len() as f64 / best / 1e6, clean.len() >> 10)
 }

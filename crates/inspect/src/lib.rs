@@ -10,6 +10,7 @@ mod arguments;
 mod definition;
 mod finding;
 mod found;
+mod literals;
 pub mod model;
 mod normalise;
 mod personal;

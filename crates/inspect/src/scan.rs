@@ -2,8 +2,6 @@
 
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-
 use mcp::Json;
 
 use crate::{
@@ -11,13 +9,14 @@ use crate::{
     arguments::{self, Checks},
     definition,
     found::Found,
+    literals::Literals,
     model::{self, Model, ModelFault},
     normalise::{Fold, Hidden, Step, View, Views},
     personal,
     rules::{self, RuleFault, RuleReason},
 };
 
-/// What one text is read by: all rules in one automaton, and the model.
+/// What one text is read by: all rules at once, and the model.
 pub struct Scanner {
     rules: Vec<Rule>,
     /// One for each surface, in the order of [`Surface::ALL`]: what can't apply costs nothing.
@@ -28,8 +27,8 @@ pub struct Scanner {
 
 /// All literals that are looked for on one surface.
 struct Anchors {
-    automaton: AhoCorasick,
-    /// For each literal of the automaton, what to do where it is found.
+    literals: Literals,
+    /// For each literal, what to do where it is found.
     targets: Vec<Vec<Target>>,
 }
 
@@ -57,7 +56,7 @@ pub enum ScannerFault {
 }
 
 /// Words that betray text written backwards or by rot13.
-const REVERSED: [&str; 10] = [
+const REVERSED: [&str; 24] = [
     "snoitcurtsni",
     "suoiverp",
     "erongi",
@@ -68,9 +67,23 @@ const REVERSED: [&str; 10] = [
     "tnatsissa",
     "dnammoc",
     "evitcerid",
+    "noitasrevnoc",
+    "noisses",
+    "terces",
+    "erofeb",
+    "syawla",
+    "tuohtiw",
+    "etucexe",
+    "eteled",
+    "retemarap",
+    "egassem",
+    "stnetnoc",
+    "tsum uoy",
+    "resu eht",
+    "tnatsissa eht",
 ];
-const ROT13: [&str; 10] = [
-    "vafgehpgvba",
+const ROT13: [&str; 24] = [
+    "vafgehpgvbaf",
     "cerivbhf",
     "vtaber",
     "flfgrz",
@@ -80,6 +93,20 @@ const ROT13: [&str; 10] = [
     "nffvfgnag",
     "pbzznaq",
     "qverpgvir",
+    "pbairefngvba",
+    "frffvba",
+    "frperg",
+    "orsber",
+    "nyjnlf",
+    "jvgubhg",
+    "rkrphgr",
+    "qryrgr",
+    "cnenzrgre",
+    "zrffntr",
+    "pbagragf",
+    "lbh zhfg",
+    "gur hfre",
+    "gur nffvfgnag",
 ];
 
 /// How much is read at once, and how far a finding may reach into what follows.
@@ -104,10 +131,10 @@ impl Scanner {
     pub fn of(rules: Vec<Rule>, model: Option<Model>) -> Result<Scanner, RuleFault> {
         let [arguments, definition, prompt, result] = Surface::ALL;
         let anchors = [
-            Anchors::of(&rules, arguments)?,
-            Anchors::of(&rules, definition)?,
-            Anchors::of(&rules, prompt)?,
-            Anchors::of(&rules, result)?,
+            Anchors::of(&rules, arguments),
+            Anchors::of(&rules, definition),
+            Anchors::of(&rules, prompt),
+            Anchors::of(&rules, result),
         ];
         Ok(Scanner { rules, anchors, model, checks: Checks::new()? })
     }
@@ -273,7 +300,7 @@ impl Scanner {
 }
 
 impl Anchors {
-    fn of(rules: &[Rule], surface: Surface) -> Result<Anchors, RuleFault> {
+    fn of(rules: &[Rule], surface: Surface) -> Anchors {
         let mut literals: Vec<&str> = Vec::new();
         let mut targets: Vec<Vec<Target>> = Vec::new();
         let mut places: HashMap<&str, usize> = HashMap::new();
@@ -291,32 +318,15 @@ impl Anchors {
             }
             targets[place].push(target);
         }
-        // Results are long. The others are short, and megabytes of memory would buy them nothing.
-        let kind = match surface {
-            Surface::Result => AhoCorasickKind::DFA,
-            Surface::Arguments | Surface::Definition | Surface::Prompt => {
-                AhoCorasickKind::ContiguousNFA
-            }
-        };
-        let automaton = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .kind(Some(kind))
-            .build(&literals)
-            .map_err(|error| RuleFault {
-                file: "rules".into(),
-                line: 1,
-                reason: RuleReason::Pattern(error.to_string()),
-            })?;
-        Ok(Anchors { automaton, targets })
+        Anchors { literals: Literals::new(&literals), targets }
     }
 
+    /// Where the literals are, from the front.
     fn hits(&self, text: &str, hits: &mut Vec<(Target, Range<usize>)>) {
-        for hit in self.automaton.find_overlapping_iter(text) {
-            for target in &self.targets[hit.pattern().as_usize()] {
-                hits.push((*target, hit.range()));
-            }
-        }
+        self.literals.find(text, |literal, at| {
+            hits.extend(self.targets[literal].iter().map(|target| (*target, at.clone())));
+        });
+        hits.sort_unstable_by_key(|(target, at)| (at.start, at.end, *target));
     }
 }
 
@@ -343,6 +353,7 @@ fn try_rule(
             let before = &bytes[hit.start().saturating_sub(BEFORE)..hit.start()];
             if rule.check.is_none_or(|check| check.passes(hit.as_bytes()))
                 && rule.unless.as_ref().is_none_or(|unless| !unless.regex().is_match(before))
+                && rule.without.as_ref().is_none_or(|one| !one.regex().is_match(hit.as_bytes()))
             {
                 push(rule, view, hit.range(), found);
             }

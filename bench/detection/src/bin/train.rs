@@ -23,7 +23,8 @@ use detection::{
 use inspect::{
     Finding, Scanner, Surface,
     model::{
-        BUCKETS, Concepts, HEADS, Head, Known, Model, STRIDE, STRIDES, WIDTH, head, share, tokens,
+        BUCKETS, Concepts, HEADS, Head, Known, Model, STRIDE, STRIDES, WIDTH, by_chance, head,
+        share, tokens,
     },
     rules,
 };
@@ -40,7 +41,7 @@ struct Arguments {
     #[arg(long, default_value_t = 24000)]
     pieces: usize,
     /// Passes over all texts.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 7)]
     epochs: usize,
     /// Parts that sources are divided into, each left out in turn.
     #[arg(long, default_value_t = 6)]
@@ -48,6 +49,10 @@ struct Arguments {
     /// Only report what is found of each source by a model that has not seen it.
     #[arg(long)]
     cross_validate: bool,
+    /// Write what each text got from a model that has not seen its source: a line with source, head, label,
+    /// whether rules flag it, windows, score, the worst window.
+    #[arg(long)]
+    scores: Option<PathBuf>,
     /// Print the benign windows that look worst.
     #[arg(long)]
     show: bool,
@@ -76,6 +81,8 @@ struct Example {
     report_only: bool,
     /// Whether the rules alone flag it.
     by_rules: bool,
+    /// What is encoded in it. Judged, but not learnt from.
+    inside: Vec<Example>,
 }
 
 impl Example {
@@ -121,6 +128,7 @@ impl Example {
             weight: 1.0,
             report_only: false,
             by_rules: false,
+            inside: Vec::new(),
         })
     }
 
@@ -164,6 +172,12 @@ struct Network {
     seen: Vec<f32>,
     heads: [Head; HEADS],
     steps: [Head; HEADS],
+}
+
+/// What a pass over all texts ended with.
+struct Pass {
+    table: Vec<[f32; WIDTH]>,
+    heads: [Head; HEADS],
 }
 
 struct Forward {
@@ -213,6 +227,25 @@ impl Network {
         worst
     }
 
+    fn average(&mut self, passes: &[Pass]) {
+        let share = 1.0 / passes.len() as f32;
+        let mean = |of: &dyn Fn(&Pass) -> f32| passes.iter().map(|pass| of(pass) * share).sum();
+        for (at, row) in self.table.iter_mut().enumerate() {
+            *row = std::array::from_fn(|column| mean(&|pass| pass.table[at][column]));
+        }
+        for (at, head) in self.heads.iter_mut().enumerate() {
+            head.hidden = std::array::from_fn(|column| mean(&|pass| pass.heads[at].hidden[column]));
+            head.output = std::array::from_fn(|column| mean(&|pass| pass.heads[at].output[column]));
+            head.bias = mean(&|pass| pass.heads[at].bias);
+        }
+    }
+
+    /// The worst window, and what it is worse than it would be by chance.
+    fn score(&self, example: &Example) -> (usize, f32) {
+        let (window, worst) = self.worst(example, 0..example.windows());
+        (window, worst - by_chance(example.head, example.windows()))
+    }
+
     fn learn(&mut self, example: &Example, at: usize, rate: f32, random: &mut Random) {
         // Without some of the words, so that no single one decides.
         let kept: Vec<u32> =
@@ -256,6 +289,7 @@ fn train(examples: &[&Example], epochs: usize) -> Network {
     let mut random = Random::new(7);
     let mut network = Network::new(known(examples), &mut random);
     let mut order: Vec<usize> = (0..examples.len()).collect();
+    let mut passes = Vec::new();
     for epoch in 0..epochs {
         random.shuffle(&mut order);
         let rate = 0.15 * (1.0 - epoch as f32 / epochs as f32).max(0.15);
@@ -269,9 +303,16 @@ fn train(examples: &[&Example], epochs: usize) -> Network {
                 network.learn(example, random.below(example.windows()), rate, &mut random);
             }
         }
+        if epoch + LAST >= epochs {
+            passes.push(Pass { table: network.table.clone(), heads: network.heads });
+        }
     }
+    network.average(&passes);
     network
 }
+
+/// Passes at the end that are averaged: what single texts pushed to and fro evens out.
+const LAST: usize = 3;
 
 /// A text judged by a network that was trained without its source.
 struct Judged<'e> {
@@ -308,19 +349,42 @@ fn train_all(
 /// By head: where few benign texts are left, and where hardly any.
 fn thresholds(judged: &[Judged<'_>]) -> Vec<(f32, f32)> {
     let of = |head: usize| {
+        let scores = |only: fn(&Example) -> bool| {
+            let mut scores: Vec<f32> = judged
+                .iter()
+                .filter(|judged| judged.example.head == head && !judged.example.attack)
+                .filter(|judged| only(judged.example))
+                .map(|judged| judged.score)
+                .collect();
+            scores.sort_by(f32::total_cmp);
+            scores
+        };
+        let at = |scores: &[f32], share: f32| {
+            scores.get((scores.len() as f32 * share) as usize).copied().unwrap_or(f32::MAX)
+        };
         // The labels of `atr` are broad: its benign texts are attacks as others see it.
-        let fit = |judged: &&Judged<'_>| {
-            let example = judged.example;
-            example.head == head && !example.attack && (example.source != "atr" || head == 1)
-        };
-        let mut benign: Vec<f32> = judged.iter().filter(fit).map(|judged| judged.score).collect();
-        benign.sort_by(f32::total_cmp);
-        let at = |share: f32| {
-            benign.get((benign.len() as f32 * share) as usize).copied().unwrap_or(f32::MAX)
-        };
-        (at([0.999, 0.998, 0.998][head]), at(0.9995))
+        let benign = scores(|example| example.source != "atr" || example.head == 1);
+        let medium = at(&benign, [0.999, 0.998, 0.9965][head]);
+        // A tool of a real server that is flagged for nothing costs most.
+        let real = scores(|example| example.head == 0 && is_real(example));
+        let medium = if real.is_empty() { medium } else { medium.max(at(&real, 0.9995)) };
+        (medium, at(&benign, 0.9995).max(medium))
     };
     (0..HEADS).map(of).collect()
+}
+
+/// Whether it comes from servers that people use.
+fn is_real(example: &Example) -> bool {
+    ["awslabs-mcp", "docker-mcp-registry", "livemcpbench"].contains(&example.source.as_str())
+}
+
+fn scores(judged: &[Judged<'_>]) -> String {
+    let line = |Judged { example, window, score }: &Judged<'_>| {
+        let Example { source, head, attack, by_rules, .. } = example;
+        let (windows, shown) = (example.windows(), example.shown(*window));
+        format!("{source}\t{head}\t{attack}\t{by_rules}\t{windows}\t{score}\t{shown:?}\n")
+    };
+    judged.iter().map(line).collect()
 }
 
 /// The benign windows that look worst.
@@ -386,12 +450,16 @@ fn main() -> Result<()> {
             // By the network that has not seen its source.
             let place = sources.iter().position(|source| *source == example.source).unwrap_or(0);
             let fold = &networks[place % arguments.folds];
-            let (window, score) = fold.worst(example, 0..example.windows());
-            Judged { example, window, score }
+            let (window, score) = fold.score(example);
+            let inside = example.inside.iter().map(|inside| fold.score(inside).1);
+            Judged { example, window, score: inside.fold(score, f32::max) }
         })
         .collect();
     let thresholds = thresholds(&judged);
     report(&judged, &thresholds);
+    if let Some(file) = &arguments.scores {
+        fs::write(file, scores(&judged))?;
+    }
     if arguments.show {
         show(judged);
     }
@@ -428,6 +496,10 @@ fn of_items(items: &[Item], rules: &Scanner, concepts: &Concepts) -> Vec<Example
         let mut example = Example::new(&item.source, item.kind, attack, &text, planted, concepts)?;
         example.report_only = item.is_attack() && is_unfit(item);
         example.by_rules = rules.scan(item.kind, &item.text).iter().any(Finding::flagged);
+        let inside = |(_, text): &(String, String)| {
+            Example::new(&item.source, item.kind, attack, text, None, concepts)
+        };
+        example.inside = rules.views(&item.text).iter().skip(1).filter_map(inside).collect();
         Some(example)
     };
     items.iter().filter(|item| head(item.kind).is_some()).filter_map(example).collect()
@@ -448,6 +520,9 @@ fn weigh(examples: &mut [Example]) {
     for example in examples {
         let count = counts[&(example.source.clone(), example.head, example.attack)];
         example.weight = (800.0 / count as f32).clamp(0.3, 2.0);
+        if example.head == 0 && is_real(example) {
+            example.weight *= 2.0;
+        }
     }
 }
 
@@ -493,8 +568,9 @@ fn plant(
             (format!("name: {name}\ndescription: {text}"), 0..text.len() + name.len() + 20),
         );
     }
-    for _ in 0..3000 {
-        add(Surface::Definition, false, (templates.make("crud", &mut random), 0..0));
+    for _ in 0..4000 {
+        let list = ["crud", "short"][random.below(2)];
+        add(Surface::Definition, false, (templates.make(list, &mut random), 0..0));
     }
     for _ in 0..18000 {
         let list = if random.below(16) == 0 { "framed" } else { "result" };

@@ -1,5 +1,5 @@
 //! What the model sees of a text: for each word, hashes of it, its neighbours, its pieces, and of the
-//! concepts that it and the words before it stand for.
+//! concepts and families of words that it and the words before it stand for.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use super::Concepts;
 /// Rows of the table.
 pub const BUCKETS: usize = 1 << 16;
 /// Features of one token, at most.
-pub(super) const MOST: usize = 22;
+pub(super) const MOST: usize = 26;
 /// Of these, the most that are pieces of the word.
 const MOST_PIECES: usize = 12;
 /// Bytes of a word that count.
@@ -24,6 +24,8 @@ pub struct Token<'a> {
 
 const END_OF_SENTENCE: u32 = 0x5EED;
 const NUMBER: u32 = 0xD161;
+/// The family of what stands at the beginning of a sentence.
+const START: u16 = u16::MAX;
 /// Words without a concept that may stand between two concepts.
 const FARTHEST_APART: usize = 7;
 
@@ -34,13 +36,16 @@ struct Before {
     /// The last concepts of the sentence, and how many words without one came behind them.
     concepts: [u32; 2],
     apart: usize,
+    /// The families of the last words, the nearest one last.
+    families: [u16; 2],
 }
 
 /// Calls `each` with every token of a folded text.
 pub fn tokens(text: &str, concepts: &Concepts, mut each: impl FnMut(Token<'_>)) {
     let bytes = text.as_bytes();
     let mut recent = Recent { features: [(0, 0); RECENT], token: LONGEST_AGO };
-    let mut before = Before { words: [END_OF_SENTENCE; 2], concepts: [0; 2], apart: 0 };
+    let mut before =
+        Before { words: [END_OF_SENTENCE; 2], concepts: [0; 2], apart: 0, families: [START; 2] };
     let mut features = [0_u32; MOST];
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -60,6 +65,7 @@ pub fn tokens(text: &str, concepts: &Concepts, mut each: impl FnMut(Token<'_>)) 
             if is_end(class) {
                 if before.words[1] != END_OF_SENTENCE {
                     before.words = [before.words[1], END_OF_SENTENCE];
+                    before.families = [before.families[1], START];
                 }
                 // What follows a colon belongs to what stands before it.
                 if byte != b':' {
@@ -136,6 +142,7 @@ fn word_features(
     if lower.iter().filter(|byte| **byte == b'0').count() * 2 >= lower.len() {
         features[0] = mix(first, NUMBER);
         before.words = [first, NUMBER];
+        before.families = [before.families[1], 0];
         return 1;
     }
     let hash = hash_lower(lower);
@@ -152,20 +159,42 @@ fn word_features(
             count += 1;
         }
     }
-    count += concept_features(hash, concepts, before, &mut features[count..]);
+    let known = concepts.of(hash);
+    count += concept_features(hash, known.concept, before, &mut features[count..]);
+    count += family_features(known.family, before, &mut features[count..]);
     before.words = [first, hash];
     count
 }
 
+/// The word's family, alone and behind those of the words before it.
+fn family_features(family: u16, before: &mut Before, features: &mut [u32]) -> usize {
+    let [second, first] = before.families;
+    before.families = [first, family];
+    if family == 0 {
+        return 0;
+    }
+    let [second, first, family] = [second, first, family].map(u32::from);
+    features[0] = mix(0xFA31, family);
+    let mut count = 1;
+    if first != 0 {
+        features[count] = mix(first << 16 ^ 0xFA32, family);
+        count += 1;
+    }
+    if second != 0 {
+        features[count] = mix(second << 16 ^ 0xFA33, family);
+        count += 1;
+        if first != 0 {
+            features[count] = mix(second << 16 | first, family ^ 0xFA34_0000);
+            count += 1;
+        }
+    }
+    count
+}
+
 /// The word's concept, alone and behind the concepts before it, whatever words stand between.
-fn concept_features(
-    word: u32,
-    concepts: &Concepts,
-    before: &mut Before,
-    features: &mut [u32],
-) -> usize {
+fn concept_features(word: u32, concept: u8, before: &mut Before, features: &mut [u32]) -> usize {
     let [second, first] = before.concepts;
-    let concept = match concepts.of(word) {
+    let concept = match concept {
         0 => {
             features[0] = mix(first ^ 0xBEEF, word);
             before.apart += 1;

@@ -41,12 +41,13 @@ pub(crate) fn decode(text: &str, budget: usize) -> Vec<Decoded> {
 /// Base64 and hexadecimal: long runs without a space.
 fn runs(text: &str, found: &mut Vec<Decoded>) {
     let bytes = text.as_bytes();
-    // A run of the shortest length covers one of these places whole.
-    let mut at = SHORTEST_BASE64 / 2;
+    // A run of the shortest length holds one of these places, and all of the bytes since the one before.
+    const STEP: usize = SHORTEST_BASE64 / 2;
+    let mut at = STEP;
     while at < bytes.len() && found.len() < MOST {
-        let here = |at: usize| bytes.get(at).copied().is_some_and(is_base64);
-        if !here(at) || !here(at - 5) || !here(at.saturating_sub(SHORTEST_BASE64 / 2)) {
-            at += SHORTEST_BASE64 / 2;
+        if let Some(gap) = bytes[at - STEP..=at].iter().rposition(|byte| !is_base64(*byte)) {
+            // The next run begins behind the gap.
+            at += gap + 1;
             continue;
         }
         let start = bytes[..at].iter().rposition(|byte| !is_base64(*byte)).map_or(0, |at| at + 1);
@@ -58,7 +59,7 @@ fn runs(text: &str, found: &mut Vec<Decoded>) {
         if let Some(decoded) = run(&text[start..end]) {
             found.push((decoded.0, start..end, decoded.1));
         }
-        at = end + SHORTEST_BASE64 / 2;
+        at = end + STEP;
     }
 }
 
@@ -85,8 +86,19 @@ fn run(run: &str) -> Option<(Step, String)> {
 }
 
 fn is_base64(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'_' | b'-')
+    IS_BASE64[usize::from(byte)]
 }
+
+/// A table, since nearly every byte of every text is looked up.
+const IS_BASE64: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(byte as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'+' | b'/' | b'_' | b'-');
+        byte += 1;
+    }
+    table
+};
 
 fn mostly_text(bytes: &[u8]) -> bool {
     let odd = bytes.iter().filter(|byte| **byte < 0x20 && !byte.is_ascii_whitespace()).count();
@@ -232,8 +244,9 @@ fn spaced_hex(text: &str, found: &mut Vec<Decoded>) {
         bytes.get(at).is_some_and(u8::is_ascii_hexdigit)
             && bytes.get(at + 1).is_some_and(u8::is_ascii_hexdigit)
     };
+    // Twelve pairs are 35 bytes, and a look takes seven: looks this far apart can't miss them.
+    const STEP: usize = 24;
     let mut at = 0;
-    // Twelve pairs are 35 bytes: two looks 12 bytes apart can't miss them.
     while at + 35 <= bytes.len() && found.len() < MOST {
         let separated = |at: usize| {
             (0..3).any(|shift| {
@@ -242,11 +255,11 @@ fn spaced_hex(text: &str, found: &mut Vec<Decoded>) {
                     && bytes.get(at + shift + 3) == bytes.get(at + shift)
             })
         };
-        if !separated(at + 12) {
-            at += 12;
+        if !separated(at + STEP) {
+            at += STEP;
             continue;
         }
-        let mut start = at + 12;
+        let mut start = at + STEP;
         while start > at && !pair(start) {
             start -= 1;
         }
@@ -271,7 +284,7 @@ fn spaced_hex(text: &str, found: &mut Vec<Decoded>) {
         {
             found.push((Step::Hex, start..end, decoded));
         }
-        at = end.max(at + 12);
+        at = end.max(at + STEP);
     }
 }
 
@@ -368,6 +381,10 @@ fn leet(text: &str, found: &mut Vec<Decoded>) {
 fn signs_inside(block: &[u8]) -> u8 {
     let letter = |byte: u8| (byte | 0x20).wrapping_sub(b'a') < 26;
     let sign = |byte: u8| (byte.wrapping_sub(b'0') < 10) | (byte == b'@') | (byte == b'$');
+    // Most texts have hardly any: one look at each byte then, not three.
+    if block.iter().fold(0, |sum: u8, byte| sum.wrapping_add(u8::from(sign(*byte)))) < 4 {
+        return 0;
+    }
     let (Some(second), Some(third)) = (block.get(1..), block.get(2..)) else { return 0 };
     block.iter().zip(second).zip(third).fold(0, |sum: u8, ((&before, &middle), &behind)| {
         sum.wrapping_add(u8::from(letter(before) & sign(middle) & letter(behind)))

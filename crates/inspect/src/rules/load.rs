@@ -6,14 +6,14 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Check, Pattern, Rule};
-use crate::{Class, Severity, Surface};
+use crate::{Class, Severity, Surface, literals::PIECE};
 
 const LARGEST_FILE: usize = 1 << 20;
 const MOST_RULES: usize = 1000;
 const MOST_ANCHORS: usize = 200;
 const MOST_PATTERNS: usize = 32;
 /// A shorter anchor would be found everywhere.
-const SHORTEST_ANCHOR: usize = 3;
+const SHORTEST_ANCHOR: usize = PIECE;
 const FARTHEST_REACH: usize = 4000;
 
 /// Why rules could not be read.
@@ -77,6 +77,8 @@ struct Raw {
     check: Option<Check>,
     #[serde(default)]
     unless: Option<Spanned<String>>,
+    #[serde(default)]
+    without: Option<Spanned<String>>,
     #[serde(default)]
     reach: Option<[usize; 2]>,
     #[serde(default, rename = "match")]
@@ -142,13 +144,14 @@ fn rule(raw: Raw, take: Take) -> Result<Rule, (Option<Range<usize>>, RuleReason)
     for pattern in &raw.patterns {
         patterns.push(take(pattern.as_ref()).map_err(|reason| (Some(pattern.span()), reason))?);
     }
-    let unless = match &raw.unless {
-        Some(pattern) => Some(
-            take(&format!("(?:{})$", pattern.as_ref()))
-                .map_err(|reason| (Some(pattern.span()), reason))?,
-        ),
-        None => None,
+    let optional = |pattern: &Option<Spanned<String>>, end: &str| match pattern {
+        Some(pattern) => take(&format!("(?:{}){end}", pattern.as_ref()))
+            .map(Some)
+            .map_err(|reason| (Some(pattern.span()), reason)),
+        None => Ok(None),
     };
+    let unless = optional(&raw.unless, "$")?;
+    let without = optional(&raw.without, "")?;
     let [before, behind] = raw.reach.unwrap_or([200, 300]);
     if before.max(behind) > FARTHEST_REACH {
         return Err((None, RuleReason::TooMany("bytes of reach")));
@@ -166,6 +169,7 @@ fn rule(raw: Raw, take: Take) -> Result<Rule, (Option<Range<usize>>, RuleReason)
         patterns,
         check: raw.check,
         unless,
+        without,
         reach: (before, behind),
     })
 }

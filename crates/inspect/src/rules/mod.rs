@@ -40,6 +40,8 @@ pub struct Rule {
     pub(crate) check: Option<Check>,
     /// What makes a match harmless where it ends right before it.
     pub(crate) unless: Option<Pattern>,
+    /// What makes a match harmless where it is inside of it.
+    pub(crate) without: Option<Pattern>,
     /// Bytes before and behind an anchor that patterns see.
     pub(crate) reach: (usize, usize),
 }
