@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt::Write,
+    future::ready,
     hash::{BuildHasher, RandomState},
     sync::Arc,
     time::{Duration, Instant},
@@ -12,14 +13,15 @@ use identity::Verified;
 use inspect::{Class, Finding, Rule, Scanner, ScannerFault, Severity, Surface};
 use mcp::{Json, JsonBuf, Kind, Patch, quote};
 use policy::Question;
-use upstream::Events;
-use upstream::HttpClient;
+use tokio::sync::mpsc;
+use upstream::{Event, Events, HttpClient};
 
 use crate::{
     Gateway,
     approval::Asking,
     call::{Call, Reply},
     detector::{Detector, External},
+    hearing::hear,
     refusal::Refusal,
     resolve::Target,
     secrets::Secrets,
@@ -126,8 +128,6 @@ pub(crate) struct Inspector {
 pub(crate) struct Examined {
     /// Instead of the original, if anything was changed.
     pub body: Option<JsonBuf>,
-    /// For the record.
-    pub noted: String,
     /// What an approver has to say before it may pass.
     pub question: Option<Question>,
 }
@@ -207,14 +207,15 @@ impl Inspector {
         }
     }
 
-    /// Looks at what a server answered, asked or told; `more` was found by others.
+    /// Looks at what a server answered, asked or told; `more` was found by others. What was found is added
+    /// to `noted`.
     fn result(
         &self,
-        target: &Target,
+        server: &str,
         body: Json<'_>,
         more: Vec<Finding>,
+        noted: &mut String,
     ) -> Result<Examined, Refusal> {
-        let server = target.served.name().as_str();
         let modes = self.modes(server);
         if modes.all_off() {
             return Ok(Examined::default());
@@ -232,7 +233,7 @@ impl Inspector {
         }
         let mut examined = Examined::default();
         if !found.is_empty() {
-            note(&found, modes, &mut examined.noted);
+            note(&found, modes, noted);
             if let Some(finding) =
                 found.iter().find(|finding| leads_to(finding, modes, Mode::Block))
             {
@@ -258,6 +259,31 @@ impl Inspector {
             }
         }
         Ok(examined)
+    }
+
+    /// Whether anybody looks at what this server says.
+    pub fn listens_to(&self, server: &str) -> bool {
+        self.inspection.spotlight || !self.modes(server).all_off()
+    }
+
+    /// A notification as it may pass; `None` when it is dropped. Nobody is asked about one: it comes while
+    /// its call still runs, so that what an approver would have to see is dropped.
+    pub fn event(&self, server: &str, event: Event, noted: &mut String) -> Option<Event> {
+        let dropped = match self.result(server, event.params.json(), Vec::new(), noted) {
+            Ok(Examined { question: None, body: Some(params) }) => {
+                return Some(Event { params, ..event });
+            }
+            Ok(Examined { question: None, body: None }) => return Some(event),
+            Ok(Examined { question: Some(question), .. }) => question.reason,
+            Err(refusal) => refusal.to_string(),
+        };
+        tracing::warn!(
+            server,
+            method = event.method,
+            reason = dropped,
+            "a notification was dropped"
+        );
+        None
     }
 
     fn scan(&self, text: &str) -> (Vec<Finding>, bool) {
@@ -315,9 +341,26 @@ impl Gateway {
         let (Ok(body) | Err(body)) = &reply.outcome;
         let current = self.current();
         let more = current.inspector.asked_elsewhere(target, body.json()).await?;
-        let examined = current.inspector.result(target, body.json(), more)?;
-        noted.push_str(&examined.noted);
-        Ok(examined)
+        current.inspector.result(target.served.name().as_str(), body.json(), more, noted)
+    }
+
+    /// Sends a call, and has the detectors look at what its server tells meanwhile.
+    pub(crate) async fn listen_in<T, F: Future<Output = T>>(
+        &self,
+        target: &Target,
+        events: &Events,
+        noted: &mut String,
+        send: impl FnOnce(Events) -> F,
+    ) -> T {
+        let server = target.served.name().as_str();
+        let current = self.current();
+        let inspector = &current.inspector;
+        if events.is_closed() || !inspector.listens_to(server) {
+            return send(events.clone()).await;
+        }
+        let (inner, heard) = mpsc::channel(events.max_capacity());
+        let pass = |event| ready(inspector.event(server, event, noted));
+        hear(heard, events, send(inner), pass).await
     }
 
     /// Holds a result back until an approver has seen it. What nobody releases in time is refused: the call

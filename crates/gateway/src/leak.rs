@@ -18,7 +18,7 @@ use vault::{
     leak::{Filter, Known},
 };
 
-use crate::refusal::Refusal;
+use crate::{hearing::hear, refusal::Refusal};
 
 /// What records call a request to a model.
 const MODELS: &str = "models/call";
@@ -202,29 +202,11 @@ impl Guard {
     pub async fn hear<T>(
         &self,
         principal: &str,
-        mut heard: mpsc::Receiver<Event>,
+        heard: mpsc::Receiver<Event>,
         events: &Events,
         sending: impl Future<Output = T>,
     ) -> T {
-        let mut sending = std::pin::pin!(sending);
-        let pass = async |event| {
-            if let Some(event) = self.event(principal, event).await {
-                // A client that is gone has dropped the call, or does not care.
-                let _ = events.send(event).await;
-            }
-        };
-        loop {
-            tokio::select! {
-                biased;
-                Some(event) = heard.recv() => pass(event).await,
-                done = &mut sending => {
-                    while let Ok(event) = heard.try_recv() {
-                        pass(event).await;
-                    }
-                    return done;
-                }
-            }
-        }
+        hear(heard, events, sending, |event| self.event(principal, event)).await
     }
 }
 

@@ -26,6 +26,7 @@ mod facts;
 mod flow;
 mod gateway;
 pub mod grants;
+mod hearing;
 pub mod inspection;
 mod launch;
 pub mod leak;

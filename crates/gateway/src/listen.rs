@@ -61,12 +61,14 @@ impl Gateway {
         let method = "notifications/subscriptions/acknowledged".to_owned();
         let mut alive = events.send(Event { method, params: crate::made(notice) }).await.is_ok();
         for (server, event) in early {
-            alive = alive && self.forward(caller, call, &wanted, &server, event, events).await;
+            let asked = self.asked_for(caller, call, &wanted, &server, event);
+            alive = alive && self.forward(&server, asked, &mut facts.findings, events).await;
         }
         while alive {
             tokio::select! {
                 Some(arrival) = arrivals.recv() => if let Arrival::Event(server, event) = arrival {
-                    alive = self.forward(caller, call, &wanted, &server, event, events).await;
+                    let asked = self.asked_for(caller, call, &wanted, &server, event);
+                    alive = self.forward(&server, asked, &mut facts.findings, events).await;
                 },
                 Ok(listed) = changes.recv() => {
                     let asked = match listed {
@@ -181,16 +183,30 @@ impl Gateway {
         self.foresee(caller, call, &action).is_possible()
     }
 
-    /// Passes one event on if it was asked for; `false` when the client is gone.
+    /// Passes an event on as the detectors let it; `false` when the client is gone.
     async fn forward(
+        &self,
+        server: &ServerName,
+        event: Option<Event>,
+        noted: &mut String,
+        events: &Events,
+    ) -> bool {
+        let current = self.current();
+        match event.and_then(|event| current.inspector.event(server.as_str(), event, noted)) {
+            Some(event) => events.send(event).await.is_ok(),
+            None => true,
+        }
+    }
+
+    /// The event as this client knows it, if it was asked for.
+    fn asked_for(
         &self,
         caller: &Verified,
         call: &Call,
         wanted: &Wanted,
         server: &ServerName,
         mut event: Event,
-        events: &Events,
-    ) -> bool {
+    ) -> Option<Event> {
         let served = self.served(server.as_str());
         let forget = |listed| {
             if let Some(served) = &served {
@@ -218,7 +234,7 @@ impl Gateway {
             "notifications/tasks" => self.task_event(caller, call, wanted, server, &mut event),
             _ => false,
         };
-        !asked || events.send(event).await.is_ok()
+        asked.then_some(event)
     }
 
     /// A task's event under the id that the client knows.

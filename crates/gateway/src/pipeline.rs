@@ -107,7 +107,9 @@ impl Gateway {
             Ok(credential) => {
                 facts.step(Step::Credential);
                 facts.fetched = Some(began.elapsed());
-                send(cleared, credential, call, &target, facts.trace.as_ref(), events).await
+                let trace = facts.trace.as_ref();
+                let send = |events| send(cleared, credential, call, &target, trace, events);
+                self.listen_in(&target, events, &mut facts.findings, send).await
             }
             Err(refusal) => Err(refusal),
         };
@@ -141,7 +143,7 @@ impl Gateway {
         let target = Arc::new(self.resolve(caller, call).await?);
         facts.reach(target.clone(), &self.glance().config.audit.fields);
         let approved = target.require_approved()?;
-        self.require_signed(caller, call, &target)?;
+        self.require_signed(caller, call, &target).await?;
         let (arguments, found) = self.inspect_arguments(call, &target, &mut facts.findings)?;
         let opened = mrtr::open(&self.sealer, caller, call, &target)?;
         facts.asked = opened.is_own();

@@ -1,17 +1,12 @@
 //! What ETDI wants of a call beside leave: that it is signed, and that the caller's token is bound to the tool.
 //! Asked for where a server's entry says so.
 
-use std::sync::{Mutex, PoisonError};
-
 use http::HeaderMap;
 use identity::{Principal, Verified};
 use mcp::{Json, Method, quote};
-use trust::etdi::{self, Invocation, Replay};
+use trust::etdi::{self, Invocation};
 
 use crate::{Gateway, call::Call, refusal::Refusal, resolve::Target};
-
-/// Signed calls that are remembered at once, so that none is made twice.
-const REMEMBERED: usize = 100_000;
 
 /// A signature over a call, as it came.
 #[derive(Clone, Debug)]
@@ -46,18 +41,9 @@ impl CallSignature {
     }
 }
 
-/// The signed calls of the last minutes.
-pub(crate) struct SignedCalls(Mutex<Replay>);
-
-impl Default for SignedCalls {
-    fn default() -> SignedCalls {
-        SignedCalls(Mutex::new(Replay::new(REMEMBERED)))
-    }
-}
-
 impl Gateway {
     /// Holds a call of a tool against what its server's entry asks for.
-    pub(crate) fn require_signed(
+    pub(crate) async fn require_signed(
         &self,
         caller: &Verified,
         call: &Call,
@@ -76,12 +62,17 @@ impl Gateway {
                 .map_err(|fault| Refusal::TokenUnbound(fault.to_string()))?;
         }
         match &proofs.calls {
-            Some(signer) => self.verify_call(call, definition, signer),
+            Some(signer) => self.verify_call(call, definition, signer).await,
             None => Ok(()),
         }
     }
 
-    fn verify_call(&self, call: &Call, definition: Json<'_>, signer: &str) -> Result<(), Refusal> {
+    async fn verify_call(
+        &self,
+        call: &Call,
+        definition: Json<'_>,
+        signer: &str,
+    ) -> Result<(), Refusal> {
         let unsigned = |why: &str| Refusal::CallUnsigned(why.to_owned());
         let carried = match &call.signature {
             Some(carried) => Some((**carried).clone()),
@@ -99,13 +90,16 @@ impl Gateway {
             key: &carried.key,
             signature: &carried.signature,
         };
-        let current = self.glance();
-        let mut replay = self.signed_calls.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = &current.config.trust.keys.of(signer);
-        invocation
-            .verify(keys, &mut replay, crate::now())
-            .map(drop)
-            .map_err(|fault| unsigned(&fault.to_string()))
+        let (current, now) = (self.current(), crate::now());
+        let keys = current.config.trust.keys.of(signer);
+        let verified =
+            invocation.verify(&keys, now).map_err(|fault| unsigned(&fault.to_string()))?;
+        // In the store, so that another gateway, or this one after a restart, knows it too.
+        let first = self.store.signed_call(&verified.payload, verified.until, now).await;
+        match first.map_err(|fault| Refusal::StoreUnavailable(fault.to_string()))? {
+            true => Ok(()),
+            false => Err(unsigned("the signature was used before")),
+        }
     }
 }
 

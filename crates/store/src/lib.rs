@@ -18,6 +18,7 @@ mod pins;
 mod policies;
 mod quotas;
 mod secrets;
+mod signed;
 mod tokens;
 
 pub use approvals::Approval;

@@ -20,6 +20,7 @@ const STEPS: &[&str] = &[
     include_str!("schema_flows.sql"),
     include_str!("schema_secrets.sql"),
     include_str!("schema_policies.sql"),
+    include_str!("schema_signed.sql"),
 ];
 
 /// The open store. Cheap to clone.

@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mcp::{Json, quote};
 
-pub use invocation::{Invocation, InvocationFault, Replay, WINDOW};
+pub use invocation::{Invocation, InvocationFault, Verified, WINDOW};
 pub use python::{Spacing, dumps};
 pub use token::{TokenFault, bound_to};
 

@@ -1,6 +1,6 @@
 //! What the detectors find, and what that leads to.
 
-use e2e::{Client, Era, Gateway, binary};
+use e2e::{Client, Era, Gateway, binary, run};
 use serde_json::{Value, json};
 
 const ORDER: &str =
@@ -162,4 +162,44 @@ async fn what_nobody_releases_is_refused_and_not_called_again() {
     let answer = echo(&gateway, ORDER).await;
     let message = answer["error"]["message"].as_str().unwrap();
     assert!(message.contains("inspect.ask") && !message.contains("again"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_a_server_logs_during_a_call_is_looked_at_as_its_results_are() {
+    for (mode, passes) in [("label", true), ("block", false), ("ask", false)] {
+        let modes = format!("[inspect.modes]\ninjection = \"{mode}\"\nsecret = \"mask\"");
+        let gateway = gateway(&modes).await;
+        for era in [Era::Stateless, Era::Handshake] {
+            let client = gateway.client_of("s", era).await;
+            let logged = async |line: &str| {
+                let mut params =
+                    json!({ "name": "test_logging_tool", "arguments": { "line": line } });
+                params["_meta"]["io.modelcontextprotocol/logLevel"] = json!("debug");
+                let mut reply = client.send("tools/call", params).await;
+                let mut logged = Vec::new();
+                while let Some(message) = reply.next().await {
+                    match message.get("result") {
+                        Some(result) => assert_eq!(result["content"][0]["text"], "Logged"),
+                        None => logged.push(message["params"].clone()),
+                    }
+                }
+                logged
+            };
+            let clean = logged("It rains in Lisbon.").await;
+            assert_eq!(clean[0]["data"], "It rains in Lisbon.", "{clean:?}");
+            assert!(clean[0].get("_meta").is_none(), "{clean:?}");
+            let secret = logged(&format!("token {TOKEN}")).await;
+            let data = secret[0]["data"].as_str().unwrap();
+            assert!(data.starts_with("token [secret.github-token "), "{secret:?}");
+            let orders = logged(ORDER).await;
+            assert_eq!(orders.len(), usize::from(passes), "{mode}: {orders:?}");
+            if let [order] = &orders[..] {
+                let findings = order["_meta"]["dev.bartizan/findings"].to_string();
+                assert!(findings.contains(r#""class":"injection""#), "{order}");
+                assert_eq!(order["data"], ORDER, "{order}");
+            }
+        }
+        let log = run(gateway.command().args(["audit", "search", "--output", "json"])).await;
+        assert!(log.contains("injection.override high"), "{log}");
+    }
 }

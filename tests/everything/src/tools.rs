@@ -121,7 +121,7 @@ pub async fn call(
         }
         "test_image_content" => vec![ContentBlock::image(PIXEL, "image/png")],
         "test_logging_tool" => {
-            log(server, context, "A line of log").await;
+            log(server, context, arguments["line"].as_str().unwrap_or("A line of log")).await;
             vec![text("Logged")]
         }
         "test_missing_capability" => {

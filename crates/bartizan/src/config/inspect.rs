@@ -104,6 +104,8 @@ pub enum Shape {
 pub struct Modes {
     /// Arguments that break out of their type: traversal, injection into commands, SQL and templates, addresses inside of the network.
     pub argument: Mode,
+    /// Tools that say they do harm.
+    pub capability: Mode,
     /// Links, images and orders that carry data out.
     pub exfiltration: Mode,
     /// Characters and encodings that hide text from people.
@@ -112,19 +114,25 @@ pub struct Modes {
     pub injection: Mode,
     /// Data about people: mail addresses, phone, card and account numbers.
     pub personal: Mode,
+    /// Schemas that let anything through.
+    pub schema: Mode,
     /// Credentials.
     pub secret: Mode,
 }
 
 impl Default for Modes {
     fn default() -> Self {
+        let usual = resolved::Modes::default();
+        let of = |class| Mode::of(usual.of(class));
         Modes {
-            argument: Mode::Block,
-            exfiltration: Mode::Label,
-            hidden: Mode::Label,
-            injection: Mode::Label,
-            personal: Mode::Monitor,
-            secret: Mode::Label,
+            argument: of(Class::Argument),
+            capability: of(Class::Capability),
+            exfiltration: of(Class::Exfiltration),
+            hidden: of(Class::Hidden),
+            injection: of(Class::Injection),
+            personal: of(Class::Personal),
+            schema: of(Class::Schema),
+            secret: of(Class::Secret),
         }
     }
 }
@@ -232,18 +240,40 @@ fn read(path: &Path) -> Result<Vec<Rule>, String> {
 
 impl Modes {
     fn resolve(&self) -> resolved::Modes {
-        let Modes { argument, exfiltration, hidden, injection, personal, secret } = *self;
+        let Modes {
+            argument,
+            capability,
+            exfiltration,
+            hidden,
+            injection,
+            personal,
+            schema,
+            secret,
+        } = *self;
         resolved::Modes::default()
             .with(Class::Argument, argument.resolve())
+            .with(Class::Capability, capability.resolve())
             .with(Class::Exfiltration, exfiltration.resolve())
             .with(Class::Hidden, hidden.resolve())
             .with(Class::Injection, injection.resolve())
             .with(Class::Personal, personal.resolve())
+            .with(Class::Schema, schema.resolve())
             .with(Class::Secret, secret.resolve())
     }
 }
 
 impl Mode {
+    fn of(mode: resolved::Mode) -> Mode {
+        match mode {
+            resolved::Mode::Off => Mode::Off,
+            resolved::Mode::Monitor => Mode::Monitor,
+            resolved::Mode::Label => Mode::Label,
+            resolved::Mode::Mask => Mode::Mask,
+            resolved::Mode::Ask => Mode::Ask,
+            resolved::Mode::Block => Mode::Block,
+        }
+    }
+
     fn resolve(self) -> resolved::Mode {
         match self {
             Mode::Off => resolved::Mode::Off,

@@ -1,7 +1,5 @@
 //! Signed invocations: who calls, what, and when.
 
-use std::collections::BTreeMap;
-
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mcp::Json;
@@ -35,48 +33,25 @@ pub enum InvocationFault {
     /// Signed too long ago.
     #[error("the signature is too old")]
     Early,
-    /// Too many signatures are remembered.
-    #[error("too many signed calls at once")]
-    Full,
     /// Signed in the future.
     #[error("the signature's time is in the future")]
     Late,
-    /// The same signature was used before.
-    #[error("the signature was used before")]
-    Replayed,
     /// The signature itself.
     #[error(transparent)]
     Signature(#[from] SignatureFault),
 }
 
-/// Signatures that were used within the window.
-#[derive(Debug)]
-pub struct Replay {
-    /// By what was signed, not by the signature: a signature of this kind is random, and one more for the same
-    /// call at the same instant would be the same call again.
-    used: BTreeMap<[u8; 32], u64>,
-    bound: usize,
-}
-
-impl Replay {
-    /// Remembers so many at most; then signed calls are refused until old ones expire.
-    pub fn new(bound: usize) -> Replay {
-        Replay { used: BTreeMap::new(), bound }
-    }
-
-    fn take(&mut self, payload: [u8; 32], at: u64, now: u64) -> Result<(), InvocationFault> {
-        if self.used.len() >= self.bound {
-            self.used.retain(|_, at| *at + WINDOW >= now);
-        }
-        if self.used.contains_key(&payload) {
-            return Err(InvocationFault::Replayed);
-        }
-        if self.used.len() >= self.bound {
-            return Err(InvocationFault::Full);
-        }
-        self.used.insert(payload, at);
-        Ok(())
-    }
+/// An invocation whose signature holds.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// By whom.
+    pub signed: Signed,
+    /// The hash of what was signed. Whoever takes the call remembers it, and takes it once: not the signature, since
+    /// a signature of this kind is random, and one more for the same call at the same instant would be the same
+    /// call again.
+    pub payload: [u8; 32],
+    /// Until then it has to be remembered, in seconds since 1970.
+    pub until: u64,
 }
 
 impl Invocation<'_> {
@@ -92,13 +67,8 @@ impl Invocation<'_> {
         text
     }
 
-    /// Verifies the signature, its time, and that it is the first of its kind. `now` is in seconds since 1970.
-    pub fn verify(
-        &self,
-        keys: &KeyRing,
-        replay: &mut Replay,
-        now: u64,
-    ) -> Result<Signed, InvocationFault> {
+    /// Verifies the signature and its time. `now` is in seconds since 1970.
+    pub fn verify(&self, keys: &KeyRing, now: u64) -> Result<Verified, InvocationFault> {
         if self.at > now.saturating_add(WINDOW) {
             return Err(InvocationFault::Late);
         }
@@ -110,7 +80,7 @@ impl Invocation<'_> {
         hash.copy_from_slice(digest(&SHA256, self.payload().as_bytes()).as_ref());
         // Hashed once more by the signature: ETDI signs the hash as if it were the message.
         let signed = keys.verify(None, Some(self.key), &hash, &signature, now)?;
-        replay.take(hash, self.at, now)?;
-        Ok(signed)
+        // A window more, since gateways' clocks differ.
+        Ok(Verified { signed, payload: hash, until: self.at.saturating_add(2 * WINDOW) })
     }
 }
