@@ -75,6 +75,7 @@ impl Gate {
             reach: gateway::config::Reach::Http { url: login.parse()?, allow_private: true },
             era: upstream::EraChoice::Auto,
             shared: true,
+            prewarm: false,
             timeout: TIMEOUT,
             credentials: vault::Credentials::new(vec![vault::Credential::new(
                 "Authorization",

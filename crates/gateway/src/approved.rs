@@ -409,7 +409,7 @@ mod tests {
                 egress: None,
                 package: None,
                 cwd: cwd.map(Into::into),
-                sandbox: crate::config::Sandbox::default(),
+                sandbox: Box::default(),
             })
         };
         assert_eq!(stdio(&["a b", "c"], None), r#"{"command":["node","a b","c"]}"#);

@@ -236,6 +236,8 @@ pub struct Server {
     pub era: EraChoice,
     /// Whether all principals share one process or session.
     pub shared: bool,
+    /// Whether a process is started before anybody calls.
+    pub prewarm: bool,
     /// Deadline of one call.
     pub timeout: Duration,
     /// The outgoing credentials that the configuration names.
@@ -290,7 +292,7 @@ pub enum Reach {
         /// Its working folder.
         cwd: Option<PathBuf>,
         /// How it is confined.
-        sandbox: Sandbox,
+        sandbox: Box<Sandbox>,
     },
 }
 
@@ -355,6 +357,8 @@ pub struct Sandbox {
     pub write: Vec<PathBuf>,
     /// What it may use up.
     pub limits: sandbox::Limits,
+    /// Which system calls it may make.
+    pub calls: sandbox::Calls,
 }
 
 /// Bounds on what clients may ask of the gateway.

@@ -72,30 +72,45 @@ pub(crate) async fn answer(gateway: &Gateway, request: &Control) -> String {
 fn rows(served: &Served) -> Vec<Value> {
     let Reach::Stdio { command, sandbox, .. } = &served.entry.reach else { return Vec::new() };
     let status = served.link().status();
+    let command = |mut row: Value| {
+        row["server"] = json!(served.name().as_str());
+        row["level"] = json!(sandbox.level.as_str());
+        row["command"] = json!(command);
+        row
+    };
     let row = |process: Option<&upstream::Process>| {
         let state = match (process, status.paused) {
             (Some(_), _) => "running".to_owned(),
             (None, Some(pause)) => format!("crashed, next start in {} s", pause.as_secs() + 1),
             (None, None) => "not started".to_owned(),
         };
-        json!({
-            "server": served.name().as_str(),
+        command(json!({
             "state": state,
             "pid": process.and_then(|process| process.pid),
             "for": process.map(|process| process.partition.0.to_string()),
-            "level": sandbox.level.as_str(),
             "lived_seconds": process.map(|process| process.lived.as_secs()),
             "idle_seconds": process.map(|process| process.idle.as_secs()),
             "crashes": status.restarts,
             "last_fault": status.last_fault.as_ref().map(ToString::to_string),
-            "command": command,
-        })
+        }))
     };
-    let processes = served.link().processes();
-    match processes.as_slice() {
-        [] => vec![row(None)],
-        some => some.iter().map(|process| row(Some(process))).collect(),
+    let waits = |(pid, waited): (Option<u32>, std::time::Duration)| {
+        command(json!({
+            "state": "waiting",
+            "pid": pid,
+            "for": null,
+            "lived_seconds": waited.as_secs(),
+            "idle_seconds": waited.as_secs(),
+            "crashes": status.restarts,
+            "last_fault": null,
+        }))
+    };
+    let mut rows: Vec<Value> = served.link().waiting().into_iter().map(waits).collect();
+    rows.extend(served.link().processes().iter().map(|process| row(Some(process))));
+    if rows.is_empty() {
+        rows.push(row(None));
     }
+    rows
 }
 
 /// What the processes said, without the secrets that are known.

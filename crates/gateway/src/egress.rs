@@ -9,13 +9,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use mcp::ServerName;
 use sandbox::gate::{
-    Dial, DialFault, Event, Gate, GateSpec, Host, Prepared, Recorder, SecretRule, Tls, Verdict,
+    Addresses, Dial, DialFault, Event, Gate, GateSpec, Host, Prepared, Recorder, SecretRule, Tls, Verdict,
 };
 use sandbox::package::{Locked, Sealed};
 use sandbox::{GateSockets, Profile};
 use store::{EgressSeen, Store};
 use tokio::runtime::Handle;
-use upstream::{ConnectFault, HttpClient};
+use upstream::{ConnectFault, HttpClient, Reach};
 use zeroize::Zeroizing;
 
 use crate::config::{Egress, EgressSecret};
@@ -52,6 +52,11 @@ impl Witness {
         let (journal, store) = (journal.clone(), store.clone());
         let (metrics, secrets) = (metrics.clone(), secrets.clone());
         Witness { journal, store, metrics, secrets, trust: Arc::default(), runs }
+    }
+
+    /// Where what is learned is kept.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// The handles of a server's metrics.
@@ -209,13 +214,18 @@ impl Drop for Running {
 
 /// The way out: by the rules of links to remote servers.
 pub fn dial() -> Dial {
-    Arc::new(|host, port, allow_private| {
+    Arc::new(|host, port, addresses| {
         Box::pin(async move {
             let text = match &host {
                 Host::Address(address) => address.to_string(),
                 Host::Name(name) => name.to_string(),
             };
-            upstream::dial(&text, port, allow_private).await.map_err(|fault| match fault {
+            let reach = match addresses {
+                Addresses::Any => Reach::Any,
+                Addresses::Named => Reach::of(&text, false),
+                Addresses::Public => Reach::Public,
+            };
+            upstream::dial(&text, port, reach).await.map_err(|fault| match fault {
                 ConnectFault::Forbidden { .. } => DialFault::PrivateAddress(fault.to_string()),
                 _ => DialFault::Unreachable(fault.to_string()),
             })
@@ -257,8 +267,8 @@ fn system_roots() -> String {
 mod tests {
     use super::*;
 
-    async fn dialled(host: &str, port: u16, allow_private: bool) -> Result<(), DialFault> {
-        dial()(Host::parse(host).unwrap(), port, allow_private).await.map(drop)
+    async fn dialled(host: &str, port: u16, addresses: Addresses) -> Result<(), DialFault> {
+        dial()(Host::parse(host).unwrap(), port, addresses).await.map(drop)
     }
 
     #[tokio::test]
@@ -266,16 +276,21 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         // What the operator wrote as an address, or loosened by name.
-        assert_eq!(dialled("127.0.0.1", port, false).await, Ok(()));
-        assert_eq!(dialled("localhost", port, true).await, Ok(()));
+        assert_eq!(dialled("127.0.0.1", port, Addresses::Named).await, Ok(()));
+        assert_eq!(dialled("localhost", port, Addresses::Any).await, Ok(()));
+        // What nobody wrote: a server that is learned from names whatever it wants.
+        for host in ["127.0.0.1", "localhost", "::1", "10.0.0.1"] {
+            let refused = dialled(host, port, Addresses::Public).await;
+            assert!(matches!(refused, Err(DialFault::PrivateAddress(_))), "{host}: {refused:?}");
+        }
         // A name that leads to a metadata service would be refused like any name that leads inside.
-        let refused = dialled("169.254.169.254", 80, false).await;
+        let refused = dialled("169.254.169.254", 80, Addresses::Named).await;
         assert!(matches!(refused, Err(DialFault::PrivateAddress(_))), "{refused:?}");
         let own = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
         if let Some(host) = Host::parse(own.trim())
             && tokio::net::lookup_host((own.trim(), port)).await.is_ok()
         {
-            let inside = dial()(host, port, false).await.map(drop);
+            let inside = dial()(host, port, Addresses::Named).await.map(drop);
             assert!(matches!(inside, Err(DialFault::PrivateAddress(_))), "{inside:?}");
         }
     }

@@ -309,6 +309,7 @@ impl Gateway {
         self.serve_sign_in().await?;
         if self.exports.are_served() {
             self.export();
+            self.prewarm();
         }
         for (name, served) in &old.servers {
             let kept = current.servers.get(name).is_some_and(|now| Arc::ptr_eq(now, served));
@@ -331,6 +332,13 @@ impl Gateway {
             tracing::error!(%fault, "the change of configuration could not be recorded");
         }
         Ok(())
+    }
+
+    /// Starts what is to run before anybody calls.
+    pub(crate) fn prewarm(&self) {
+        for served in self.current().servers.values() {
+            served.prewarm();
+        }
     }
 
     /// Serves the configured destinations of the journal's records. A gateway without doors, which a command has

@@ -3,9 +3,10 @@
 use std::{io::Write, sync::Arc};
 
 use audit::{Kind, Outcome, Payload, Record};
+use mcp::ServerName;
 use sandbox::{Profile, Spawned};
 use tokio::runtime::Handle;
-use upstream::{Launch, Launched, Partition};
+use upstream::{Assign, Launch, Launched, Partition};
 
 use crate::{
     config::{Descriptor, DescriptorSaid, Reach, Server},
@@ -33,6 +34,7 @@ pub(crate) fn launch(entry: &Server, witness: &Witness) -> Result<Launch, vault:
             read: sandbox.read.clone(),
             write: sandbox.write.clone(),
             limits: sandbox.limits,
+            calls: sandbox.calls.clone(),
             household: witness.state_dir().display().to_string(),
             hidden: vec![witness.state_dir().to_owned()],
             ..Profile::new(name.as_str(), &command)
@@ -43,7 +45,11 @@ pub(crate) fn launch(entry: &Server, witness: &Witness) -> Result<Launch, vault:
         let equipped = witness.equip(&name, egress.as_deref(), package.as_deref(), &mut profile)?;
         profile.env.extend(env);
         let spawned = start(&profile, partition, &witness)?;
-        Ok(Launched { child: spawned.child, kept: Some(equipped.run(spawned.gate)?) })
+        #[cfg(target_os = "linux")]
+        learn(spawned.watch, &name, &witness)?;
+        let pid = spawned.child.id().unwrap_or_default();
+        let assign = (*partition == Partition::nobody()).then(|| assign(&name, pid, &witness));
+        Ok(Launched { child: spawned.child, kept: Some(equipped.run(spawned.gate)?), assign })
     }))
 }
 
@@ -76,6 +82,60 @@ fn hand_over(
     Ok(())
 }
 
+/// Keeps what a server calls and which files it asks for, if that is to be learned.
+#[cfg(target_os = "linux")]
+fn learn(
+    watch: Option<sandbox::Watch>,
+    server: &ServerName,
+    witness: &Witness,
+) -> Result<(), String> {
+    let Some(watch) = watch else { return Ok(()) };
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    // It ends with the process, whose calls wait for it.
+    let watching = move || watch.run(|want| drop(tell.send(want)));
+    let thread = std::thread::Builder::new().name("watch".into()).spawn(watching);
+    thread.map_err(|fault| fault.to_string())?;
+    let (server, store) = (server.clone(), witness.store().clone());
+    Handle::current().spawn(async move {
+        let mut wants = Vec::new();
+        while told.recv_many(&mut wants, 256).await > 0 {
+            let seen: Vec<store::Want> = wants.drain(..).filter_map(seen).collect();
+            let kept = store.wants_record(server.as_str(), &seen, crate::now()).await;
+            if let Err(fault) = kept {
+                tracing::warn!(%fault, "what the server wants can't be kept");
+            }
+        }
+    });
+    Ok(())
+}
+
+/// As the store keeps it. A path that is no text can't be written into a configuration.
+#[cfg(target_os = "linux")]
+fn seen(want: sandbox::Want) -> Option<store::Want> {
+    Some(match want {
+        sandbox::Want::Call(name) => store::Want::Call(name.to_owned()),
+        sandbox::Want::Path { path, write: false } => store::Want::Read(path.to_str()?.to_owned()),
+        sandbox::Want::Path { path, write: true } => store::Want::Write(path.to_str()?.to_owned()),
+    })
+}
+
+/// A process that waited may work for somebody only once that is on record.
+fn assign(server: &ServerName, pid: u32, witness: &Witness) -> Assign {
+    let (server, witness) = (server.clone(), witness.clone());
+    Box::new(move |partition| {
+        let record = Record {
+            kind: Kind::Spawn,
+            principal: &partition.0,
+            server: server.as_str(),
+            outcome: Some(Outcome::Ok),
+            detail: &format!("the waiting process {pid} is theirs"),
+            ..Record::default()
+        };
+        let noted = Handle::current().block_on(witness.journal().append(&record));
+        noted.map(drop).map_err(|fault| fault.to_string())
+    })
+}
+
 /// Blocks until all are read.
 fn resolve(
     environment: &vault::Environment,
@@ -99,6 +159,9 @@ fn start(profile: &Profile, partition: &Partition, witness: &Witness) -> Result<
     let command: Vec<&str> =
         std::iter::once(&profile.command).chain(&profile.args).map(String::as_str).collect();
     let mut detail = format!("{}: {}", profile.level.as_str(), command.join(" "));
+    if *partition == Partition::nobody() {
+        detail.push_str(" (before anybody calls)");
+    }
     if let Err(fault) = &started {
         detail = format!("{fault} ({detail})");
     }

@@ -1,6 +1,12 @@
 //! One configured server at work: its link, its credential, what it is known to offer.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use identity::Verified;
 use mcp::ServerName;
@@ -39,6 +45,7 @@ pub struct Served {
     everyone: Partition,
     /// The handles of its metrics.
     pub(crate) meters: Arc<Meters>,
+    prewarmed: AtomicBool,
 }
 
 impl Served {
@@ -88,7 +95,15 @@ impl Served {
             guard,
             everyone,
             meters,
+            prewarmed: AtomicBool::new(false),
         })
+    }
+
+    /// Starts a process before anybody calls, where the entry wants that.
+    pub(crate) fn prewarm(&self) {
+        if self.entry.prewarm && !self.prewarmed.swap(true, Ordering::Relaxed) {
+            self.link.prewarm(!self.entry.shared);
+        }
     }
 
     /// Its name.

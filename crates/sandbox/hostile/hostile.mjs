@@ -6,7 +6,7 @@ import dns from "node:dns/promises";
 import http2 from "node:http2";
 import path from "node:path";
 import os from "node:os";
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 
 const facts = JSON.parse(process.argv.at(-1));
 const temporary = os.tmpdir();
@@ -29,6 +29,22 @@ const datagram = (port, host) =>
     socket.on("error", no);
     socket.send("escaped", port, host, (error) => (error ? no(error) : yes("sent")));
   }));
+
+/** A program of the system: what Node has no call for. */
+const run = (program, ...args) => {
+  const done = spawnSync(program, args, { timeout: 10_000, input: "" });
+  if (done.status === 0) return `${program} said ${done.stdout}`;
+  throw done.error ?? new Error(String(done.stderr).trim() || `it ended with ${done.status ?? done.signal}`);
+};
+const setId = (make) => () => {
+  const file = path.join(facts.writable, "set-id");
+  try {
+    make(file);
+    return `made ${file}, ${fs.statSync(file).mode.toString(8)}`;
+  } finally {
+    fs.rmSync(file, { force: true });
+  }
+};
 
 const attempts = {
   "read a secret": () => read(facts.secret),
@@ -67,12 +83,63 @@ const attempts = {
     if (found) return `found ${found[0]}`;
     throw new Error("not there");
   },
-  "unshare by a program": () => {
-    const done = spawnSync("unshare", ["-Ur", "id", "-u"]);
-    if (done.status === 0) return `is ${done.stdout}`;
-    throw done.error ?? new Error(String(done.stderr).trim());
+  "chmod a readable file": () => fs.chmodSync(path.join(facts.readable, "note"), 0o777),
+  "empty a readable file": () => fs.truncateSync(path.join(facts.readable, "note")),
+  "empty a file outside": () => fs.truncateSync(facts.secret),
+  "climb out of a writable path": () => read(path.join(facts.writable) + "/../secret"),
+  "/proc/1/root": () => read("/proc/1/root" + facts.secret),
+  "the keeper's memory": () => read("/proc/1/mem"),
+  "the keeper's program": () => read("/proc/1/exe"),
+  "/proc/kcore": () => read("/proc/kcore"),
+  "/sys": () => `saw ${fs.readdirSync("/sys")}`,
+  "control groups": () => fs.mkdirSync("/sys/fs/cgroup/owned"),
+  "/dev/kmsg": () => read("/dev/kmsg"),
+  "/dev/tty": () => read("/dev/tty"),
+  "a block device": () => read("/dev/vda"),
+  "write /etc": () => write("/etc/passwd"),
+  "watch a folder": () => {
+    fs.watch(facts.outside).close();
+    return "watches";
   },
-  "mount by a program": () => execFileSync("mount", ["-t", "tmpfs", "x", temporary]).toString(),
+  "chmod set-uid": setId((file) => (fs.writeFileSync(file, ""), fs.chmodSync(file, 0o4755))),
+  "chmod set-gid": setId((file) => (fs.writeFileSync(file, ""), fs.chmodSync(file, 0o2755))),
+  "create set-uid": setId((file) => fs.openSync(file, "w", 0o4755)),
+  "slow the gateway": () => os.setPriority(facts.pid, 19),
+  "set-uid by a program": setId((file) => {
+    fs.writeFileSync(file, "");
+    run("chmod", "u+s", file);
+  }),
+  "see other processes": () => {
+    const strangers = fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name)).filter((pid) => {
+      if (pid === "1" || Number(pid) === process.pid) return false;
+      return fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ")[1] !== String(process.pid);
+    });
+    if (strangers.length) return `sees ${strangers}`;
+    throw new Error("only its own");
+  },
+  "unshare": () => run("unshare", "-Ur", "id", "-u"),
+  "unshare everything": () => run("unshare", "-Urmnipu", "true"),
+  "mount": () => run("mount", "-t", "tmpfs", "x", temporary),
+  "bind mount": () => run("mount", "--bind", "/proc", temporary),
+  "remount writable": () => run("mount", "-o", "remount,rw", "/"),
+  "unmount": () => run("umount", "-l", "/usr"),
+  "pivot_root": () => run("pivot_root", temporary, temporary),
+  "chroot": () => run("chroot", "/usr", "/bin/true"),
+  "enter a namespace": () => run("nsenter", "-t", String(facts.pid), "-a", "true"),
+  "make a device node": () => run("mknod", path.join(temporary, "mem"), "c", "1", "1"),
+  "the kernel's log": () => run("dmesg"),
+  "swapon": () => run("swapon", "/dev/vda"),
+  "set the clock": () => run("date", "-s", "2000-01-01"),
+  "set the host's name": () => run("hostname", "owned"),
+  "another user": () => run("su", "-c", "id -u"),
+  "set-uid shell": () => run("setpriv", "--reuid=0", "--clear-groups", "id", "-u"),
+  "limit the gateway": () => run("prlimit", "--pid", String(facts.pid), "--core=0"),
+  "idle the gateway": () => run("chrt", "-i", "-p", "0", String(facts.pid)),
+  "kill by a program": () => run("kill", "-0", String(facts.pid)),
+  "strange personality": () => {
+    run("setarch", "-R", "true");
+    return "got it";
+  },
   "loopback TCP": () => connect({ host: "127.0.0.1", port: facts.tcp }),
   "loopback TCP, IPv6": () => connect({ host: "::1", port: facts.tcp }),
   "loopback UDP": () => datagram(facts.udp, "127.0.0.1"),

@@ -1,56 +1,25 @@
 """A hostile server: tries to get out of its jail in every way that it knows.
 
-`hostile.py try FACTS` prints one line for each attempt, `held NAME WHY` or `ESCAPED NAME HOW`.
-`hostile.py bomb NAME FACTS` uses something up, and prints how far it came.
+`hostile.py FACTS` prints one line for each attempt, `held NAME WHY` or `ESCAPED NAME HOW`.
 FACTS is JSON: what the test put outside, and what must not be reached.
 """
 
-import ctypes
 import errno
 import json
 import os
-import platform
-import signal
 import socket
-import struct
+import stat
 import subprocess
 import sys
 import tempfile
-import threading
+
+from calls import (
+    CLONE_NEWNS, CLONE_NEWUSER, CSTR, by_openat2, call, clone3_user_namespace, clone_user_namespace,
+    denied_call, flag, idle_gateway, limit_gateway, mark, signal_by_descriptor, through_32_bits,
+    through_x32, watch,
+)
 
 TEMPORARY = tempfile.gettempdir()
-LIBC = ctypes.CDLL(None, use_errno=True)
-# Numbers of x86_64 and of the generic table, for what the C library has no function of.
-X86 = platform.machine() == "x86_64"
-NUMBERS = {
-    "ptrace": (101, 117), "syslog": (103, 116), "pivot_root": (155, 41), "mount": (165, 40),
-    "umount2": (166, 39), "reboot": (169, 142), "init_module": (175, 105), "acct": (163, 89),
-    "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219), "unshare": (272, 97),
-    "perf_event_open": (298, 241), "open_by_handle_at": (304, 265), "setns": (308, 268),
-    "process_vm_readv": (310, 270), "kcmp": (312, 272), "finit_module": (313, 273),
-    "bpf": (321, 280), "userfaultfd": (323, 282), "io_uring_setup": (425, 425),
-    "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
-    "clone3": (435, 435), "pidfd_getfd": (438, 438), "mount_setattr": (442, 442),
-    "swapon": (167, 224), "clone": (56, 220), "clock_settime": (227, 112),
-    "personality": (135, 92), "kexec_load": (246, 104), "chroot": (161, 51),
-}
-CLONE_NEWUSER, CLONE_NEWNS = 0x10000000, 0x00020000
-
-
-def call(name, *arguments):
-    """A system call by its number; what it returns, or OSError."""
-    return raw(NUMBERS[name][0 if X86 else 1], *arguments)
-
-
-def raw(number, *arguments):
-    wide = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
-    result = LIBC.syscall(ctypes.c_long(number), *wide)
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return result
-
-
 def read(path):
     with open(path, "rb") as file:
         return f"read {len(file.read(64))} bytes of {path}"
@@ -77,16 +46,6 @@ def rename_out(facts):
         file.write("x")
     os.rename(f"{TEMPORARY}/mine", os.path.join(facts["outside"], "renamed"))
     return "renamed"
-
-
-def denied_call(name, *arguments):
-    """Only a refusal by the jail counts: an argument that the kernel finds wrong means it looked."""
-    try:
-        return f"returned {call(name, *arguments)}"
-    except OSError as error:
-        if error.errno in (errno.EPERM, errno.ENOSYS, errno.EACCES):
-            raise
-        return f"the kernel looked at it: {error}"
 
 
 def connect(family, address, kind=socket.SOCK_STREAM):
@@ -151,7 +110,6 @@ def mine(pid):
 
 
 def keep_a_descriptor(_):
-    import stat
     foreign = []
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2:
@@ -188,36 +146,6 @@ def become_root(_):
     return f"is {os.getuid()}"
 
 
-def through_x32(_):
-    if not X86:
-        raise PermissionError("no such numbering")
-    try:
-        raw(0x40000000 + 521, 0, 0, 0, 0)
-    except OSError as error:
-        if error.errno == errno.ENOSYS:
-            raise
-        return f"the kernel looked at it: {error}"
-    return "ptrace by its other number"
-
-
-def clone_user_namespace(_):
-    pid = call("clone", CLONE_NEWUSER | signal.SIGCHLD, 0, 0, 0, 0)
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
-    return "a user namespace by clone"
-
-
-def clone3_user_namespace(_):
-    arguments = struct.pack("8Q", CLONE_NEWUSER, 0, 0, 0, signal.SIGCHLD, 0, 0, 0)
-    buffer = ctypes.create_string_buffer(arguments)
-    pid = call("clone3", buffer, len(arguments))
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
-    return "a user namespace by clone3"
-
-
 def device_node(_):
     os.mknod(f"{TEMPORARY}/mem", 0o600 | 0o020000, os.makedev(1, 1))
     return read(f"{TEMPORARY}/mem")
@@ -235,7 +163,26 @@ def run_suid(_):
     raise PermissionError("nothing gained")
 
 
-CSTR = ctypes.c_char_p
+def set_id_file(how):
+    """Outside, a set-uid file in a named path would make whoever runs it its owner."""
+    def attempt(facts):
+        path = os.path.join(facts["writable"], "set-id")
+        try:
+            how(path)
+            return f"made {path} {oct(os.stat(path).st_mode)}"
+        finally:
+            if os.path.exists(path):
+                os.unlink(path)
+    return attempt
+
+
+def with_file(change):
+    def make(path):
+        with open(path, "w") as file:
+            change(path, file.fileno())
+    return make
+
+
 ATTEMPTS = {
     # files
     "read a secret": lambda f: read(f["secret"]),
@@ -254,6 +201,17 @@ ATTEMPTS = {
     "make a hard link": hard_link,
     "rename out": rename_out,
     "climb out of a writable path": lambda f: read(os.path.join(f["writable"], "..", "secret")),
+    "empty a readable file": lambda f: str(os.truncate(os.path.join(f["readable"], "note"), 0)),
+    "empty a file outside": lambda f: str(os.truncate(f["secret"], 0)),
+    "mark a readable file": mark,
+    "flag a readable file": flag,
+    "watch a folder": watch,
+    "chmod set-uid": set_id_file(with_file(lambda path, _: os.chmod(path, 0o4755))),
+    "fchmod set-uid": set_id_file(with_file(lambda _, fd: os.fchmod(fd, 0o4755))),
+    "chmod set-gid": set_id_file(with_file(lambda path, _: os.chmod(path, 0o2755))),
+    "create set-uid": set_id_file(lambda path: os.open(path, os.O_CREAT | os.O_WRONLY, 0o4755)),
+    "openat2 set-uid": set_id_file(by_openat2),
+    "mknod set-uid": set_id_file(lambda path: os.mknod(path, 0o104755)),
     "/proc/self/root": lambda f: read("/proc/self/root" + f["secret"]),
     "/proc/1/root": lambda f: read("/proc/1/root" + f["secret"]),
     "/proc/PID/root": lambda f: read(f"/proc/{f['pid']}/root" + f["secret"]),
@@ -261,6 +219,7 @@ ATTEMPTS = {
     "the gateway's environment": lambda f: read(f"/proc/{f['pid']}/environ"),
     "the keeper's memory": lambda f: read("/proc/1/mem"),
     "the keeper's environment": lambda f: read("/proc/1/environ"),
+    "the keeper's program": lambda f: read("/proc/1/exe"),
     "/proc/sys": lambda f: write("/proc/sys/kernel/core_pattern"),
     "/proc/kcore": lambda f: read("/proc/kcore"),
     "/proc/sysrq-trigger": lambda f: str(open("/proc/sysrq-trigger", "ab")),
@@ -277,6 +236,7 @@ ATTEMPTS = {
     "unmount": lambda f: denied_call("umount2", CSTR(b"/usr"), 2),
     "pivot_root": lambda f: denied_call("pivot_root", CSTR(b"/tmp"), CSTR(b"/tmp")),
     "chroot": lambda f: denied_call("chroot", CSTR(b"/tmp")),
+    "open_tree_attr": lambda f: denied_call("open_tree_attr", -100, CSTR(b"/"), 1, 0, 0),
     "open_tree": lambda f: denied_call("open_tree", -100, CSTR(b"/"), 1),
     "fsopen": lambda f: denied_call("fsopen", CSTR(b"tmpfs"), 0),
     "mount_setattr": lambda f: denied_call("mount_setattr", -100, CSTR(b"/"), 0, 0, 0),
@@ -303,12 +263,19 @@ ATTEMPTS = {
     "personality": lambda f: denied_call("personality", 0x0040000),
     "set the clock": lambda f: denied_call("clock_settime", 0, 0),
     "another numbering": through_x32,
+    "32-bit numbering": through_32_bits,
+    "memfd_secret": lambda f: denied_call("memfd_secret", 0),
     # processes
     "ptrace": lambda f: denied_call("ptrace", 16, 1, 0, 0),
     "process_vm_readv": lambda f: denied_call("process_vm_readv", 1, 0, 0, 0, 0, 0),
     "pidfd_getfd": lambda f: denied_call("pidfd_getfd", 0, 0, 0),
     "kcmp": lambda f: denied_call("kcmp", 1, 1, 0, 0, 0),
     "signal the gateway": signal_others,
+    "signal by a descriptor": signal_by_descriptor,
+    "limit the gateway": limit_gateway,
+    "slow the gateway": lambda f: call("setpriority", 0, f["pid"], 19),
+    "idle the gateway": idle_gateway,
+    "another's memory segment": lambda f: call("shmat", f["shm"], 0, 0),
     "see other processes": other_processes,
     "an inherited descriptor": keep_a_descriptor,
     "the gateway's variables": secret_in_environment,
@@ -329,6 +296,10 @@ ATTEMPTS = {
     "a raw socket": lambda f: new_socket(socket.AF_INET, socket.SOCK_RAW, 1),
     "a packet socket": lambda f: new_socket(17, socket.SOCK_RAW),
     "vsock": lambda f: new_socket(40, socket.SOCK_STREAM),
+    "Bluetooth": lambda f: new_socket(31, socket.SOCK_RAW, 1),
+    "the kernel's cryptography": lambda f: new_socket(38, socket.SOCK_SEQPACKET),
+    "XDP": lambda f: new_socket(44, socket.SOCK_RAW),
+    "device events over netlink": lambda f: new_socket(16, socket.SOCK_DGRAM, 15),
     "audit over netlink": netlink_audit,
 }
 
@@ -341,101 +312,10 @@ def attempt(name, facts):
     return f"ESCAPED\t{name}\t{how}"
 
 
-def forks(facts):
-    count = 0
-    try:
-        while count < facts["many"]:
-            if os.fork() == 0:
-                signal.pause()
-            count += 1
-    except OSError as error:
-        return count, error
-    return count, None
-
-
-def threads(facts):
-    count, stay = 0, threading.Event()
-    try:
-        while count < facts["many"]:
-            threading.Thread(target=stay.wait, daemon=True).start()
-            count += 1
-    except RuntimeError as error:
-        return count, error
-    return count, None
-
-
-def memory(facts):
-    held, step = [], 16 << 20
-    try:
-        while len(held) * step < facts["many"]:
-            held.append(bytearray(b"x" * step))
-            print(f"so far\t{len(held) * step}", flush=True)
-    except MemoryError as error:
-        return len(held) * step, error
-    return len(held) * step, None
-
-
-def disk(facts):
-    size, block = 0, b"x" * (1 << 20)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        for number in range(64):
-            with open(f"{TEMPORARY}/fill{number}", "wb", buffering=0) as file:
-                while size < facts["many"]:
-                    written = file.write(block)
-                    size += written
-                    if written < len(block):
-                        break
-    except OSError as error:
-        return size, error
-    return size, None
-
-
-def descriptors(facts):
-    held = []
-    try:
-        while len(held) < facts["many"]:
-            held.append(os.open("/dev/null", os.O_RDONLY))
-    except OSError as error:
-        return len(held), error
-    return len(held), None
-
-
-def orphan(facts):
-    """A daemon that holds the standard output for as long as it lives."""
-    hear, say = os.pipe()
-    if os.fork() == 0:
-        try:
-            os.setsid()
-        except PermissionError:
-            pass  # no session of its own, then
-        if os.fork() == 0:
-            for name in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-                signal.signal(name, signal.SIG_IGN)
-            print("daemon\tis there", flush=True)
-            os.write(say, b"1")
-            while True:
-                signal.pause()
-        os._exit(0)
-    os.read(hear, 1)
-    return 0, "left a daemon behind"
-
-
-BOMBS = {
-    "forks": forks, "threads": threads, "memory": memory, "disk": disk,
-    "descriptors": descriptors, "orphan": orphan,
-}
-
-
 def main():
     facts = json.loads(sys.argv[-1])
-    if sys.argv[1] == "try":
-        for name in ATTEMPTS:
-            print(attempt(name, facts), flush=True)
-    else:
-        count, end = BOMBS[sys.argv[2]](facts)
-        print(f"stopped\t{count}\t{end}", flush=True)
-        os._exit(0)
+    for name in ATTEMPTS:
+        print(attempt(name, facts), flush=True)
 
 
 if __name__ == "__main__":

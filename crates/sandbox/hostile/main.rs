@@ -1,4 +1,7 @@
-//! A hostile server in Rust: what a native program can try. `hostile.py` knows more, and what FACTS is.
+//! A hostile server in Rust: what a native program can try. `hostile.py` knows more, and what FACTS is;
+//! `bomb NAME FACTS` uses something up instead.
+
+mod bombs;
 
 use std::ffi::CStr;
 use std::fs::{self, OpenOptions};
@@ -15,11 +18,14 @@ type Attempt<'a> = (&'a str, Box<dyn Fn() -> io::Result<String> + 'a>);
 fn main() {
     let facts = std::env::args().next_back().unwrap_or_default();
     let facts: Value = serde_json::from_str(&facts).unwrap_or_default();
+    if std::env::args().nth(1).as_deref() == Some("bomb") {
+        bombs::run(&std::env::args().nth(2).unwrap_or_default(), &facts);
+    }
     let text = |name: &str| facts[name].as_str().unwrap_or_default().to_owned();
     let number = |name: &str| facts[name].as_u64().unwrap_or_default();
-    for (name, attempt) in
-        files(&text, number("pid")).into_iter().chain(network(&text, &number)).chain(kernel())
-    {
+    let attempts = files(&text, number("pid")).into_iter().chain(set_id(&text));
+    let attempts = attempts.chain(network(&text, &number));
+    for (name, attempt) in attempts.chain(others(&number)).chain(kernel()) {
         match attempt() {
             Ok(how) => println!("ESCAPED\t{name}\t{how}"),
             Err(why) => println!("held\t{name}\t{why}"),
@@ -53,7 +59,27 @@ fn files<'a>(text: &'a dyn Fn(&str) -> String, pid: u64) -> Vec<Attempt<'a>> {
         ("the gateway's memory", Box::new(move || read(format!("/proc/{pid}/mem")))),
         ("the gateway's environment", Box::new(move || read(format!("/proc/{pid}/environ")))),
         ("the keeper's memory", Box::new(|| read("/proc/1/mem".into()))),
+        ("the keeper's program", Box::new(|| read("/proc/1/exe".into()))),
         ("/dev/mem", Box::new(|| read("/dev/mem".into()))),
+        ("/dev/tty", Box::new(|| read("/dev/tty".into()))),
+        ("/proc/sys", Box::new(|| write("/proc/sys/kernel/core_pattern".into()))),
+        ("write /usr", Box::new(|| write("/usr/owned".into()))),
+        (
+            "make a hard link",
+            Box::new(|| {
+                let link = std::env::temp_dir().join("hard");
+                fs::hard_link(text("secret"), &link)?;
+                read(link.display().to_string())
+            }),
+        ),
+        (
+            "rename out",
+            Box::new(|| {
+                let mine = std::env::temp_dir().join("mine");
+                fs::write(&mine, "x")?;
+                fs::rename(&mine, text("outside") + "/renamed").map(|()| "renamed".to_owned())
+            }),
+        ),
         (
             "follow a symbolic link",
             Box::new(move || {
@@ -62,6 +88,52 @@ fn files<'a>(text: &'a dyn Fn(&str) -> String, pid: u64) -> Vec<Attempt<'a>> {
                 read(link.display().to_string())
             }),
         ),
+    ]
+}
+
+/// Outside, a set-uid file in a named path would make whoever runs it its owner.
+fn set_id<'a>(text: &'a dyn Fn(&str) -> String) -> Vec<Attempt<'a>> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let tried = move |make: fn(&str) -> io::Result<()>| -> io::Result<String> {
+        let path = text("writable") + "/set-id";
+        let made = make(&path);
+        let mode = fs::metadata(&path).map(|meta| meta.permissions().mode());
+        let _ = fs::remove_file(&path);
+        made?;
+        Ok(format!("made {path} with {:o}", mode?))
+    };
+    vec![
+        (
+            "chmod set-uid",
+            Box::new(move || {
+                tried(|path| {
+                    fs::write(path, "")?;
+                    fs::set_permissions(path, fs::Permissions::from_mode(0o4755))
+                })
+            }),
+        ),
+        (
+            "create set-uid",
+            Box::new(move || {
+                tried(|path| {
+                    OpenOptions::new().write(true).create_new(true).mode(0o4755).open(path)?;
+                    Ok(())
+                })
+            }),
+        ),
+    ]
+}
+
+/// Other processes, and what is theirs.
+fn others<'a>(number: &'a dyn Fn(&str) -> u64) -> Vec<Attempt<'a>> {
+    let pid = libc::c_long::try_from(number("pid")).unwrap_or_default();
+    let shm = libc::c_long::try_from(number("shm")).unwrap_or_default();
+    let plain = |number, arguments| move || plain(number, arguments);
+    vec![
+        ("signal the gateway", Box::new(plain(libc::SYS_kill, [pid, 0, 0, 0]))),
+        ("slow the gateway", Box::new(plain(libc::SYS_setpriority, [0, pid, 19, 0]))),
+        ("read the gateway's limits", Box::new(plain(libc::SYS_prlimit64, [pid, 4, 0, 0]))),
+        ("another's memory segment", Box::new(plain(libc::SYS_shmat, [shm, 0, 0, 0]))),
     ]
 }
 
@@ -115,6 +187,15 @@ fn call(number: libc::c_long, arguments: [libc::c_long; 4]) -> io::Result<String
     }
 }
 
+/// A call that the kernel may refuse by itself, since who is meant is not there.
+#[expect(unsafe_code, reason = "a plain system call, see the comment")]
+fn plain(number: libc::c_long, arguments: [libc::c_long; 4]) -> io::Result<String> {
+    let [a, b, c, d] = arguments;
+    // SAFETY: every pointer among the arguments is null.
+    let done = unsafe { libc::syscall(number, a, b, c, d) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(format!("returned {done}")) }
+}
+
 fn pointer(text: &'static CStr) -> libc::c_long {
     text.as_ptr() as libc::c_long
 }
@@ -122,7 +203,7 @@ fn pointer(text: &'static CStr) -> libc::c_long {
 fn kernel() -> Vec<Attempt<'static>> {
     let tmp = pointer(c"/tmp");
     let user = libc::c_long::from(libc::CLONE_NEWUSER);
-    let calls: [(&str, libc::c_long, [libc::c_long; 4]); 20] = [
+    let calls: [(&str, libc::c_long, [libc::c_long; 4]); 30] = [
         ("mount", libc::SYS_mount, [pointer(c"x"), tmp, pointer(c"tmpfs"), 0]),
         ("unmount", libc::SYS_umount2, [pointer(c"/usr"), 2, 0, 0]),
         ("pivot_root", libc::SYS_pivot_root, [tmp, tmp, 0, 0]),
@@ -143,6 +224,16 @@ fn kernel() -> Vec<Attempt<'static>> {
         ("process_vm_writev", libc::SYS_process_vm_writev, [1, 0, 0, 0]),
         ("vsock", libc::SYS_socket, [40, 1, 0, 0]),
         ("a packet socket", libc::SYS_socket, [17, 3, 0, 0]),
+        ("a raw socket", libc::SYS_socket, [2, 3, 1, 0]),
+        ("the kernel's cryptography", libc::SYS_socket, [38, 5, 0, 0]),
+        ("type into a terminal", libc::SYS_ioctl, [0, 0x5412, pointer(c"x"), 0]),
+        ("setns", libc::SYS_setns, [0, 0, 0, 0]),
+        ("pidfd_getfd", libc::SYS_pidfd_getfd, [0, 0, 0, 0]),
+        ("reboot", libc::SYS_reboot, [0, 0, 0, 0]),
+        ("open by handle", libc::SYS_open_by_handle_at, [-100, 0, 0, 0]),
+        ("set the clock", libc::SYS_clock_settime, [0, 0, 0, 0]),
+        ("open_tree_attr", 467, [-100, pointer(c"/"), 1, 0]),
+        ("a device node", libc::SYS_mknodat, [-100, pointer(c"/tmp/mem"), 0o020_600, 0x101]),
     ];
     let attempt = |(name, number, arguments)| -> Attempt<'static> {
         (name, Box::new(move || call(number, arguments)))

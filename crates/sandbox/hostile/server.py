@@ -5,6 +5,7 @@ import os
 import sys
 import time
 
+import bombs
 import hostile
 
 
@@ -26,15 +27,15 @@ def answer(method, params, facts):
         return {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}},
                 "serverInfo": {"name": "hostile", "version": "1"}}
     if method == "tools/list":
-        names = [*hostile.ATTEMPTS, *hostile.BOMBS, "giant", "slow", "nothing"]
+        names = [*hostile.ATTEMPTS, *bombs.BOMBS, "giant", "slow", "nothing"]
         return {"tools": [{"name": slug(name), "inputSchema": {"type": "object"}} for name in names]}
     name = params["name"]
     if name == "nothing":
         return {"content": [{"type": "text", "text": "done"}], "isError": False}
     if name in ("giant", "slow"):
         {"giant": giant, "slow": slow}[name](facts)
-    if name in hostile.BOMBS:
-        count, end = hostile.BOMBS[name](facts)
+    if name in bombs.BOMBS:
+        count, end = bombs.BOMBS[name](facts)
         return {"content": [{"type": "text", "text": f"{count} {end}"}], "isError": end is not None}
     line = next(hostile.attempt(own, facts) for own in hostile.ATTEMPTS if slug(own) == name)
     return {"content": [{"type": "text", "text": line}], "isError": line.startswith("held")}

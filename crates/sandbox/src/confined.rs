@@ -16,7 +16,7 @@ use crate::launcher::launch;
 use crate::resolve::resolve;
 use crate::runtime::Needs;
 use crate::spec::{self, Access, Answer, Spec};
-use crate::{GateSockets, JAIL, Level, Profile, SpawnFault, Spawned};
+use crate::{GateSockets, JAIL, Level, Profile, SpawnFault, Spawned, Watch};
 
 /// How long a jail may take to stand: milliseconds, but for a machine that is out of breath.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,9 +46,9 @@ pub(crate) fn start(profile: &Profile) -> Result<Spawned, SpawnFault> {
     let descriptors: Vec<_> = std::iter::once(stdin.as_raw_fd()).chain(more).collect();
     spec::send(&control, &spec, &contents, &descriptors).map_err(SpawnFault::Jail)?;
     drop(stdin);
-    let gate = hear(&control, &mut child)?;
+    let (gate, watch) = hear(&control, &mut child)?;
     child.stdin = Some(stdin_of(ours).map_err(SpawnFault::Jail)?);
-    Ok(Spawned { child, gate })
+    Ok(Spawned { child, gate, watch })
 }
 
 fn jail(error: nix::Error) -> SpawnFault {
@@ -59,17 +59,22 @@ fn stdin_of(pipe: OwnedFd) -> io::Result<ChildStdin> {
     ChildStdin::from_std(std::process::ChildStdin::from(pipe))
 }
 
+/// What came out of a jail.
+type Came = (Option<GateSockets>, Option<Watch>);
+
 /// Waits until the server's program has taken the jail's place: then the socket closes.
-fn hear(control: &UnixStream, child: &mut Child) -> Result<Option<GateSockets>, SpawnFault> {
+fn hear(control: &UnixStream, child: &mut Child) -> Result<Came, SpawnFault> {
     let mut ready = None;
     let fault = loop {
         match spec::receive(control).map_err(SpawnFault::Jail) {
-            Ok(Some((Answer::Ready { tcp, proxy, dns }, _, came))) => {
-                ready = Some(adopt(tcp, proxy, dns, came).map_err(SpawnFault::Jail)?);
+            Ok(Some((Answer::Ready { tcp, proxy, dns, watched }, _, mut came))) => {
+                let watch = if watched { came.pop().map(Watch::new) } else { None };
+                let gate = adopt(tcp, proxy, dns, came).map_err(SpawnFault::Jail)?;
+                ready = Some((gate, watch));
             }
             Ok(Some((Answer::Failed(fault), _, _))) => break fault.into(),
             Ok(None) => match ready {
-                Some(gate) => return Ok(gate),
+                Some(came) => return Ok(came),
                 None => break SpawnFault::Jail(io::Error::other("it ended before it stood")),
             },
             Err(fault) => break fault,
@@ -134,6 +139,7 @@ fn specify(profile: &Profile) -> Result<Spec, SpawnFault> {
         files: profile.files.iter().map(|(path, bytes)| (path.clone(), bytes.len())).collect(),
         descriptors: profile.descriptors.len(),
         network: profile.network.clone(),
+        calls: profile.calls.clone(),
         limits: profile.limits,
     })
 }

@@ -111,7 +111,7 @@ impl Layer {
                 "run the gateway where namespaces are allowed (Linux 5.12 or newer; user.max_user_namespaces above 0; on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0 or an AppArmor profile with `userns`; in a container, one that lets it mount), or name the weaker level in the server's entry: sandbox = { level = \"basic\" }"
             }
             Layer::Landlock | Layer::Seccomp => {
-                "use a kernel with it (Landlock: 5.13 or newer, and `landlock` in /sys/kernel/security/lsm), or let the server run unconfined by naming that in its entry: sandbox = { level = \"off\" }"
+                "use a kernel with it (Landlock: 5.13 or newer, 6.2 at the level \"basic\", and `landlock` in /sys/kernel/security/lsm), or let the server run unconfined by naming that in its entry: sandbox = { level = \"off\" }"
             }
             Layer::Exec => "look at the command, and at the paths that the server's entry names",
             Layer::Capabilities | Layer::Identity | Layer::Limits | Layer::Process => {

@@ -8,6 +8,8 @@
 //! Reading order: `profile.rs`, `spawn.rs`, `confined.rs` (outside), `jail/mod.rs` (inside).
 
 #[cfg(target_os = "linux")]
+pub mod calls;
+#[cfg(target_os = "linux")]
 mod confined;
 mod fault;
 pub mod gate;
@@ -22,12 +24,16 @@ mod profile;
 mod resolve;
 #[cfg(target_os = "linux")]
 mod runtime;
+#[cfg(any(target_os = "macos", all(test, unix)))]
+mod seatbelt;
 #[cfg(unix)]
 mod signal;
 mod sockets;
 mod spawn;
 #[cfg(target_os = "linux")]
 mod spec;
+#[cfg(target_os = "linux")]
+mod watch;
 
 #[cfg(target_os = "linux")]
 pub use confined::Visible;
@@ -38,12 +44,14 @@ pub use posture::{Protection, State, posture};
 #[cfg(target_os = "linux")]
 pub use probe::{PROBE, probe_main};
 pub use profile::{
-    DESCRIPTORS, FIRST_DESCRIPTOR, Level, Limits, Network, OwnedDescriptor, Profile, Request,
+    Calls, DESCRIPTORS, FIRST_DESCRIPTOR, Level, Limits, Network, OwnedDescriptor, Profile, Request,
 };
 #[cfg(unix)]
 pub use signal::{Signal, terminate};
 pub use sockets::{GateSockets, PROXY_PORT};
 pub use spawn::{Spawned, spawn};
+#[cfg(target_os = "linux")]
+pub use watch::{Want, Watch};
 
 /// The first argument of a program that is to become a jail.
 pub const JAIL: &str = "__jail";

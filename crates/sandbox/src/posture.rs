@@ -105,7 +105,11 @@ pub async fn posture(_: Level, _: &Path) -> Vec<Protection> {
     vec![Protection {
         name: "sandbox",
         state: State::Off,
-        detail: "servers are confined on Linux only; here they start only where their entry says level = \"off\"".to_owned(),
+        detail: match cfg!(target_os = "macos") {
+            true => "Seatbelt confines servers whose entry says level = \"basic\", which was never tried on a Mac by those who made it; others start only with level = \"off\"",
+            false => "servers are confined on Linux only; here they start only where their entry says level = \"off\"",
+        }
+        .to_owned(),
         mend: "run the gateway on Linux, or in a virtual machine with it".to_owned(),
     }]
 }

@@ -2,7 +2,9 @@
 
 use tokio::process::Child;
 
-use crate::{DESCRIPTORS, GateSockets, Level, Network, Profile, SpawnFault};
+#[cfg(target_os = "linux")]
+use crate::Watch;
+use crate::{Calls, DESCRIPTORS, GateSockets, Level, Network, Profile, SpawnFault};
 
 /// A started server.
 #[derive(Debug)]
@@ -11,6 +13,9 @@ pub struct Spawned {
     pub child: Child,
     /// The sockets of its network namespace, if the profile asked for some.
     pub gate: Option<GateSockets>,
+    /// Its system calls, which wait to be looked at, if the profile asked for that.
+    #[cfg(target_os = "linux")]
+    pub watch: Option<Watch>,
 }
 
 /// Starts a fresh process, confined as the profile says; without exception: what this machine can't do is a
@@ -29,6 +34,11 @@ pub fn spawn(profile: &Profile) -> Result<Spawned, SpawnFault> {
     if profile.descriptors.len() > DESCRIPTORS {
         return Err(SpawnFault::Level("a server is given four descriptors at most"));
     }
+    if profile.level == Level::Off && profile.calls != Calls::All {
+        return Err(SpawnFault::Level(
+            "a list of system calls needs the level \"strong\" or \"basic\"",
+        ));
+    }
     start(profile)
 }
 
@@ -38,12 +48,15 @@ use crate::confined::start;
 /// Without the Linux kernel's means: unconfined where that is asked for by name, or not at all.
 #[cfg(not(target_os = "linux"))]
 fn start(profile: &Profile) -> Result<Spawned, SpawnFault> {
-    use std::ffi::OsStr;
     use std::process::Stdio;
 
-    if profile.level != Level::Off {
+    #[cfg(target_os = "macos")]
+    let possible = profile.level != Level::Strong;
+    #[cfg(not(target_os = "macos"))]
+    let possible = profile.level == Level::Off;
+    if !possible || profile.calls != Calls::All {
         return Err(SpawnFault::Level(
-            "servers are confined on Linux only; name that in the server's entry to start it unconfined: sandbox = { level = \"off\" }",
+            "this system can't confine a server so; name a weaker level in its entry: sandbox = { level = \"basic\" } on macOS (Seatbelt, which was not verified), or sandbox = { level = \"off\" } for a server that is not confined",
         ));
     }
     if !profile.descriptors.is_empty() {
@@ -51,15 +64,26 @@ fn start(profile: &Profile) -> Result<Spawned, SpawnFault> {
     }
     let fault = |error| SpawnFault::Command { command: profile.command.clone(), error };
     let environment = profile.environment();
-    let path =
-        environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
-    let program =
-        crate::resolve::resolve(&profile.command, path, profile.cwd.as_deref()).map_err(fault)?;
+    let given = environment.iter().find(|(name, _)| name == "PATH");
+    let path = given.map(|(_, value)| value.clone()).or_else(|| std::env::var_os("PATH"));
+    let cwd = profile.cwd.as_deref();
+    let program = crate::resolve::resolve(&profile.command, path.as_deref(), cwd).map_err(fault)?;
     let mut command = tokio::process::Command::new(&program);
     #[cfg(unix)]
-    command.arg0(OsStr::new(&profile.command)).process_group(0);
+    command.arg0(&profile.command);
+    command.args(&profile.args);
+    #[cfg(target_os = "macos")]
+    if profile.level == Level::Basic {
+        // One for each server: it stays, and others of this user may read it.
+        let scratch = std::env::temp_dir().join(format!("bartizan-{}", profile.name));
+        std::fs::create_dir_all(&scratch).map_err(SpawnFault::Jail)?;
+        let arguments = crate::seatbelt::arguments(profile, &program, &scratch).map_err(fault)?;
+        command = tokio::process::Command::new("/usr/bin/sandbox-exec");
+        command.args(arguments).current_dir(&scratch);
+    }
+    #[cfg(unix)]
+    command.process_group(0);
     command
-        .args(&profile.args)
         .env_clear()
         .envs(environment)
         .stdin(Stdio::piped())

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{LayerFault, Level, Limits, Network};
+use crate::{Calls, LayerFault, Level, Limits, Network};
 
 /// The longest message: certificates and an environment are far shorter.
 const LONGEST: u64 = 64 << 20;
@@ -41,6 +41,7 @@ pub(crate) struct Spec {
     /// How many of the descriptors that came with it are the profile's.
     pub descriptors: usize,
     pub network: Network,
+    pub calls: Calls,
     pub limits: Limits,
 }
 
@@ -70,8 +71,9 @@ pub(crate) enum Access {
 pub(crate) enum Answer {
     /// A layer is missing, or the program can't be executed.
     Failed(LayerFault),
-    /// All is in place; what follows is exec. The sockets travel with it, in the order of the request.
-    Ready { tcp: usize, proxy: bool, dns: bool },
+    /// All is in place; what follows is exec. The sockets travel with it, in the order of the request; then what
+    /// the calls are watched by.
+    Ready { tcp: usize, proxy: bool, dns: bool, watched: bool },
 }
 
 /// Sends a message in one frame, with descriptors and raw bytes behind it.

@@ -20,6 +20,7 @@ mod quotas;
 mod secrets;
 mod signed;
 mod tokens;
+mod wants;
 
 pub use approvals::Approval;
 pub use decisions::Decided;
@@ -34,3 +35,4 @@ pub use policies::{PolicyChange, StoredPolicy};
 pub use quotas::QuotaPart;
 pub use secrets::{RootKey, SealedSecret, SecretChange};
 pub use tokens::Token;
+pub use wants::Want;

@@ -21,6 +21,7 @@ const STEPS: &[&str] = &[
     include_str!("schema_secrets.sql"),
     include_str!("schema_policies.sql"),
     include_str!("schema_signed.sql"),
+    include_str!("schema_wants.sql"),
 ];
 
 /// The open store. Cheap to clone.

@@ -31,10 +31,9 @@ pub enum ConnectFault {
     NoHost,
 }
 
-/// Opens a connection for someone else, by the rules of a link: a name leads to public addresses only, unless
-/// `allow_private`; what the operator wrote as an address is meant.
-pub async fn dial(host: &str, port: u16, allow_private: bool) -> Result<TcpStream, ConnectFault> {
-    let addresses = resolve(host, port, Reach::of(host, allow_private)).await?;
+/// Opens a connection for someone else. For a host that the operator wrote, [`Reach::of`] gives the rules of a link.
+pub async fn dial(host: &str, port: u16, reach: Reach) -> Result<TcpStream, ConnectFault> {
+    let addresses = resolve(host, port, reach).await?;
     connect(host, &addresses).await
 }
 

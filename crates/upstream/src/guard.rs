@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How much an URL may reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub enum Reach {
     /// Anything: the operator said `allow_private`.
     Any,
     /// What the operator wrote as an address or as `localhost`: anything but metadata services.

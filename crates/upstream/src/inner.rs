@@ -17,6 +17,7 @@ use crate::places::Places;
 use crate::pool::{Found, Pool, shut};
 use crate::post::{Http, Posted};
 use crate::session::{Session, Wire};
+use crate::spare::Spares;
 use crate::status::Counters;
 use crate::stderr::Tail;
 use crate::waiting::{Progress, Waiting};
@@ -54,7 +55,7 @@ impl std::fmt::Debug for Inner {
 /// The transport.
 pub(crate) enum Road {
     Http(Arc<Http>),
-    Stdio { launch: Launch, era: EraChoice },
+    Stdio { launch: Launch, era: EraChoice, spares: Arc<Spares> },
 }
 
 impl Inner {
@@ -73,6 +74,15 @@ impl Inner {
             places: Places::new(limits.in_flight),
             sweeping: AtomicBool::new(false),
             limits,
+        }
+    }
+
+    /// Starts the processes that are to wait. While the era is not known, two: the one that is asked for it is
+    /// not the one that then works.
+    pub fn prewarm(&self) {
+        if let Road::Stdio { launch, spares, .. } = &self.road {
+            let count = if self.mode() == Mode::Unknown { 2 } else { 1 };
+            spares.fill(launch, count);
         }
     }
 
@@ -322,7 +332,7 @@ impl Inner {
     }
 
     /// Starts the sweeper with the first session. It holds no link alive.
-    fn sweep_from_now_on(self: &Arc<Self>) {
+    pub fn sweep_from_now_on(self: &Arc<Self>) {
         if self.sweeping.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -345,5 +355,10 @@ async fn sweep(link: Weak<Inner>, every: Duration) {
             }
         }
         link.pool.sweep(link.limits.idle, now);
+        if let Road::Stdio { spares, .. } = &link.road
+            && spares.expire(link.limits.idle, now) > 0
+        {
+            link.prewarm();
+        }
     }
 }

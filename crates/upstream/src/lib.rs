@@ -37,6 +37,7 @@ mod reply;
 mod route;
 mod session;
 mod settings;
+mod spare;
 mod start;
 mod status;
 mod stderr;
@@ -48,9 +49,10 @@ pub use connect::{ConnectFault, dial};
 pub use credential::{Credential, Finish};
 pub use fault::LinkFault;
 pub use fetch::Fetch;
+pub use guard::Reach;
 pub use link::Link;
 pub use listen::Subscription;
-pub use settings::{EraChoice, HttpTarget, Launch, Launched, LinkLimits};
+pub use settings::{Assign, EraChoice, HttpTarget, Launch, Launched, LinkLimits};
 pub use status::{Process, Status};
 
 use std::sync::Arc;
@@ -64,6 +66,13 @@ use tokio::sync::mpsc;
 /// the server's entry says shared).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Partition(pub Arc<str>);
+
+impl Partition {
+    /// Of a process that waits for its first caller.
+    pub fn nobody() -> Partition {
+        Partition(Arc::from(""))
+    }
+}
 
 /// What the client in front said of itself on this request.
 #[derive(Clone, Debug)]

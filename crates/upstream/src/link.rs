@@ -41,7 +41,19 @@ impl Link {
     /// A server that is a child process: one for each partition (and, in the handshake era, for each
     /// set of client capabilities, since there a process is a session).
     pub fn stdio(name: ServerName, launch: Launch, era: EraChoice, limits: LinkLimits) -> Link {
-        Link::new(name, Road::Stdio { launch, era }, era, limits)
+        Link::new(name, Road::Stdio { launch, era, spares: Arc::default() }, era, limits)
+    }
+
+    /// Starts a process before anybody needs one, in the background. `again`: another one each time that one is
+    /// taken, for a server that has one process for each partition.
+    pub fn prewarm(&self, again: bool) {
+        if let Road::Stdio { spares, .. } = &self.inner.road {
+            if again {
+                spares.keep();
+            }
+            self.inner.sweep_from_now_on();
+            self.inner.prewarm();
+        }
     }
 
     fn new(name: ServerName, road: Road, era: EraChoice, limits: LinkLimits) -> Link {
@@ -137,6 +149,10 @@ impl Link {
     /// later ones fail.
     pub async fn shutdown(&self) {
         self.inner.lot.clear();
+        if let Road::Stdio { spares, .. } = &self.inner.road {
+            spares.close();
+            spares.end().await;
+        }
         end_all(self.inner.pool.close()).await;
     }
 
@@ -144,10 +160,25 @@ impl Link {
     /// are lost, the next one starts anew, and earlier crashes are forgotten.
     pub async fn restart(&self) {
         self.inner.lot.clear();
+        if let Road::Stdio { spares, .. } = &self.inner.road {
+            let waited = !spares.waiting(Instant::now()).is_empty();
+            spares.end().await;
+            if waited {
+                self.inner.prewarm();
+            }
+        }
         end_all(self.inner.pool.clear()).await;
     }
 
-    /// The processes that are alive.
+    /// The processes that wait for their first call: their ids, and how long they have waited.
+    pub fn waiting(&self) -> Vec<(Option<u32>, Duration)> {
+        match &self.inner.road {
+            Road::Http(_) => Vec::new(),
+            Road::Stdio { spares, .. } => spares.waiting(Instant::now()),
+        }
+    }
+
+    /// The processes that are alive and somebody's.
     pub fn processes(&self) -> Vec<Process> {
         let process = |(partition, session): (Partition, Arc<Session>)| match &session.wire {
             Wire::Pipe(pipe) if session.is_alive() => Some(Process {

@@ -72,7 +72,7 @@ impl Pipe {
         limit: usize,
         tail: Arc<Tail>,
     ) -> Result<(Pipe, Feed), LinkFault> {
-        let Launched { mut child, kept } = launched;
+        let Launched { mut child, kept, .. } = launched;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(LinkFault::Start("stdin and stdout are not piped".into()));
         };

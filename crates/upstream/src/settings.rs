@@ -76,14 +76,19 @@ pub struct Launched {
     pub child: Child,
     /// What is dropped when the process has ended.
     pub kept: Option<Box<dyn Send + Sync>>,
+    /// For a process that was started for nobody: is told whose it becomes, and says whether it may.
+    pub assign: Option<Assign>,
 }
+
+/// Takes note of the partition that a waiting process is given to. May block.
+pub type Assign = Box<dyn FnOnce(&Partition) -> Result<(), String> + Send + Sync>;
 
 impl From<Child> for Launched {
     fn from(child: Child) -> Launched {
-        Launched { child, kept: None }
+        Launched { child, kept: None, assign: None }
     }
 }
 
-/// Makes a fresh process for a partition. May block: it is called on a thread for that, inside of the
+/// Makes a fresh process for a partition, or for nobody yet ([`Partition::nobody`]). May block: it is called on a thread for that, inside of the
 /// runtime.
 pub type Launch = Arc<dyn Fn(&Partition) -> Result<Launched, String> + Send + Sync>;

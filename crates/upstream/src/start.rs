@@ -62,9 +62,15 @@ async fn start(
 ) -> Result<Option<Arc<Session>>, LinkFault> {
     match &link.road {
         Road::Http(http) => start_web(link, http, client, credential).await.map(Some),
-        Road::Stdio { launch, .. } => {
+        Road::Stdio { launch, spares, .. } => {
             let mode = link.mode();
-            let child = || launched(launch, partition);
+            let child = || async {
+                let process = launched(launch, spares.take(), partition).await;
+                if spares.is_kept() {
+                    link.prewarm();
+                }
+                process
+            };
             if mode == Mode::Stateless && link.is_pinned() {
                 return start_pipe(link, child().await?, Era::Stateless, client).map(Some);
             }
@@ -101,9 +107,19 @@ async fn start(
 }
 
 /// A launch takes some milliseconds, during which no other call may wait.
-async fn launched(launch: &Launch, partition: &Partition) -> Result<Launched, LinkFault> {
+async fn launched(
+    launch: &Launch,
+    spare: Option<Launched>,
+    partition: &Partition,
+) -> Result<Launched, LinkFault> {
     let (launch, partition) = (launch.clone(), partition.clone());
-    let launching = tokio::task::spawn_blocking(move || launch(&partition));
+    let launching = tokio::task::spawn_blocking(move || match spare {
+        None => launch(&partition),
+        Some(mut spare) => {
+            let assign = spare.assign.take();
+            assign.map_or(Ok(()), |assign| assign(&partition)).map(|()| spare)
+        }
+    });
     let launched = launching.await.map_err(|fault| LinkFault::Start(fault.to_string()))?;
     launched.map_err(LinkFault::Start)
 }

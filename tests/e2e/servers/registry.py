@@ -79,6 +79,21 @@ def wheel(version):
     return out.getvalue()
 
 
+def bundle(version):
+    server = {"type": "python", "entry_point": "server/main.py",
+              "mcp_config": {"command": "python3", "args": [], "env": {"PYTHONPATH": "${__dirname}/lib"}}}
+    files = {
+        "manifest.json": json.dumps({"name": "greeter", "version": version, "server": server}),
+        "server/main.py": "import greeter_py\ngreeter_py.main()\n",
+        "lib/greeter_py.py": PYTHON.replace("pypi VERSION", f"mcpb {version}"),
+    }
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), text)
+    return out.getvalue()
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -100,6 +115,20 @@ class Handler(BaseHTTPRequestHandler):
             names = [(f"greeter_py-{v}-py3-none-any.whl", v) for v in versions]
             links = [link.format(file, hashlib.sha256(wheel(v)).hexdigest()) for file, v in names]
             self.reply("text/html", f"<!doctype html><html><body>{''.join(links)}</body></html>".encode())
+        elif path.startswith("/v0/servers/"):
+            # What the registry says of a server, whose package is the last part of the path.
+            files = {"mcpb": f"{self.server.url}/old/greeter.mcpb", "npm": "greeter", "pypi": "greeter-py"}
+            package = {"registryType": name, "identifier": files[name], "version": versions[-1],
+                       "transport": {"type": "stdio"}}
+            if name == "mcpb":
+                package["fileSha256"] = hashlib.sha256(bundle(versions[-1])).hexdigest()
+            document = {"name": "test/greeter", "version": versions[-1], "packages": [package]}
+            self.reply("application/json", json.dumps({"server": document, "_meta": {}}).encode())
+        elif path == "/old/greeter.mcpb":
+            self.reply("text/plain", b"", 302, f"{self.server.url}/greeter.mcpb")
+        elif path == "/greeter.mcpb":
+            swapped = (self.server.folder / "swapped").exists()
+            self.reply("application/zip", bundle("6.6.6" if swapped else versions[-1]))
         elif name.endswith(".tgz"):
             self.reply("application/octet-stream", tarball(name.removeprefix("greeter-").removesuffix(".tgz")))
         elif name.endswith(".whl"):
@@ -109,8 +138,10 @@ class Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
-    def reply(self, kind, body, status=200):
+    def reply(self, kind, body, status=200, location=None):
         self.send_response(status)
+        if location:
+            self.send_header("Location", location)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

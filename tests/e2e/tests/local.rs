@@ -107,6 +107,55 @@ async fn a_server_starts_from_the_bytes_that_were_locked_or_not_at_all() {
     assert_eq!(said(&supply.greet("pypi").await), "pypi 1.0.1", "{}", supply.gateway.log());
 }
 
+/// What the MCP registry says of a server is followed to its package, and the package's bytes are what it says.
+#[tokio::test]
+async fn a_server_json_and_a_bundle_are_locked_like_packages() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("version"), "0").unwrap();
+    let registry = Upstream::script("servers/registry.py", folder.path()).await;
+    let entries = |url: &str| -> String {
+        let document = |kind| format!("[servers.{kind}]\ncommand = \"{url}/v0/servers/{kind}\"\n");
+        ["mcpb", "npm", "pypi"].map(document).join("")
+            + &format!("[servers.bundle]\ncommand = \"{url}/greeter.mcpb\"\n")
+    };
+    let gateway = Gateway::start("").await;
+    let supply = Supply { registry, folder, gateway };
+    supply.gateway.configure(&entries(&supply.registry.url));
+    // Nothing is fetched at a start: what is not locked is said.
+    let up = supply.gateway.command().args(["up", "--listen", "127.0.0.1:0"]).output().await.unwrap();
+    let said_so = String::from_utf8(up.stderr).unwrap();
+    assert!(said_so.contains("bartizan lock"), "{said_so}");
+    // Without the word for it, no registry without TLS and at a private address.
+    let refused = supply.gateway.command().arg("lock").output().await.unwrap();
+    assert!(!refused.status.success());
+    supply.bartizan(&["lock", "--allow-private"]).await;
+    let supply = supply.restarted().await;
+    for (server, text) in [
+        ("mcpb", "mcpb 1.0.0"),
+        ("npm", "npm 1.0.0"),
+        ("pypi", "pypi 1.0.0"),
+        ("bundle", "mcpb 1.0.0"),
+    ] {
+        assert_eq!(said(&supply.greet(server).await), text, "{}", supply.gateway.log());
+    }
+
+    fs::write(supply.folder.path().join("version"), "1").unwrap();
+    let newer = supply.bartizan(&["outdated", "--allow-private", "--output", "json"]).await;
+    let newer: Vec<Value> = serde_json::from_str(&newer).unwrap();
+    assert!(newer.len() == 4 && newer.iter().all(|row| row["changed"] == true), "{newer:#?}");
+    // Other bytes than the document says are not taken, whoever asks for them.
+    fs::write(supply.folder.path().join("swapped"), "").unwrap();
+    let mut update = supply.gateway.command();
+    let swapped = update.args(["lock", "mcpb", "--allow-private", "--update"]).output().await.unwrap();
+    let shown = String::from_utf8(swapped.stdout).unwrap();
+    assert!(!swapped.status.success() && shown.contains("was expected"), "{shown}");
+    fs::remove_file(supply.folder.path().join("swapped")).unwrap();
+    supply.bartizan(&["lock", "--allow-private", "--update"]).await;
+    let supply = supply.restarted().await;
+    assert_eq!(said(&supply.greet("mcpb").await), "mcpb 1.0.1", "{}", supply.gateway.log());
+    assert_eq!(said(&supply.greet("bundle").await), "mcpb 1.0.1", "{}", supply.gateway.log());
+}
+
 const SECRET: &str = "sk-live-0123456789abcdefghijklmnopqrstuvwxyz0123456789";
 
 #[tokio::test]

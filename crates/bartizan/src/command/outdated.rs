@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use super::lock::{PackageInstaller, local_servers, npm_latest, pypi_latest};
+use super::lock::{
+    PackageInstaller, bundle_sha256, local_servers, npm_latest, pypi_latest, read_document,
+};
 use super::{load, wait};
 use crate::cli::{Global, LockArgs};
 use crate::lock::{self, Kind, Package, Source};
@@ -38,6 +40,8 @@ async fn now(
     source: Source,
 ) -> anyhow::Result<String> {
     Ok(match (package.kind, source) {
+        (_, Source::Document { place }) => read_document(&place, installer.args()).await?.version,
+        (_, Source::Bundle { place }) => bundle_sha256(&place, installer.args()).await?.to_string(),
         (Kind::Npm, _) => npm_latest(installer, &package.name).await?,
         (Kind::Pypi, _) => pypi_latest(installer, &package.name).await?,
         (_, Source::File { path, .. }) => sandbox::package::file_digest(&path)?.to_string(),
@@ -60,7 +64,11 @@ struct Row {
 
 impl Row {
     fn new(server: &str, package: &Package, now: anyhow::Result<String>) -> Row {
-        let locked = package.version.clone().unwrap_or_else(|| package.digest.clone());
+        let digest = || package.integrity.as_ref().unwrap_or(&package.digest).clone();
+        // A bundle says what version it is, but what it is its digest says.
+        let by_digest = package.kind == Kind::Mcpb && package.spec.starts_with("mcpb:");
+        let version = package.version.clone().filter(|_| !by_digest);
+        let locked = version.unwrap_or_else(digest);
         let (now, fault) = match now {
             Ok(now) => (Some(now), None),
             Err(error) => (None, Some(format!("{error:#}"))),

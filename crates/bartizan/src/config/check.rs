@@ -282,7 +282,9 @@ fn check_local(
             "name a folder that exists",
         ));
     }
-    if server.enabled && find_program(command.get_ref(), &folder).is_none() {
+    if crate::lock::fetched(command.get_ref(), &folder).is_some() {
+        // Whether it is locked is looked at elsewhere.
+    } else if server.enabled && find_program(command.get_ref(), &folder).is_none() {
         let mend = match command.get_ref().split_once(char::is_whitespace) {
             Some((program, _)) => format!(
                 "write the program alone, command = \"{program}\", and the rest as args = [\"…\"]"

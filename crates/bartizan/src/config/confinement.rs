@@ -27,6 +27,7 @@ pub fn check(server: &Server, command: &str, base: &Path, findings: &mut Vec<Fin
             ));
         }
     }
+    check_calls(server, findings);
     if server.sandbox.level == Level::Off {
         return;
     }
@@ -52,6 +53,35 @@ pub fn check(server: &Server, command: &str, base: &Path, findings: &mut Vec<Fin
                 format!("the server does not see `{}`, which its entry does not name", path.display()),
                 span,
                 format!("add sandbox = {{ read = [\"{0}\"] }}, or write = [\"{0}\"] if it may change it", path.display()),
+            ));
+        }
+    }
+}
+
+fn check_calls(server: &Server, findings: &mut Vec<Finding>) {
+    let sandbox = &server.sandbox;
+    let Some(first) = sandbox.calls.first() else { return };
+    if sandbox.level == Level::Off {
+        findings.push(Finding::error(
+            "a server that is not confined can't have a list of system calls",
+            first.span(),
+            "take out calls, or level = \"off\"",
+        ));
+    }
+    if sandbox.learn {
+        findings.push(Finding::warning(
+            "the list of system calls does not hold while it is learned",
+            first.span(),
+            "`bartizan sandbox suggest NAME` completes it; then take out learn = true",
+        ));
+    }
+    #[cfg(target_os = "linux")]
+    for call in &sandbox.calls {
+        if sandbox::calls::number(call.get_ref()).is_none() {
+            findings.push(Finding::warning(
+                format!("this machine has no system call `{}`", call.get_ref()),
+                call.span(),
+                "correct its name, or leave it for machines that have it",
             ));
         }
     }

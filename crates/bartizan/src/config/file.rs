@@ -234,7 +234,7 @@ pub struct Server {
     /// OUTGOING authentication by a token that a token endpoint gives: on behalf of each caller, or for Bartizan itself. docs/exchange.md explains it.
     #[schemars(with = "Option<Exchange>", extend("x-kind" = "exchanged"))]
     pub exchange: Option<Spanned<Exchange>>,
-    /// The program to start, found in PATH or by its path. It speaks MCP on standard input and output.
+    /// The program to start, found in PATH or by its path. It speaks MCP on standard input and output. A `server.json` or an MCP bundle (`.mcpb`), by its path or URL, is started from what `bartizan lock` fetched for it.
     #[schemars(with = "Option<String>", extend("x-kind" = "command", "examples" = ["npx"]))]
     pub command: Option<Spanned<String>>,
     /// The program's arguments, each as it is: no shell reads them.
@@ -262,6 +262,9 @@ pub struct Server {
     pub era: Era,
     /// Lets all callers share one process or session. By default each caller has its own, since many servers keep what a caller did in memory.
     pub shared: bool,
+    /// Starts the program before anybody calls. Where each caller has a process of their own, one waits for the next of them; it is told to the audit log whose it becomes.
+    #[schemars(extend("x-kind" = "command"))]
+    pub prewarm: bool,
     /// How long one call may take.
     pub timeout: Period,
     /// What happens to this server's definitions when they were never seen, where that is not as `[trust]` has it.
@@ -306,6 +309,7 @@ impl Default for Server {
             enabled: true,
             era: Era::Auto,
             shared: false,
+            prewarm: false,
             timeout: Period(Duration::from_secs(60)),
             on_first_use: None,
             require_signature: None,
@@ -359,6 +363,11 @@ pub struct Sandbox {
     /// How much processor time it may use, in percent of one core; without it, whatever is free. Needs control groups.
     #[schemars(extend("examples" = [50]))]
     pub cpu: Option<Bounded<1, 100_000>>,
+    /// The system calls that it may make, by their names, and besides them only the few that every program needs. Without a list: all but some 80 that no server needs, which no list gives back.
+    #[schemars(with = "Vec<String>", extend("examples" = [json!(["openat", "read"])]))]
+    pub calls: Vec<Spanned<String>>,
+    /// Records which system calls it makes and which files it asks for, for `bartizan sandbox suggest NAME`. What it may is as always, but for `calls`, which does not hold meanwhile; each call takes some microseconds more.
+    pub learn: bool,
 }
 
 impl Default for Sandbox {
@@ -372,6 +381,8 @@ impl Default for Sandbox {
             descriptors: Bounded(1024),
             disk: ByteSize(256 << 20),
             cpu: None,
+            calls: Vec::new(),
+            learn: false,
         }
     }
 }

@@ -183,7 +183,7 @@ fn entry(
             egress: resolve_egress(server).map(Box::new),
             package: None,
             cwd: server.cwd.as_ref().map(|cwd| folder.join(cwd.get_ref())),
-            sandbox: resolve_sandbox(&server.sandbox, folder),
+            sandbox: Box::new(resolve_sandbox(&server.sandbox, folder)),
         },
         (None, None) => return Ok(None),
     };
@@ -199,6 +199,7 @@ fn entry(
         reach,
         era,
         shared: server.shared,
+        prewarm: server.prewarm,
         timeout: server.timeout.0,
         credentials,
         oauth: server.oauth.as_ref().map(|oauth| resolve_oauth(oauth.get_ref())),
@@ -225,8 +226,15 @@ fn locked(
     let packages = lock::read(folder).map_err(|fault| ResolveFault::Lock(fault.to_string()))?;
     for entry in entries {
         let name = entry.name.as_str();
-        let Some(found) = packages.get(name) else { continue };
         if let resolved::Reach::Stdio { command, args, cwd, package, .. } = &mut entry.reach {
+            let Some(found) = packages.get(name) else {
+                if lock::fetched(command, folder).is_some() {
+                    return Err(ResolveFault::Lock(format!(
+                        "the server `{name}` starts from what was locked, and nothing is: `bartizan lock {name}`"
+                    )));
+                }
+                continue;
+            };
             let launch = lock::Launch::of(command, args, cwd.as_deref().unwrap_or(folder));
             let locked = launch.and_then(|launch| found.locked(launch, state_dir));
             let mend = format!("`bartizan lock {name}` locks what the entry says now");
@@ -323,6 +331,11 @@ fn resolve_sandbox(sandbox: &file::Sandbox, folder: &Path) -> resolved::Sandbox 
             disk: sandbox.disk.0 as u64,
             cpu: sandbox.cpu.map(|percent| percent.0),
         },
+        calls: match sandbox.calls.as_slice() {
+            _ if sandbox.learn => sandbox::Calls::Learned,
+            [] => sandbox::Calls::All,
+            some => sandbox::Calls::Only(some.iter().map(|call| call.get_ref().clone()).collect()),
+        },
     }
 }
 
@@ -351,7 +364,9 @@ fn resolve_oauth(oauth: &file::OAuth) -> gateway::grants::OAuth {
 /// A path begins at the file's folder; a bare name is looked for in PATH.
 pub(super) fn program(command: &str, folder: &Path) -> String {
     let path = PathBuf::from(command);
-    if command.contains('/') && path.is_relative() {
+    if command.contains("://") {
+        command.to_owned()
+    } else if command.contains('/') && path.is_relative() {
         folder.join(path).to_string_lossy().into_owned()
     } else {
         command.to_owned()
@@ -370,10 +385,11 @@ fn demo() -> Result<resolved::Server, ResolveFault> {
             egress: None,
             package: None,
             cwd: None,
-            sandbox: resolved::Sandbox::default(),
+            sandbox: Box::default(),
         },
         era: EraChoice::Auto,
         shared: false,
+        prewarm: false,
         timeout: server.timeout.0,
         credentials: vault::Credentials::default(),
         oauth: None,
@@ -416,7 +432,7 @@ mod tests {
             egress: None,
             package: None,
             cwd: cwd.map(PathBuf::from),
-            sandbox: resolved::Sandbox::default(),
+            sandbox: Box::default(),
         };
         assert_eq!(
             reached,

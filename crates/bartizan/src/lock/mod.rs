@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml_edit::DocumentMut;
 
-pub use source::{Launch, Source};
+pub use source::{Launch, Source, fetched};
 
 use crate::config::{
     edit,
@@ -45,11 +45,30 @@ pub struct Package {
     /// The program, in the package's folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<PathBuf>,
+    /// What runs the program, where the package says it itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Runtime>,
+    /// Variables that name folders of the package.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub folders: BTreeMap<String, PathBuf>,
+    /// Arguments that stand before the entry's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
     /// Of the installed folder, the program or the image.
     pub digest: String,
     /// Everything that was installed, with the registry's checksums.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<String>,
+}
+
+/// What runs a bundle's program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Runtime {
+    /// Node.
+    Node,
+    /// Python 3.
+    Python,
 }
 
 /// Where a server comes from.
@@ -60,6 +79,8 @@ pub enum Kind {
     File,
     /// A folder on this machine.
     Folder,
+    /// An MCP bundle.
+    Mcpb,
     /// An npm package.
     Npm,
     /// A container image.
@@ -107,7 +128,10 @@ pub fn unlocked<'a>(file: &'a File, folder: &Path) -> Vec<(&'a str, &'a Spanned<
         let command = server.command.as_ref().filter(|_| server.enabled)?;
         let args: Vec<String> = server.args.iter().map(|arg| arg.get_ref().clone()).collect();
         let launch = Launch::of(command.get_ref(), &args, folder).ok()?;
-        let fetched = matches!(launch.source, Source::Npm { .. } | Source::Pypi { .. });
+        let fetched = matches!(
+            launch.source,
+            Source::Bundle { .. } | Source::Document { .. } | Source::Npm { .. } | Source::Pypi { .. }
+        );
         (fetched && !packages.contains_key(name)).then_some((name, command))
     };
     file.servers.iter().filter_map(loose).collect()
@@ -149,24 +173,28 @@ impl Package {
         let digest: Digest = self.digest.parse().map_err(|()| unreadable())?;
         let installed = state.join(PACKAGES).join(digest.hex());
         let Launch { source, args } = launch;
-        let program = self.program.clone();
         let locked = match source {
-            Source::Npm { .. } => Locked {
-                source: installed,
-                digest,
-                program: program.ok_or_else(unreadable)?,
-                interpreter: Some(("node".into(), Vec::new())),
-                env: Vec::new(),
-                args,
-            },
-            Source::Pypi { .. } => Locked {
-                source: installed,
-                digest,
-                program: program.ok_or_else(unreadable)?,
-                interpreter: Some(("python3".into(), Vec::new())),
-                env: vec![("PYTHONPATH".into(), PathBuf::new())],
-                args,
-            },
+            Source::Bundle { .. } | Source::Document { .. } | Source::Npm { .. } | Source::Pypi { .. } => {
+                let runtime = match self.kind {
+                    Kind::Npm => Some(Runtime::Node),
+                    Kind::Pypi => Some(Runtime::Python),
+                    _ => self.runtime,
+                };
+                let interpreter = runtime.map(|runtime| match runtime {
+                    Runtime::Node => ("node".to_owned(), Vec::new()),
+                    Runtime::Python => ("python3".to_owned(), Vec::new()),
+                });
+                let folders = self.folders.iter().map(|(name, path)| (name.clone(), path.clone()));
+                let own = (self.kind == Kind::Pypi).then(|| ("PYTHONPATH".into(), PathBuf::new()));
+                Locked {
+                    source: installed,
+                    digest,
+                    program: self.program.clone().ok_or_else(unreadable)?,
+                    interpreter,
+                    env: folders.chain(own).collect(),
+                    args: self.args.iter().cloned().chain(args).collect(),
+                }
+            }
             Source::File { path, interpreter } => Locked {
                 source: path,
                 digest,
@@ -201,6 +229,9 @@ mod tests {
             version: Some("1.2.3".into()),
             integrity: Some("sha512-x".into()),
             program: Some("node_modules/thing/index.js".into()),
+            runtime: None,
+            folders: BTreeMap::new(),
+            args: vec![],
             digest: format!("sha256:{}", "ab".repeat(32)),
             requires: vec!["thing@1.2.3 sha512-x".into()],
         }

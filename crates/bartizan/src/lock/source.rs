@@ -13,6 +13,10 @@ pub struct Launch {
 /// What would run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
+    /// An MCP bundle: a file, or a URL.
+    Bundle { place: String },
+    /// A `server.json`, which names a package: a file, or a URL.
+    Document { place: String },
     /// A program, or a script that stands for itself, with its interpreter and the arguments before it.
     File { path: PathBuf, interpreter: Option<(String, Vec<String>)> },
     /// A script in a project's folder.
@@ -34,6 +38,9 @@ const INTERPRETERS: [&str; 8] = ["bun", "deno", "node", "nodejs", "perl", "php",
 impl Launch {
     /// Reads a command and its arguments. `Err`: why nobody can know beforehand what would run.
     pub fn of(command: &str, args: &[String], folder: &Path) -> Result<Launch, String> {
+        if let Some(source) = fetched(command, folder) {
+            return Ok(Launch { source, args: args.to_vec() });
+        }
         let name =
             Path::new(command).file_stem().and_then(|name| name.to_str()).unwrap_or_default();
         match name {
@@ -52,6 +59,8 @@ impl Launch {
         let bin =
             |bin: &Option<String>| bin.as_ref().map(|bin| format!(" {bin}")).unwrap_or_default();
         match &self.source {
+            Source::Bundle { place } => format!("mcpb:{place}"),
+            Source::Document { place } => format!("server.json:{place}"),
             Source::File { path, .. } => format!("file:{}", path.display()),
             Source::Folder { folder, program, .. } => {
                 format!("folder:{} {}", folder.display(), program.display())
@@ -63,6 +72,27 @@ impl Launch {
                 format!("pypi:{spec}{with}{}", bin(named))
             }
         }
+    }
+}
+
+/// What is no program itself but says what is: a `server.json` or an MCP bundle, by its path or URL.
+pub fn fetched(command: &str, folder: &Path) -> Option<Source> {
+    let bundle = command.split(['?', '#']).next().is_some_and(|path| path.ends_with(".mcpb"));
+    let url = command.starts_with("https://") || command.starts_with("http://");
+    let document = url || Path::new(command).file_name().is_some_and(|name| {
+        name.to_str().is_some_and(|name| name == "server.json" || name.ends_with(".server.json"))
+    });
+    let place = match url {
+        true => command.to_owned(),
+        false => {
+            let path = folder.join(command);
+            path.canonicalize().unwrap_or(path).display().to_string()
+        }
+    };
+    match (bundle, document) {
+        (true, _) => Some(Source::Bundle { place }),
+        (false, true) => Some(Source::Document { place }),
+        (false, false) => None,
     }
 }
 
@@ -241,6 +271,16 @@ mod tests {
         ] {
             assert!(launch(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn documents_and_bundles() {
+        assert_eq!(spec("server.json x"), "server.json:/server.json | x");
+        assert_eq!(spec("/srv/a.server.json"), "server.json:/srv/a.server.json | ");
+        assert_eq!(spec("https://r.example/v0/servers/a%2Fb"), "server.json:https://r.example/v0/servers/a%2Fb | ");
+        assert_eq!(spec("thing.mcpb --x"), "mcpb:/thing.mcpb | --x");
+        assert_eq!(spec("https://h.example/a.mcpb?x=1"), "mcpb:https://h.example/a.mcpb?x=1 | ");
+        assert!(launch("/srv/other.json").is_err());
     }
 
     #[test]

@@ -56,6 +56,7 @@ impl Gateway {
         let state = |fault| StartFault::State { path: config.state_dir.clone(), fault };
         self.take_run_token(run_token::make(&config.state_dir).map_err(state)?);
         self.export();
+        self.prewarm();
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(self.clone(), listener, certificates.clone(), stopping.clone()));

@@ -12,7 +12,7 @@ use audit::{
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
-use upstream::{HttpClient, dial};
+use upstream::{HttpClient, Reach, dial};
 
 use super::{Syslog, deliver::Verdict};
 
@@ -88,7 +88,7 @@ impl SyslogSink {
 
     async fn deliver(&self, bytes: &[u8]) -> Result<(), String> {
         let Syslog { host, port, allow_private, .. } = &self.to;
-        let stream = dial(host, *port, *allow_private).await.map_err(|fault| fault.to_string())?;
+        let stream = dial(host, *port, Reach::of(host, *allow_private)).await.map_err(|fault| fault.to_string())?;
         let exchanged = match &self.tls {
             None => exchange(stream, bytes).await,
             Some((connector, name)) => {

@@ -185,6 +185,7 @@ async fn what_more_scopes_would_permit_is_asked_for_with_all_of_them() {
             },
             era: upstream::EraChoice::Stateless,
             shared: false,
+            prewarm: false,
             timeout: Duration::from_secs(5),
             credentials: vault::Credentials::default(),
             oauth: None,

@@ -33,6 +33,7 @@ async fn gate(entra: &Entra) -> Gate {
             },
             era: upstream::EraChoice::Stateless,
             shared: false,
+            prewarm: false,
             timeout: Duration::from_secs(5),
             credentials: vault::Credentials::default(),
             oauth: None,

@@ -81,7 +81,7 @@ pub(super) async fn dial(
     target: &Target,
     admission: Admission,
 ) -> Result<TcpStream, Reason> {
-    let dialled = (gate.dial)(target.host.clone(), target.port, admission.allow_private).await;
+    let dialled = (gate.dial)(target.host.clone(), target.port, admission.addresses).await;
     dialled.map_err(|fault| match fault {
         DialFault::PrivateAddress(text) => Reason::PrivateAddress(text),
         DialFault::Unreachable(text) => Reason::Unreachable(text),

@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderName};
+use http::header;
 use http::request::Parts;
-use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -20,10 +19,11 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use super::Shared;
 use super::event::{At, Reason};
 use super::flow::Target;
+use super::head;
 use super::meter::Activity;
 use super::placeholder::Pair;
 use super::replace::{Replaced, Replacer, Stream};
-use super::rule::{Host, RequestFault};
+use super::rule::RequestFault;
 
 /// All headers of a message together.
 const HEADER_LIMIT: usize = 64 << 10;
@@ -165,24 +165,24 @@ impl Way {
     ) -> Result<Reply, Reason> {
         let to_client = hyper::upgrade::on(&mut request);
         let (mut parts, body) = request.into_parts();
-        check_host(&self.target, self.secure, &parts)?;
+        head::check_host(&self.target, self.secure, &parts)?;
         self.decide(&parts).await?;
         let echoes = self.gate.secrets.swap(&self.target.host, self.secure, &mut parts)?;
         let replacer = self.remember(echoes);
-        let websocket = is_websocket(&parts);
-        clean(&mut parts, websocket);
+        let websocket = head::is_websocket(&parts);
+        head::clean_request(&mut parts, &self.target, self.secure, websocket);
         if replacer.is_some() {
-            ask_for_plain(&mut parts.headers);
+            head::ask_for_plain(&mut parts.headers);
         }
         let mut response = send(Request::from_parts(parts, body)).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            if !websocket {
+            if !websocket || !head::upgrades_to_websocket(response.headers()) {
                 return Err(Reason::Malformed("a protocol that was not asked for"));
             }
             let to_server = hyper::upgrade::on(&mut response);
             self.join(to_client, to_server, replacer.clone())?;
         } else {
-            clean_headers(response.headers_mut(), true);
+            head::clean_response(response.headers_mut());
         }
         self.reply(response, replacer)
     }
@@ -194,12 +194,21 @@ impl Way {
         if parts.method == Method::CONNECT {
             return Err(Reason::Method);
         }
-        let rule = self.gate.rules.request(host, *port, &parts.method, path);
-        let rule = rule.map_err(|fault| match fault {
-            RequestFault::Method => Reason::Method,
-            RequestFault::Path => Reason::Path,
-            RequestFault::PathAmbiguous => Reason::PathAmbiguous,
-        })?;
+        let ask = |method: &Method| {
+            self.gate.rules.request(host, *port, method, path).map_err(|fault| match fault {
+                RequestFault::Method => Reason::Method,
+                RequestFault::Path => Reason::Path,
+                RequestFault::PathAmbiguous => Reason::PathAmbiguous,
+            })
+        };
+        let rule = ask(&parts.method)?;
+        for method in head::other_methods(&parts.headers)? {
+            ask(&method)?;
+        }
+        if head::names_other_path(&parts.headers) && rule.is_some_and(|rule| !rule.paths.is_empty())
+        {
+            return Err(Reason::PathAmbiguous);
+        }
         let at = At { method: Some(&parts.method), path, ..self.target.at() };
         self.gate.tally.allowed(rule, &at).await
     }
@@ -232,7 +241,8 @@ impl Way {
             return Ok(Response::from_parts(parts, body.boxed_unsync()));
         };
         let encodings = parts.headers.get_all(header::CONTENT_ENCODING);
-        if encodings.iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        let plain = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
+        if !encodings.iter().all(plain) || !head::is_sent_plainly(&parts.headers) {
             return Err(Reason::Encoding);
         }
         replacer.headers(&mut parts.headers);
@@ -310,89 +320,6 @@ async fn copy_replaced(
     }
     to.write_all(&stream.finish()).await?;
     to.shutdown().await
-}
-
-/// A request must name the host that its connection was opened to, wherever it names one.
-pub(super) fn check_host(target: &Target, secure: bool, parts: &Parts) -> Result<(), Reason> {
-    let mut named = false;
-    let usual = if secure { 443 } else { 80 };
-    let mut check = |authority: &Authority| {
-        named = true;
-        let same = !authority.as_str().contains('@')
-            && Host::parse(authority.host()).as_ref() == Some(&target.host)
-            && match authority.port() {
-                Some(port) => port.as_u16() == target.port,
-                None => !authority.as_str().ends_with(':') && target.port == usual,
-            };
-        if same { Ok(()) } else { Err(Reason::HostMismatch) }
-    };
-    if let Some(authority) = parts.uri.authority() {
-        check(authority)?;
-    }
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    if let Some(host) = hosts.next() {
-        let host = Authority::try_from(host.as_bytes()).map_err(|_| Reason::HostMismatch)?;
-        check(&host)?;
-    }
-    if hosts.next().is_some() {
-        return Err(Reason::Malformed("two Host headers"));
-    }
-    if named { Ok(()) } else { Err(Reason::Malformed("a request without a host")) }
-}
-
-fn is_websocket(parts: &Parts) -> bool {
-    let upgrade = parts.headers.get(header::UPGRADE);
-    parts.version < Version::HTTP_2
-        && upgrade.is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
-}
-
-/// Makes a request ready for the other side. What concerns one connection alone stays behind.
-fn clean(parts: &mut Parts, websocket: bool) {
-    parts.extensions.clear();
-    if websocket {
-        parts.headers.remove(header::PROXY_AUTHORIZATION);
-    } else {
-        clean_headers(&mut parts.headers, false);
-    }
-    // Hyper has answered it.
-    parts.headers.remove(header::EXPECT);
-    if parts.version < Version::HTTP_2 {
-        parts.version = Version::HTTP_11;
-        let path = parts.uri.path_and_query().cloned();
-        parts.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
-    }
-}
-
-/// RFC 9110, section 7.6.1. `close` is kept in answers: the client has to know.
-fn clean_headers(headers: &mut HeaderMap, keep_close: bool) {
-    let listed = headers.get_all(header::CONNECTION).iter();
-    let listed: Vec<String> = listed
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
-    for name in &listed {
-        // A message can't make its own framing disappear.
-        if let Ok(name) = HeaderName::try_from(name.as_str())
-            && ![header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::HOST, header::TE]
-                .contains(&name)
-        {
-            headers.remove(name);
-        }
-    }
-    for name in ["connection", "keep-alive", "proxy-connection", "proxy-authorization", "upgrade"] {
-        headers.remove(name);
-    }
-    if keep_close && listed.iter().any(|name| name == "close") {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-}
-
-/// Asks a host that may repeat a secret for answers that can be looked through.
-fn ask_for_plain(headers: &mut HeaderMap) {
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.remove("grpc-accept-encoding");
-    headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
 }
 
 /// What the sandbox sees of a refusal.

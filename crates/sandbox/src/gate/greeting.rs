@@ -52,7 +52,7 @@ pub(super) async fn read<S: AsyncRead + Unpin>(
 }
 
 /// `None` when more has to be read; what was read up to `before` is known to the acceptor already.
-fn recognise(
+pub(super) fn recognise(
     bytes: &[u8],
     before: usize,
     acceptor: &mut Acceptor,

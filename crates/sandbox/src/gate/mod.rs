@@ -9,7 +9,10 @@ mod dns;
 mod event;
 mod flow;
 mod forward;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod greeting;
+mod head;
 mod meter;
 mod names;
 mod placeholder;
@@ -30,7 +33,7 @@ use tokio::sync::{Semaphore, watch};
 
 pub use event::{Event, Reason, Recorder, Subject, Verdict};
 pub use placeholder::{PlaceholderFault, SecretRule, Shape};
-pub use rule::{Host, HostPattern, Rule, Rules, Tls};
+pub use rule::{Addresses, Host, HostPattern, Rule, Rules, Tls};
 pub use tls::TlsFault;
 
 use crate::{GateSockets, Network, Request};
@@ -39,10 +42,13 @@ use meter::Budget;
 use names::Names;
 use placeholder::Secrets;
 
-/// Opens a connection to a host, after its addresses were checked. The last argument is the named
-/// loosening: addresses that are not public are allowed.
+/// Opens a connection to a host, after its addresses were checked.
 pub type Dial = Arc<
-    dyn Fn(Host, u16, bool) -> Pin<Box<dyn Future<Output = Result<TcpStream, DialFault>> + Send>>
+    dyn Fn(
+            Host,
+            u16,
+            Addresses,
+        ) -> Pin<Box<dyn Future<Output = Result<TcpStream, DialFault>> + Send>>
         + Send
         + Sync,
 >;

@@ -10,6 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use zeroize::Zeroizing;
 
 use super::event::Reason;
+use super::head::other_methods;
 use super::rule::{Host, HostPattern};
 
 /// A secret that the process does not get.
@@ -108,13 +109,15 @@ impl Secrets {
         secure: bool,
         request: &mut Parts,
     ) -> Result<Vec<Pair>, Reason> {
+        let mut methods = other_methods(&request.headers)?;
+        methods.push(request.method.clone());
         let mut echoes = Vec::new();
         for held in &self.0 {
+            let known = |method| held.rule.methods.contains(method);
             let place = Place {
                 held,
                 aimed: held.is_for(host)
-                    && (held.rule.methods.is_empty()
-                        || held.rule.methods.contains(&request.method)),
+                    && (held.rule.methods.is_empty() || methods.iter().all(known)),
                 secure,
             };
             place.headers(&mut request.headers, &mut echoes)?;

@@ -150,14 +150,26 @@ pub struct Rules {
     pub learn: bool,
 }
 
+/// Which addresses a connection may lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// All of them: the named loosening.
+    Any,
+    /// Public ones, and what the operator wrote as an address.
+    Named,
+    /// Public ones alone, however the host is written: nobody wrote it.
+    Public,
+}
+
 /// How a connection that may be is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Admission {
     pub tls: Tls,
-    pub allow_private: bool,
-    /// No rule reaches it; it is let through to be learned from.
-    pub learned: bool,
+    pub addresses: Addresses,
 }
+
+/// The ports on which a server that is learned from reaches what no rule names.
+const LEARNED_PORTS: [u16; 2] = [80, 443];
 
 impl Rules {
     /// Whether the host has any port: then its name has an address.
@@ -167,7 +179,7 @@ impl Rules {
 
     /// Every port that some rule names.
     pub fn ports(&self) -> Vec<u16> {
-        let learned: &[u16] = if self.learn { &[80, 443] } else { &[] };
+        let learned: &[u16] = if self.learn { &LEARNED_PORTS } else { &[] };
         let named = self.list.iter().flat_map(|rule| &rule.ports);
         let mut ports: Vec<u16> = named.chain(learned).copied().collect();
         ports.sort_unstable();
@@ -179,11 +191,10 @@ impl Rules {
     pub(super) fn connection(&self, host: &Host, port: u16) -> Option<Admission> {
         let found = self.list.iter().find(|rule| rule.reaches(host, port)).map(|rule| Admission {
             tls: rule.tls,
-            allow_private: rule.allow_private,
-            learned: false,
+            addresses: if rule.allow_private { Addresses::Any } else { Addresses::Named },
         });
-        let learned = Admission { tls: Tls::Terminate, allow_private: false, learned: true };
-        found.or_else(|| self.learn.then_some(learned))
+        let learned = Admission { tls: Tls::Terminate, addresses: Addresses::Public };
+        found.or_else(|| (self.learn && LEARNED_PORTS.contains(&port)).then_some(learned))
     }
 
     /// The rule that allows a request, as text; `None` in learning for what no rule reaches.
@@ -247,7 +258,8 @@ fn is_ambiguous(path: &str) -> bool {
         }
         let next: Vec<u8> = percent_decode(&now).collect();
         if next == now {
-            return next.contains(&0);
+            // Some read what is not UTF-8 as if it were, `%c0%ae` as a dot.
+            return next.contains(&0) || std::str::from_utf8(&next).is_err();
         }
         now = next;
     }
@@ -347,6 +359,7 @@ mod tests {
             "/repos//x",
             "/repos/./x",
             "/repos/%25252525252e",
+            "/repos/%c0%ae%c0%ae/x",
         ] {
             assert_eq!(ask(Method::GET, bad), Err(RequestFault::PathAmbiguous), "{bad}");
         }

@@ -15,6 +15,10 @@ use crate::{Layer, LayerFault, Level, Network};
 /// What is asked for; a kernel that knows less gives what it has, down to the first version.
 const WANTED: ABI = ABI::V6;
 
+/// What it must know where nothing else is between: before this version a file that can't be opened could still
+/// be emptied.
+const NEEDED_ALONE: ABI = ABI::V3;
+
 /// Devices that a server may open.
 const DEVICES: [&str; 5] = ["/dev/full", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"];
 
@@ -30,7 +34,13 @@ pub(super) fn restrict(spec: &Spec, scratch: Option<&Path>) -> Result<(), LayerF
 fn enforce(spec: &Spec, scratch: Option<&Path>) -> Result<RulesetStatus, RulesetError> {
     let all = AccessFs::from_all(WANTED);
     let read = AccessFs::from_read(WANTED);
-    let mut rules = Ruleset::default()
+    let mut rules = Ruleset::default();
+    if spec.level == Level::Basic {
+        rules = rules
+            .set_compatibility(CompatLevel::HardRequirement)
+            .handle_access(AccessFs::from_all(NEEDED_ALONE))?;
+    }
+    let mut rules = rules
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(all)?
         .scope(Scope::from_all(WANTED))?;

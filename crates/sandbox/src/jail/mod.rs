@@ -152,12 +152,14 @@ impl Init<'_> {
             Network::Gate(_) => seccomp::Sockets::Internet,
         };
         seccomp::apply(sockets_allowed, false)?;
+        // Before the server exists: there is no moment at which it could look into this process. Its own
+        // program makes it visible again.
+        process::hide()?;
         match process::fork()? {
             Fork::Child => Err(process::execute(self.spec, self.control, sockets)),
             Fork::Parent(server) => {
                 process::close_all_but(&[])?;
                 process::close_standard();
-                process::hide()?;
                 process::leave(process::reap_until(server))
             }
         }

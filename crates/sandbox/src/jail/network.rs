@@ -25,15 +25,16 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// What the gateway is told, and the descriptors in that order.
-    pub fn answer(&self) -> (Answer, Vec<RawFd>) {
+    /// What the gateway is told, and the descriptors in that order. `watched`: by which the calls are watched.
+    pub fn answer(&self, watched: Option<&OwnedFd>) -> (Answer, Vec<RawFd>) {
         let answer = Answer::Ready {
             tcp: self.tcp.len(),
             proxy: self.proxy.is_some(),
             dns: self.dns.is_some(),
+            watched: watched.is_some(),
         };
         let dns = self.dns.iter().flat_map(|(udp, tcp)| [udp, tcp]);
-        let all = self.tcp.iter().chain(&self.proxy).chain(dns);
+        let all = self.tcp.iter().chain(&self.proxy).chain(dns).chain(watched);
         (answer, all.map(|fd| fd.as_raw_fd()).collect())
     }
 }

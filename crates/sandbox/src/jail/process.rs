@@ -18,6 +18,7 @@ use nix::unistd::{ForkResult, Pid};
 
 use super::identity::User;
 use super::network::Sockets;
+use super::seccomp;
 use crate::fault::InLayer as _;
 use crate::spec::{self, Spec};
 use crate::{FIRST_DESCRIPTOR, Layer, LayerFault, Level};
@@ -347,9 +348,12 @@ fn exec(
         _ => return Err("a zero byte").layer(Layer::Exec, "its arguments or environment"),
     };
     default_signals()?;
-    let (answer, descriptors) = sockets.answer();
+    let watched = seccomp::apply_own(&spec.calls)?;
+    let (answer, descriptors) = sockets.answer(watched.as_ref());
     spec::send(control, &answer, &[], &descriptors).layer(Layer::Process, "telling the gateway")?;
-    drop(sockets);
+    // They close with the old program. Closing them by hand may make calls that somebody would have to look at, and
+    // nobody does before the new one runs.
+    std::mem::forget((sockets, watched));
     nix::unistd::execve(&program, &args, &env)
         .layer(Layer::Exec, &spec.program.display().to_string())
 }

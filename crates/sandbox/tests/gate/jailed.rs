@@ -50,6 +50,8 @@ impl Jailed {
         profile.network = prepared.network();
         let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gate/clients");
         profile.read = vec![clients];
+        let modules = root().join(".tests/npm/node_modules/ws");
+        profile.read.extend(Some(modules).filter(|modules| modules.exists()));
         let placeholder = profile.env.iter().find(|(name, _)| name == "TOKEN").unwrap().1.clone();
         let spawned = spawn(&profile).unwrap_or_else(|fault| panic!("{fault}"));
         let gate = prepared.start(spawned.gate.unwrap());
@@ -96,6 +98,12 @@ async fn curl() {
 #[tokio::test]
 async fn node_fetch() {
     Jailed::swapped("node", &[&client("fetch.mjs")]).await;
+}
+
+#[tokio::test]
+async fn node_websocket() {
+    let module = installed("npm/node_modules/ws/wrapper.mjs");
+    Jailed::swapped("node", &[&client("websocket.mjs"), &module]).await;
 }
 
 #[tokio::test]

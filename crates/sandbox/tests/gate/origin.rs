@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -153,6 +155,34 @@ impl Origin {
                     .status(StatusCode::SWITCHING_PROTOCOLS)
                     .header("connection", "upgrade")
                     .header("upgrade", "websocket");
+                switching.body(full(String::new())).unwrap()
+            }
+            // One that a WebSocket client understands (RFC 6455): it is told its credentials in one frame.
+            "/websocket" => {
+                let key = seen.headers["sec-websocket-key"].as_bytes();
+                let whole = [key, b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat();
+                let sha1 = &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
+                let accept = BASE64_STANDARD.encode(aws_lc_rs::digest::digest(sha1, &whole));
+                tokio::spawn(async move {
+                    let mut stream = TokioIo::new(upgrade.await.unwrap());
+                    let frame = [&[0x81, u8::try_from(told.len()).unwrap()], told.as_bytes()];
+                    let _ = stream.write_all(&frame.concat()).await;
+                    // Its closing frame.
+                    let _ = stream.read(&mut [0; 64]).await;
+                });
+                let switching = Response::builder()
+                    .status(StatusCode::SWITCHING_PROTOCOLS)
+                    .header("connection", "upgrade")
+                    .header("upgrade", "websocket")
+                    .header("sec-websocket-accept", accept);
+                switching.body(full(String::new())).unwrap()
+            }
+            // Another protocol than the one that was asked for.
+            "/h2c" => {
+                let switching = Response::builder()
+                    .status(StatusCode::SWITCHING_PROTOCOLS)
+                    .header("connection", "upgrade")
+                    .header("upgrade", "h2c");
                 switching.body(full(String::new())).unwrap()
             }
             path if path.starts_with("/repo.git/") => self.file(path, &told),

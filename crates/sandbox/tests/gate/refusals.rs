@@ -63,6 +63,83 @@ async fn requests_that_no_entry_allows() {
     }
 }
 
+/// Headers by which some servers take another method or path than the request's own.
+#[tokio::test]
+async fn requests_that_say_two_things() {
+    let bench = bench().await;
+    for (name, value, label) in [
+        ("x-http-method-override", "DELETE", "method"),
+        ("x-http-method", "post", "method"),
+        ("x-original-url", "/v2", "path_ambiguous"),
+        ("x-rewrite-url", "/v2", "path_ambiguous"),
+    ] {
+        assert_eq!(bench.get("/v1", Some((name, value))).await.status, 403, "{name}");
+        bench.refused(label).await;
+    }
+    assert_eq!(bench.get("/v1", Some(("x-http-method-override", "get"))).await.status, 200);
+    assert_eq!(bench.origin.seen().len(), 1);
+}
+
+/// A server that may choose a protocol could choose one in which nobody looks at the requests.
+#[tokio::test]
+async fn another_protocol_than_a_websocket() {
+    let bench = Bench::new(vec![rule("api.test", 443)], vec![]).await;
+    for (path, upgrades) in [
+        ("/ws", "Upgrade: websocket\r\nUpgrade: h2c\r\n"),
+        ("/ws", "Upgrade: websocket, h2c\r\n"),
+        ("/h2c", "Upgrade: h2c\r\n"),
+        ("/h2c", "Upgrade: websocket\r\n"),
+    ] {
+        let stream = bench.tunnel("api.test:443").await.unwrap();
+        let mut stream = bench.tls(stream, "api.test", b"http/1.1").await.unwrap();
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: api.test\r\nConnection: Upgrade\r\n{upgrades}\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.unwrap();
+        assert_eq!(&status, b"HTTP/1.1 400", "{path} {upgrades}");
+    }
+    let seen = bench.origin.seen();
+    let asked: Vec<_> = seen.iter().filter_map(|seen| seen.headers.get("upgrade")).collect();
+    assert_eq!(asked, ["websocket"], "what is no WebSocket asks for nothing");
+}
+
+/// Two servers that read a body's end at different places would see two different requests.
+#[tokio::test]
+async fn bodies_that_end_in_two_places() {
+    let bench = Bench::new(vec![rule("api.test", 443)], vec![]).await;
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: api.test\r\n\r\n";
+    let chunk = format!("{:x}\r\n{hidden}\r\n0\r\n\r\n", hidden.len());
+    for framing in [
+        "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: xchunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: identity, chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "Content-Length: 4\r\nContent-Length: 5\r\n",
+        "Content-Length: +4\r\n",
+    ] {
+        let stream = bench.tunnel("api.test:443").await.unwrap();
+        let mut stream = bench.tls(stream, "api.test", b"http/1.1").await.unwrap();
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n{framing}\r\n{chunk}"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let _ = timeout(Duration::from_secs(10), stream.read_to_string(&mut answer)).await;
+        assert!(answer.matches("HTTP/1.1 ").count() <= 1, "{framing}: {answer}");
+    }
+    for seen in bench.origin.seen() {
+        assert!(!seen.target.contains("hidden"), "{seen:#?}");
+        let codings: Vec<_> = seen.headers.get_all("transfer-encoding").iter().collect();
+        let framed = codings == ["chunked"] && !seen.headers.contains_key("content-length");
+        assert!(framed, "{seen:#?}");
+    }
+}
+
 #[tokio::test]
 async fn names_that_differ_within_one_connection() {
     let bench = bench().await;

@@ -45,13 +45,18 @@ async fn plain_http_directly_and_through_the_proxy() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // A server must never choose for itself which of its hosts is meant.
+    let mut stream = TcpStream::connect(bench.proxy).await.unwrap();
+    stream.write_all(b"GET http://api.test/x HTTP/1.0\r\n\r\n").await.unwrap();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(bench.origin.seen()[1].headers["host"], "api.test");
     let stream = bench.tunnel("api.test:80").await.unwrap();
     let request = Request::get("http://api.test/y").body("").unwrap();
     assert_eq!(send(stream, "http/1.1", request).await.status, 200);
     let stream = bench.tunnel("api.test:80").await.unwrap();
     let request = Request::get("http://api.test/z").body("").unwrap();
     assert_eq!(send(stream, "h2", request).await.status, 200);
-    assert_eq!(bench.origin.seen().len(), 3);
+    assert_eq!(bench.origin.seen().len(), 4);
 }
 
 #[tokio::test]
@@ -111,4 +116,11 @@ async fn learning_lets_through_and_tells() {
         (event.subject.host.as_str(), event.subject.path.as_str()),
         ("api.test", "/v1/things")
     );
+    // Public hosts are let through, on the ports of the web.
+    for to in ["api.test:8443", "api.test:22"] {
+        assert_eq!(bench.tunnel(to).await.unwrap_err(), 403, "{to}");
+    }
+    let stream = bench.tunnel("127.0.0.1:443").await.unwrap();
+    assert!(bench.tls(stream, "127.0.0.1", b"h2").await.is_err());
+    bench.refused("private_address").await;
 }

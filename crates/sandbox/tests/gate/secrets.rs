@@ -70,6 +70,39 @@ async fn an_answer_that_cannot_be_looked_through_is_refused() {
     bench.refused("encoding").await;
 }
 
+/// What the server in the sandbox chooses must not hide the secret from the search.
+#[tokio::test]
+async fn an_answer_is_asked_for_whole_and_as_it_is() {
+    let bench = bench().await;
+    let request = Request::get("https://api.test/")
+        .header("authorization", &bench.placeholder)
+        .header("range", "bytes=0-9")
+        .header("if-range", "x")
+        .header("accept-charset", "utf-16")
+        .header("te", "gzip, trailers")
+        .header("connection", "te");
+    let answer = bench.ask("http/1.1", request.body("").unwrap()).await;
+    assert_eq!(answer.status, 200);
+    let seen = bench.origin.seen().pop().unwrap();
+    for name in ["range", "if-range", "accept-charset"] {
+        assert!(!seen.headers.contains_key(name), "{name}");
+    }
+    assert_eq!(seen.headers["te"], "trailers");
+}
+
+#[tokio::test]
+async fn a_method_beside_the_request_gets_no_secret() {
+    let rules = vec![rule("api.test", 443)];
+    let mut read_only = secret("api.test");
+    read_only.methods = vec![http::Method::POST];
+    let bench = Bench::new(rules, vec![read_only]).await;
+    let request = Request::post("https://api.test/").header("authorization", &bench.placeholder);
+    let request = request.header("x-http-method-override", "DELETE");
+    assert_eq!(bench.ask("http/1.1", request.body("").unwrap()).await.status, 403);
+    bench.refused("placeholder").await;
+    assert!(bench.origin.seen().is_empty());
+}
+
 #[tokio::test]
 async fn websockets_are_looked_through() {
     let bench = bench().await;

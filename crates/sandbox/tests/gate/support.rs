@@ -11,8 +11,8 @@ use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
 use sandbox::GateSockets;
 use sandbox::gate::{
-    DialFault, Event, Gate, GateSpec, Host, HostPattern, Limits, Prepared, Rule, Rules, SecretRule,
-    Shape, Tls, Verdict,
+    Addresses, DialFault, Event, Gate, GateSpec, Host, HostPattern, Limits, Prepared, Rule, Rules,
+    SecretRule, Shape, Tls, Verdict,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -110,10 +110,11 @@ pub fn prepare(
         rules,
         secrets,
         limits,
-        dial: Arc::new(move |host, port, private| {
+        dial: Arc::new(move |host, port, addresses| {
             Box::pin(async move {
                 let rebound = matches!(&host, Host::Name(name) if name.starts_with("rebound."));
-                if rebound && !private {
+                let local = matches!(host, Host::Address(_)) && addresses == Addresses::Public;
+                if rebound && addresses != Addresses::Any || local {
                     let text = format!("{host} leads to a loopback address");
                     return Err(DialFault::PrivateAddress(text));
                 }

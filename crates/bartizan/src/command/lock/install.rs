@@ -41,6 +41,11 @@ impl<'a> Installer<'a> {
         Ok(Installer { state, args, trust })
     }
 
+    /// What was asked for on the command line.
+    pub fn args(&self) -> &LockArgs {
+        self.args
+    }
+
     /// Where a package with this digest is.
     pub fn installed(&self, digest: Digest) -> PathBuf {
         self.state.join(PACKAGES).join(digest.hex())
@@ -193,6 +198,12 @@ pub async fn setting(command: &str, args: &[&str]) -> Option<String> {
     let output = timeout(Duration::from_secs(60), output).await.ok()?.ok()?;
     let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
     (output.status.success() && !text.is_empty() && text != "undefined").then_some(text)
+}
+
+/// The interpreter itself: a version manager's shim looks for it in places that are not in the sandbox.
+pub async fn python() -> String {
+    let own = ["-c", "import sys; print(sys.executable)"];
+    setting("python3", &own).await.unwrap_or_else(|| "python3".to_owned())
 }
 
 fn tail(stderr: &[u8]) -> String {

@@ -1,5 +1,7 @@
 //! `lock`: which bytes each local server is made of, installed and written down.
 
+mod bundle;
+mod document;
 mod install;
 mod npm;
 mod pypi;
@@ -99,6 +101,19 @@ async fn lock_one(
             }
             pypi::install(installer, &spec, &asked, &with, bin.as_deref(), known.as_ref()).await?
         }
+        Source::Bundle { place } => {
+            if let Some(known) = installed(installer, known.as_ref())? {
+                return Ok(known);
+            }
+            let expected = known.as_ref().and_then(|known| known.integrity.as_deref()?.parse().ok());
+            bundle::install(installer, &spec, &place, expected, installer.args()).await?
+        }
+        Source::Document { place } => {
+            if let Some(known) = installed(installer, known.as_ref())? {
+                return Ok(known);
+            }
+            documented(installer, &spec, &place, known.as_ref()).await?
+        }
         Source::File { path, .. } => here(Kind::File, spec, &path, file_digest(&path)?),
         Source::Folder { folder, .. } => here(Kind::Folder, spec, &folder, tree_digest(&folder)?),
         Source::Oci { image } => {
@@ -109,13 +124,64 @@ async fn lock_one(
         }
     };
     match known {
-        Some(known) if known.digest != package.digest => Err(anyhow::anyhow!(
+        Some(known) if known.digest != package.digest && !is_same(&known, &package) => Err(anyhow::anyhow!(
             "it is {} now, and {} was locked; `bartizan lock --update` takes the new one",
             package.digest,
             known.digest
         )),
         _ => Ok(package),
     }
+}
+
+/// What a `server.json` names, installed as if the entry had named it.
+async fn documented(
+    installer: &Installer<'_>,
+    spec: &str,
+    place: &str,
+    known: Option<&Package>,
+) -> anyhow::Result<Package> {
+    let document::Named { from, version, sha256, args } =
+        document::read(place, installer.args()).await?;
+    if let Some(Package { version: Some(known), .. }) = known
+        && *known != version
+    {
+        anyhow::bail!(
+            "it is of version {version} now, and {known} was locked; `bartizan lock --update` takes the new one"
+        );
+    }
+    let mut package = match &from {
+        document::From::Npm(name) => {
+            let asked = format!("{name}@{version}");
+            npm::install(installer, spec, &asked, None, known).await?
+        }
+        document::From::Pypi(name) => {
+            let asked = format!("{name}=={version}");
+            let package = pypi::install(installer, spec, &asked, &[], None, known).await?;
+            // Of a wheel, as the index's own.
+            if let Some(sha256) = sha256
+                && package.integrity.as_deref() != Some(sha256.to_string().as_str())
+            {
+                anyhow::bail!("the index has other bytes than its fileSha256 says");
+            }
+            package
+        }
+        document::From::Bundle(url) => {
+            bundle::install(installer, spec, url, sha256, installer.args()).await?
+        }
+    };
+    package.version = Some(version);
+    package.args = args;
+    Ok(package)
+}
+
+/// Whether the registry's checksums say that two installations are of the same bytes: then they differ in how they
+/// were laid out alone, by another npm, Python or Bartizan.
+fn is_same(known: &Package, now: &Package) -> bool {
+    let facts = |package: &Package| {
+        (package.kind, package.version.clone(), package.integrity.clone(), package.program.clone())
+    };
+    let checked = known.integrity.is_some() && !known.requires.is_empty();
+    checked && facts(known) == facts(now) && known.requires == now.requires
 }
 
 fn here(kind: Kind, spec: String, path: &Path, digest: Digest) -> Package {
@@ -126,6 +192,9 @@ fn here(kind: Kind, spec: String, path: &Path, digest: Digest) -> Package {
         version: None,
         integrity: None,
         program: None,
+        runtime: None,
+        folders: BTreeMap::new(),
+        args: Vec::new(),
         digest: digest.to_string(),
         requires: Vec::new(),
     }
@@ -194,6 +263,8 @@ impl print::Row for Row {
     }
 }
 
+pub(super) use bundle::sha256 as bundle_sha256;
+pub(super) use document::read as read_document;
 pub(super) use install::Installer as PackageInstaller;
 pub(super) use npm::latest as npm_latest;
 pub(super) use pypi::latest as pypi_latest;

@@ -1,5 +1,6 @@
 //! npm packages, with npm as it is.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -56,6 +57,9 @@ pub async fn install(
         integrity: Some(text("integrity").context("the registry gives no checksum for it")?),
         name,
         program: Some(program),
+        runtime: None,
+        folders: BTreeMap::new(),
+        args: Vec::new(),
         digest: installer.keep(stage.path())?.to_string(),
         requires,
     })

@@ -1,5 +1,6 @@
 //! Python packages, with pip as it is: wheels only, so that nothing is built and nothing of a package runs.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -7,7 +8,7 @@ use anyhow::{Context as _, bail};
 use sandbox::gate::{Host, HostPattern, Rule};
 use serde_json::Value;
 
-use super::install::{Installer, Stage, rule, rule_of, setting};
+use super::install::{Installer, Stage, python, rule, rule_of, setting};
 use crate::lock::{Kind, Package};
 
 const PUBLIC: &str = "https://pypi.org/simple";
@@ -58,6 +59,9 @@ pub async fn install(
         name,
         version,
         program: Some(program),
+        runtime: None,
+        folders: BTreeMap::new(),
+        args: Vec::new(),
         digest: installer.keep(&tree)?.to_string(),
         requires,
     })
@@ -70,7 +74,6 @@ pub async fn latest(installer: &Installer<'_>, name: &str) -> anyhow::Result<Str
 }
 
 struct Index {
-    /// The interpreter itself: a version manager's shim looks for it in places that are not in the sandbox.
     python: String,
     url: String,
     rules: Vec<Rule>,
@@ -94,9 +97,7 @@ impl Index {
         if url.starts_with(PUBLIC) {
             rules.push(rule(HostPattern::Exact(Host::Name(PUBLIC_FILES.into())), 443));
         }
-        let own = ["-c", "import sys; print(sys.executable)"];
-        let python = setting("python3", &own).await.unwrap_or_else(|| "python3".to_owned());
-        Ok(Index { python, url, rules })
+        Ok(Index { python: python().await, url, rules })
     }
 
     async fn pip(
