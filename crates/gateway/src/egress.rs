@@ -9,7 +9,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use mcp::ServerName;
 use sandbox::gate::{
-    Addresses, Dial, DialFault, Event, Gate, GateSpec, Host, Prepared, Recorder, SecretRule, Tls, Verdict,
+    Addresses, Dial, DialFault, Event, Gate, GateSpec, Host, Prepared, Recorder, SecretRule, Tls,
+    Verdict,
 };
 use sandbox::package::{Locked, Sealed};
 use sandbox::{GateSockets, Profile};

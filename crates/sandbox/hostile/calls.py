@@ -124,7 +124,11 @@ def idle_gateway(facts):
 
 
 def signal_by_descriptor(facts):
-    return call("pidfd_send_signal", call("pidfd_open", facts["pid"], 0), 0, 0, 0)
+    process = call("pidfd_open", facts["pid"], 0)
+    try:
+        return call("pidfd_send_signal", process, 0, 0, 0)
+    finally:
+        os.close(process)
 
 
 def through_32_bits(_):

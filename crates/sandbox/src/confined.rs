@@ -162,6 +162,11 @@ impl Visible {
         Visible(Some(found.into_iter().flatten().chain(named).collect()))
     }
 
+    /// Whether something that it sees lies below a path.
+    pub fn is_below(&self, path: &Path) -> bool {
+        self.0.as_ref().is_some_and(|seen| seen.iter().any(|seen| seen.starts_with(path)))
+    }
+
     /// Whether a path is the same inside and outside.
     pub fn contains(&self, path: &Path) -> bool {
         let real = path.canonicalize();

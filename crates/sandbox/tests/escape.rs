@@ -236,12 +236,15 @@ async fn bombs_end_at_their_limit() {
         [Level::Strong, Level::Basic].into_iter().flat_map(|level| LANGUAGES.map(|of| (level, of)))
     {
         // Beside the server, its own interpreter's processes and threads count.
+        // Without a namespace or a control group the user's others count too: each that ends meanwhile makes room.
+        let own = level == Level::Strong || nix::unistd::getuid().is_root();
+        let most = if own { 45 } else { 400 };
         let (count, text) = bomb(level, language, "forks", 2000).await;
-        assert!((5..45).contains(&count), "{level:?} forks: {text}");
+        assert!((5..most).contains(&count), "{level:?} forks: {text}");
         // What a worker of Node takes in memory ends it first.
         if !matches!(language, Language::Node) {
             let (count, text) = bomb(level, language, "threads", 2000).await;
-            assert!((20..45).contains(&count), "{level:?} threads: {text}");
+            assert!((20..most).contains(&count), "{level:?} threads: {text}");
         }
         let (bytes, text) = bomb(level, language, "memory", 2 << 30).await;
         assert!((64 << 20..=256 << 20).contains(&bytes), "{level:?} memory: {text}");

@@ -122,7 +122,8 @@ async fn a_server_json_and_a_bundle_are_locked_like_packages() {
     let supply = Supply { registry, folder, gateway };
     supply.gateway.configure(&entries(&supply.registry.url));
     // Nothing is fetched at a start: what is not locked is said.
-    let up = supply.gateway.command().args(["up", "--listen", "127.0.0.1:0"]).output().await.unwrap();
+    let up =
+        supply.gateway.command().args(["up", "--listen", "127.0.0.1:0"]).output().await.unwrap();
     let said_so = String::from_utf8(up.stderr).unwrap();
     assert!(said_so.contains("bartizan lock"), "{said_so}");
     // Without the word for it, no registry without TLS and at a private address.
@@ -146,7 +147,8 @@ async fn a_server_json_and_a_bundle_are_locked_like_packages() {
     // Other bytes than the document says are not taken, whoever asks for them.
     fs::write(supply.folder.path().join("swapped"), "").unwrap();
     let mut update = supply.gateway.command();
-    let swapped = update.args(["lock", "mcpb", "--allow-private", "--update"]).output().await.unwrap();
+    let swapped =
+        update.args(["lock", "mcpb", "--allow-private", "--update"]).output().await.unwrap();
     let shown = String::from_utf8(swapped.stdout).unwrap();
     assert!(!swapped.status.success() && shown.contains("was expected"), "{shown}");
     fs::remove_file(supply.folder.path().join("swapped")).unwrap();

@@ -112,6 +112,11 @@ impl Unseen {
         !self.0.contains(path)
     }
 
+    /// Whether a path is on the way to something that it sees.
+    pub fn leads_through(&self, path: &Path) -> bool {
+        self.0.is_below(path)
+    }
+
     /// A path on this machine that a text names and the server does not see: the text itself, or what stands
     /// behind `=`. Of a file that does not exist yet, its folder.
     pub fn named_in<'a>(&self, text: &'a str) -> Option<&'a Path> {
@@ -135,6 +140,10 @@ impl Unseen {
     }
 
     pub fn hides(&self, _: &Path) -> bool {
+        false
+    }
+
+    pub fn leads_through(&self, _: &Path) -> bool {
         false
     }
 

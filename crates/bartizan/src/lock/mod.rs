@@ -130,7 +130,10 @@ pub fn unlocked<'a>(file: &'a File, folder: &Path) -> Vec<(&'a str, &'a Spanned<
         let launch = Launch::of(command.get_ref(), &args, folder).ok()?;
         let fetched = matches!(
             launch.source,
-            Source::Bundle { .. } | Source::Document { .. } | Source::Npm { .. } | Source::Pypi { .. }
+            Source::Bundle { .. }
+                | Source::Document { .. }
+                | Source::Npm { .. }
+                | Source::Pypi { .. }
         );
         (fetched && !packages.contains_key(name)).then_some((name, command))
     };
@@ -174,7 +177,10 @@ impl Package {
         let installed = state.join(PACKAGES).join(digest.hex());
         let Launch { source, args } = launch;
         let locked = match source {
-            Source::Bundle { .. } | Source::Document { .. } | Source::Npm { .. } | Source::Pypi { .. } => {
+            Source::Bundle { .. }
+            | Source::Document { .. }
+            | Source::Npm { .. }
+            | Source::Pypi { .. } => {
                 let runtime = match self.kind {
                     Kind::Npm => Some(Runtime::Node),
                     Kind::Pypi => Some(Runtime::Python),

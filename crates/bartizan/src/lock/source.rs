@@ -79,9 +79,11 @@ impl Launch {
 pub fn fetched(command: &str, folder: &Path) -> Option<Source> {
     let bundle = command.split(['?', '#']).next().is_some_and(|path| path.ends_with(".mcpb"));
     let url = command.starts_with("https://") || command.starts_with("http://");
-    let document = url || Path::new(command).file_name().is_some_and(|name| {
-        name.to_str().is_some_and(|name| name == "server.json" || name.ends_with(".server.json"))
-    });
+    let document = url
+        || Path::new(command).file_name().is_some_and(|name| {
+            name.to_str()
+                .is_some_and(|name| name == "server.json" || name.ends_with(".server.json"))
+        });
     let place = match url {
         true => command.to_owned(),
         false => {
@@ -277,7 +279,10 @@ mod tests {
     fn documents_and_bundles() {
         assert_eq!(spec("server.json x"), "server.json:/server.json | x");
         assert_eq!(spec("/srv/a.server.json"), "server.json:/srv/a.server.json | ");
-        assert_eq!(spec("https://r.example/v0/servers/a%2Fb"), "server.json:https://r.example/v0/servers/a%2Fb | ");
+        assert_eq!(
+            spec("https://r.example/v0/servers/a%2Fb"),
+            "server.json:https://r.example/v0/servers/a%2Fb | "
+        );
         assert_eq!(spec("thing.mcpb --x"), "mcpb:/thing.mcpb | --x");
         assert_eq!(spec("https://h.example/a.mcpb?x=1"), "mcpb:https://h.example/a.mcpb?x=1 | ");
         assert!(launch("/srv/other.json").is_err());

@@ -209,7 +209,8 @@ async fn command(program: &str, args: &[String], alert: &Alert) -> Result<(), St
 
 async fn send_mail(mail: &Mail, secrets: &Secrets, alert: &Alert) -> Result<(), String> {
     let message = message(mail, alert).map_err(|fault| fault.to_string())?;
-    let stream = upstream::dial(&mail.host, mail.port, Reach::of(&mail.host, mail.allow_private)).await;
+    let stream =
+        upstream::dial(&mail.host, mail.port, Reach::of(&mail.host, mail.allow_private)).await;
     let stream = stream.map_err(|fault| fault.to_string())?;
     let stream: Box<dyn AsyncTokioStream> = match mail.tls {
         MailTls::Implicit => Box::new(Encrypted(encrypted(mail, stream).await?)),

@@ -88,7 +88,9 @@ impl SyslogSink {
 
     async fn deliver(&self, bytes: &[u8]) -> Result<(), String> {
         let Syslog { host, port, allow_private, .. } = &self.to;
-        let stream = dial(host, *port, Reach::of(host, *allow_private)).await.map_err(|fault| fault.to_string())?;
+        let stream = dial(host, *port, Reach::of(host, *allow_private))
+            .await
+            .map_err(|fault| fault.to_string())?;
         let exchanged = match &self.tls {
             None => exchange(stream, bytes).await,
             Some((connector, name)) => {

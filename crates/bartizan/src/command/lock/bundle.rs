@@ -121,7 +121,8 @@ mod tests {
         for bad in ["", ".", "..", "/bin/sh", "a/../../b", "${__dirname}/../x"] {
             assert!(inside(bad).is_err(), "{bad}");
         }
-        let env = serde_json::json!({"PYTHONPATH": "${__dirname}/lib", "KEY": "${user_config.key}"});
+        let env =
+            serde_json::json!({"PYTHONPATH": "${__dirname}/lib", "KEY": "${user_config.key}"});
         assert_eq!(folders(&env).unwrap(), BTreeMap::from([("PYTHONPATH".into(), "lib".into())]));
     }
 }

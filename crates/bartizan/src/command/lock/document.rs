@@ -42,8 +42,8 @@ pub enum From {
 /// Reads a document, from a file or an `https` URL.
 pub async fn read(place: &str, args: &LockArgs) -> anyhow::Result<Named> {
     let text = bytes(place, DOCUMENT, args).await?;
-    let document: Value = serde_json::from_slice(&text)
-        .with_context(|| format!("{place} is not a server.json"))?;
+    let document: Value =
+        serde_json::from_slice(&text).with_context(|| format!("{place} is not a server.json"))?;
     choose(&document).with_context(|| place.to_owned())
 }
 
@@ -187,7 +187,13 @@ mod tests {
             (package("pypi", json!({"version": ">=1"})), "no exact version"),
             (package("nuget", json!({})), "can't be locked"),
             (package("oci", json!({})), "docker"),
-            (package("npm", json!({"packageArguments": [{"type": "positional", "value": "{x}"}]})), "variables"),
+            (
+                package(
+                    "npm",
+                    json!({"packageArguments": [{"type": "positional", "value": "{x}"}]}),
+                ),
+                "variables",
+            ),
         ] {
             let fault = chosen(&[package]).unwrap_err();
             assert!(fault.contains(reason), "{fault}");

@@ -105,7 +105,8 @@ async fn lock_one(
             if let Some(known) = installed(installer, known.as_ref())? {
                 return Ok(known);
             }
-            let expected = known.as_ref().and_then(|known| known.integrity.as_deref()?.parse().ok());
+            let expected =
+                known.as_ref().and_then(|known| known.integrity.as_deref()?.parse().ok());
             bundle::install(installer, &spec, &place, expected, installer.args()).await?
         }
         Source::Document { place } => {
@@ -124,11 +125,13 @@ async fn lock_one(
         }
     };
     match known {
-        Some(known) if known.digest != package.digest && !is_same(&known, &package) => Err(anyhow::anyhow!(
-            "it is {} now, and {} was locked; `bartizan lock --update` takes the new one",
-            package.digest,
-            known.digest
-        )),
+        Some(known) if known.digest != package.digest && !is_same(&known, &package) => {
+            Err(anyhow::anyhow!(
+                "it is {} now, and {} was locked; `bartizan lock --update` takes the new one",
+                package.digest,
+                known.digest
+            ))
+        }
         _ => Ok(package),
     }
 }

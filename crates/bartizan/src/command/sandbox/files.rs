@@ -12,7 +12,7 @@ pub(super) struct Asked<'a> {
     /// Paths that its arguments and variables name: those are meant as a whole.
     pub meant: BTreeSet<PathBuf>,
     pub unseen: &'a Unseen,
-    /// What its entry lets it read and write, so far.
+    /// What its entry lets it read and write, so far: seen, too.
     pub read: Vec<PathBuf>,
     pub write: Vec<PathBuf>,
     pub home: Option<PathBuf>,
@@ -31,9 +31,28 @@ pub(super) struct Files {
 const SYSTEM: [&str; 8] = ["/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/usr", "/var/run"];
 /// Names of what holds secrets, wherever it lies.
 const SECRET: [&str; 22] = [
-    ".aws", ".azure", ".bash_history", ".cargo", ".config", ".docker", ".env", ".git-credentials",
-    ".gnupg", ".kube", ".local", ".mozilla", ".netrc", ".npmrc", ".password-store", ".pgpass",
-    ".pypirc", ".ssh", ".vault-token", ".zsh_history", "id_ed25519", "id_rsa",
+    ".aws",
+    ".azure",
+    ".bash_history",
+    ".cargo",
+    ".config",
+    ".docker",
+    ".env",
+    ".git-credentials",
+    ".gnupg",
+    ".kube",
+    ".local",
+    ".mozilla",
+    ".netrc",
+    ".npmrc",
+    ".password-store",
+    ".pgpass",
+    ".pypirc",
+    ".ssh",
+    ".vault-token",
+    ".zsh_history",
+    "id_ed25519",
+    "id_rsa",
 ];
 /// So many of one folder are the folder.
 const MANY: usize = 4;
@@ -55,7 +74,11 @@ impl Asked<'_> {
         }
         self.drop_the_way_there(&mut found, &mut files);
         for (path, write) in self.gathered(found) {
-            if write { files.write.insert(path) } else { files.read.insert(path) };
+            if write {
+                files.write.insert(path)
+            } else {
+                files.read.insert(path)
+            };
         }
         files
     }
@@ -98,7 +121,7 @@ impl Asked<'_> {
         found.retain(|path, write| {
             let below = |other: &PathBuf| other != path && other.starts_with(path);
             let on_the_way = !*write
-                && all.iter().chain(&self.read).chain(&self.write).chain(&self.meant).any(below);
+                && (all.iter().chain(&self.meant).any(below) || self.unseen.leads_through(path));
             let wide = self.is_too_wide(path);
             // What lies on the way to the server's own program is there for that.
             if wide && !on_the_way && path.components().count() > 2 {

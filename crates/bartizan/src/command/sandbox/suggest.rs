@@ -215,7 +215,10 @@ mod tests {
                 "[servers.s]\ncommand = \"x\"\n[servers.s.sandbox]\nlearn = true\ncalls = [\"call1\"]\n",
                 "[servers.s]\ncommand = \"x\"\n[servers.s.sandbox]\ncalls = [\n    \"call1\"",
             ),
-            ("[servers.s]\ncommand = \"x\"\n", "[servers.s]\ncommand = \"x\"\nsandbox = { read = [\"/srv/a\"]"),
+            (
+                "[servers.s]\ncommand = \"x\"\n",
+                "[servers.s]\ncommand = \"x\"\nsandbox = { read = [\"/srv/a\"]",
+            ),
         ] {
             let changed = seen.applied(text, "s", &server(text)).unwrap();
             assert!(changed.starts_with(expected), "{changed}");
