@@ -203,6 +203,8 @@ fn what_the_log_does_not_hold_is_not_guessed() {
     let home = Home::new();
     home.run(&["call", "demo", "echo", r#"{"text":"hi"}"#]).ok();
     home.run(&["call", "demo", "time"]).ok();
+    // Not there, which is nobody's decision.
+    assert_eq!(home.run(&["call", "demo", "nosuch"]).code, 1);
     let replay = |policy: &str| {
         home.write("new.toml", policy);
         let ran = home.run(&["policy", "replay", "--policy", "new.toml", "--output", "json"]).ok();

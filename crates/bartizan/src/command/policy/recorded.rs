@@ -94,7 +94,13 @@ impl Request {
             Record::Outcome => entry.outcome != Some(Outcome::Refused),
             // Refused for another reason says nothing about policy.
             Record::Refusal => match entry.text("refusal") {
-                "denied" | "unknown-prompt" | "unknown-resource" | "unknown-tool" => false,
+                "denied" => false,
+                // What is denied is told as not there; a rule says that it was denied.
+                "unknown-prompt" | "unknown-resource" | "unknown-tool"
+                    if !entry.text("rule").is_empty() =>
+                {
+                    false
+                }
                 _ => return None,
             },
             _ => return None,
