@@ -38,6 +38,7 @@ const pages = {
 const known = Object.values(pages).map(([selector]) => selector).join(", ");
 
 let status = 0;
+let last = "";
 page.on("response", (response) => {
   if (response.request().isNavigationRequest()) status = response.status();
 });
@@ -59,9 +60,10 @@ while (seen.length < 12 && !outside()) {
   const found = what.find((name) => name);
   await shot(found ?? "end");
   if (!found) break;
-  // A form that complains would complain again.
-  if (found === seen.at(-1)) break;
+  // A form that complains would complain again; the same form elsewhere is another question.
+  if (found === seen.at(-1) && page.url() === last) break;
   seen.push(found);
+  last = page.url();
   const moved = page.waitForEvent("framenavigated", { timeout: 10_000 }).catch(() => {});
   await pages[found][1](page.locator(pages[found][0]).first());
   await moved;

@@ -182,7 +182,7 @@ impl SigningClient {
 
     async fn answer(&mut self) -> Value {
         tokio::time::timeout(2 * PATIENCE, self.next_answer()).await.unwrap_or_else(|_| {
-            panic!("no answer in time: {}", self.heard);
+            panic!("no answer in time: {}\n{:?}", self.heard, self.visits);
         })
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use e2e::{Client, Era, Place, Sdk, SigningClient, eventually, free_url};
-use entra::{ALICE, BOB, CAROL, DAEMON, DAVE, ERIN, GATEWAY, STRANGER};
+use entra::{ALICE, BOB, CAROL, DAEMON, DAVE, ERIN, GATEWAY, GRAPH, STRANGER};
 use serde_json::json;
 
 const ECHO: &str = r#"call echo {"text":"hello"}"#;
@@ -64,6 +64,27 @@ async fn a_revoked_session_ends_and_its_stream_closes() {
     })
     .await;
     assert_eq!(bob.ask(ECHO).await, "hello", "nobody else is concerned");
+}
+
+#[tokio::test]
+async fn what_conditional_access_asks_for_ends_a_session_and_the_next_sign_in_meets_it() {
+    let place = Place::new("").await;
+    let mut alice = place.client(Sdk::TypeScript, ALICE, json!({})).await;
+    assert_eq!(alice.ask(ECHO).await, "hello");
+    // From now on a second factor is asked for, which she did not show.
+    let asking = [GATEWAY, GRAPH].map(String::from).to_vec();
+    place.entra.change(|state| state.trouble.second_factor = asking);
+    eventually("alice is asked for more", async || {
+        alice.ask(ECHO).await;
+        alice.visits.len() > 1
+    })
+    .await;
+    // The provider refuses the plain sign-in; with its challenge it asks for the rest.
+    assert_eq!(alice.visits[1]["seen"], json!(["consent", "entra", "entra"]));
+    assert_eq!(alice.ask(ECHO).await, "hello");
+    let log = place.gateway.command().args(["audit", "search", "--output", "json"]).output().await;
+    let log = String::from_utf8(log.unwrap().stdout).unwrap();
+    assert!(log.contains("session-end") && log.contains("AADSTS50076"), "{log}");
 }
 
 #[tokio::test]

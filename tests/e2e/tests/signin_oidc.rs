@@ -12,6 +12,11 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// A gateway before a provider, with the fixture `everything` behind it.
 async fn gateway(more: &str) -> (Gateway, OidcProvider, String) {
+    gateway_allowing(more, r#""*""#).await
+}
+
+/// The same, where people may do just this.
+async fn gateway_allowing(more: &str, allow: &str) -> (Gateway, OidcProvider, String) {
     let url = free_url();
     let provider = OidcProvider::start(&format!("{url}/oauth/callback")).await;
     let (issuer, everything) = (&provider.issuer, binary("everything"));
@@ -33,7 +38,7 @@ async fn gateway(more: &str) -> (Gateway, OidcProvider, String) {
         {more}
         [roles.everybody]
         members = ["user:id/alice", "user:id/bob"]
-        allow = ["*"]
+        allow = [{allow}]
         [trust]
         on-first-use = "approve"
         [servers.everything]
@@ -77,6 +82,34 @@ async fn both_sdks_sign_in_call_and_refresh() {
         assert_eq!(client.visits[0]["seen"][0], "consent", "{sdk:?}: {}", client.visits[0]);
     }
     drop(gateway);
+}
+
+#[tokio::test]
+async fn a_call_that_needs_more_is_stepped_up_in_the_browser() {
+    let scopes = "scopes = [\"mcp\", \"more\"]\ninitial-scopes = [\"mcp\"]";
+    let allow = r#""everything/echo", { match = "everything/*", scopes = ["more"] }"#;
+    let (_gateway, provider, url) = gateway_allowing(scopes, allow).await;
+    for sdk in Sdk::ALL {
+        let alice = person("alice", &url, &provider);
+        let mut client =
+            SigningClient::connect(sdk, &format!("{url}/mcp/everything"), alice, &json!({})).await;
+        assert_eq!(client.ask(r#"call echo {"text":"hello"}"#).await, "hello", "{sdk:?}");
+        assert_eq!(client.visits.len(), 1, "{sdk:?}");
+        assert_eq!(client.ask("tokens").await["scope"], "mcp", "{sdk:?}");
+        // The call is refused with what it needs; the person is asked for that, and the same call goes on.
+        let said = client.ask("call test_simple_text {}").await;
+        assert_eq!(
+            said, "This is a simple text response for testing.",
+            "{sdk:?}: {:?}",
+            client.visits
+        );
+        assert_eq!(client.visits.len(), 2, "{sdk:?}");
+        assert_eq!(client.visits[1]["seen"][0], "consent", "{sdk:?}: {}", client.visits[1]);
+        let scope = client.ask("tokens").await["scope"].as_str().unwrap().to_owned();
+        let mut scopes: Vec<_> = scope.split(' ').collect();
+        scopes.sort_unstable();
+        assert_eq!(scopes, ["mcp", "more"], "{sdk:?}");
+    }
 }
 
 #[tokio::test]

@@ -93,13 +93,19 @@ pub struct Client {
     pub redirects: Vec<RedirectUri>,
     /// How it proves itself.
     pub proof: ClientProof,
-    /// The scopes that it may have; `None`: whatever is offered.
+    /// The scopes that it may have or said that it asks for; `None`: whatever is offered.
     pub scopes: Option<Scopes>,
     /// Whether it may act for itself, without a user (`client_credentials`).
     pub workload: bool,
 }
 
 impl Client {
+    /// The only scopes that it may have, where the operator says so. What a client said of itself when it registered is where it
+    /// begins, and no bound: a call that needs more could never be stepped up, and the client could register anew.
+    pub fn bound(&self) -> Option<&Scopes> {
+        self.scopes.as_ref().filter(|_| self.provenance == Provenance::Configured)
+    }
+
     /// The redirect URI that a request names, if it is registered.
     pub fn redirect(&self, shown: &str) -> Option<RedirectUri> {
         let known = self.redirects.iter().any(|redirect| redirect.matches(shown));

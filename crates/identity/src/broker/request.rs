@@ -34,7 +34,7 @@ pub struct Offer<'a> {
     /// The scopes that exist.
     pub scopes: &'a Scopes,
     /// Those of them that are given where none is asked for.
-    pub initial: &'a Scopes,
+    pub initial: Scopes,
     /// The canonical URL of the route that a `resource` names.
     pub resource: Doors<'a>,
     /// The route that is meant when none is named, as clients of 2025-03-26 do.
@@ -122,7 +122,7 @@ pub fn request_scopes(
         Some(allowed) => offer.scopes.within(allowed),
         None => offer.scopes.clone(),
     };
-    let first = there.within(offer.initial);
+    let first = there.within(&offer.initial);
     let first = if first.is_empty() { there.clone() } else { first };
     let Some(asked) = asked else { return Ok(first) };
     let asked = Scopes::parse(asked).map_err(|fault| invalid(&fault.to_string()))?;
@@ -145,7 +145,7 @@ mod tests {
         let scopes = Scopes::parse("mcp admin").unwrap();
         let offer = Offer {
             scopes: &scopes,
-            initial: &scopes,
+            initial: scopes.clone(),
             resource: Box::new(|text| (text == "https://gw/mcp/a").then(|| text.to_owned())),
             default_resource: "https://gw/mcp",
         };

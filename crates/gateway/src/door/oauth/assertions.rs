@@ -76,9 +76,9 @@ impl Asked<'_> {
         identity: SignedIn,
         jag: Option<assertion::IdJag>,
     ) -> Result<Response<Body>, OAuthError> {
-        let offer = self.offer();
+        let offer = self.offer(client);
         let mut resource = request_resource(form, &offer)?;
-        let mut scopes = request_scopes(form.get("scope"), client.scopes.as_ref(), &offer)?;
+        let mut scopes = request_scopes(form.get("scope"), client.bound(), &offer)?;
         if let Some(jag) = &jag {
             let target =
                 || OAuthError::new(Code::InvalidTarget, "the assertion is for another resource");

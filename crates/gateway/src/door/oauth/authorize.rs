@@ -89,10 +89,10 @@ impl Asked<'_> {
             Ok(known) => known,
             Err(error) => return self.trouble(&error).await,
         };
-        let offer = self.offer();
+        let offer = self.offer(&client);
         let asked = Authorization::parse(
             client.id.clone(),
-            client.scopes.as_ref(),
+            client.bound(),
             redirect.clone(),
             &params,
             &offer,

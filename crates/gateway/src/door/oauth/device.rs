@@ -36,10 +36,10 @@ impl Asked<'_> {
         form: Params,
     ) -> Result<Response<Body>, OAuthError> {
         let client = self.proved_client(&form).await?;
-        let offer = self.offer();
+        let offer = self.offer(&client);
         let asked = DeviceAsking {
             resource: request_resource(&form, &offer)?,
-            scopes: request_scopes(form.get("scope"), client.scopes.as_ref(), &offer)?,
+            scopes: request_scopes(form.get("scope"), client.bound(), &offer)?,
             client: client.id,
             device: Vec::new(),
         };

@@ -35,7 +35,7 @@ use config::SignIn;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use identity::broker::{
-    Code, OAuthError, Offer, Params, dpop,
+    Client, Code, OAuthError, Offer, Params, dpop,
     metadata::{Features, path},
 };
 use serve::Event;
@@ -307,10 +307,13 @@ impl Asked<'_> {
         self.broker.secure()
     }
 
-    fn offer(&self) -> Offer<'_> {
+    /// What there is for a client; it begins with what it said of itself.
+    fn offer(&self, client: &Client) -> Offer<'_> {
+        let initial = &self.broker.config.initial_scopes;
+        let said = client.scopes.as_ref().map(|scopes| initial.within(scopes));
         Offer {
             scopes: &self.broker.config.scopes,
-            initial: &self.broker.config.initial_scopes,
+            initial: said.filter(|said| !said.is_empty()).unwrap_or_else(|| initial.clone()),
             resource: Box::new(|resource| self.broker.door(resource)),
             default_resource: &self.broker.default_door,
         }
