@@ -67,6 +67,29 @@ pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
     builder.create(dir)
 }
 
+/// A key that other users can read, or could have put there, is none.
+#[cfg(unix)]
+pub(crate) fn must_be_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let mode = match std::fs::metadata(path) {
+        Ok(metadata) => metadata.mode() & 0o777,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "other users may use this key (its mode is {mode:o}): chmod 600 {}",
+        path.display()
+    )))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn must_be_private(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 /// Puts a file in the place of another, whole or not at all; `sync`: also after power loss.
 pub(crate) fn replace(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
     let new = path.with_extension("new");

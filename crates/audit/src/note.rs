@@ -128,6 +128,7 @@ impl Signer {
     /// public key is put beside it.
     pub(crate) fn open(dir: &Path, new: bool) -> Result<Signer, AuditFault> {
         let path = dir.join("audit.key");
+        files::must_be_private(&path).map_err(files::at(&path))?;
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => Zeroizing::new(text),
             Err(error) if error.kind() == io::ErrorKind::NotFound && new => make(&path)?,

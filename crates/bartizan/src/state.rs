@@ -12,6 +12,9 @@ pub use gateway::config::STORE;
 /// The record of calls, in the state folder.
 pub const JOURNAL: &str = "audit";
 
+/// Which configuration the gateway that runs on the state folder uses, in the state folder.
+const CONFIGURATION: &str = "configuration";
+
 /// State folders of commands that are a gateway of their own, in the state folder.
 pub const OWN: &str = "own";
 
@@ -43,6 +46,41 @@ pub fn journals(folder: &Path) -> Vec<PathBuf> {
         .map(|folder| folder.join(JOURNAL))
         .filter(|journal| journal.is_dir())
         .collect()
+}
+
+/// Writes down which configuration the gateway uses that runs on this folder.
+pub fn tell_configuration(folder: &Path, file: Option<&Path>) -> io::Result<()> {
+    let file = file.map(std::path::absolute).transpose()?.unwrap_or_default();
+    fs::write(folder.join(CONFIGURATION), file.as_os_str().as_encoded_bytes())
+}
+
+/// The configuration file of the gateway that runs on this folder; `None` when none runs, or one that found no file.
+#[cfg(unix)]
+pub fn configuration_in_use(folder: &Path) -> Option<PathBuf> {
+    // What a gateway left behind that has ended says nothing.
+    std::os::unix::net::UnixStream::connect(folder.join(gateway::door::SOCKET)).ok()?;
+    let file = fs::read(folder.join(CONFIGURATION)).ok().filter(|file| !file.is_empty())?;
+    Some(std::os::unix::ffi::OsStringExt::from_vec(file))
+        .map(|file: std::ffi::OsString| file.into())
+}
+
+/// A running gateway can't be found on this system.
+#[cfg(not(unix))]
+pub fn configuration_in_use(_: &Path) -> Option<PathBuf> {
+    None
+}
+
+/// The command that closes the folder to others, where it is open to them.
+#[cfg(unix)]
+pub fn open_to_others(folder: &Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let mode = fs::metadata(folder).ok()?.mode();
+    (mode & 0o077 != 0).then(|| format!("chmod 700 {}", folder.display()))
+}
+
+#[cfg(not(unix))]
+pub fn open_to_others(_: &Path) -> Option<String> {
+    None
 }
 
 /// Makes it for its owner alone.

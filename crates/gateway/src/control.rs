@@ -5,9 +5,11 @@ use serde_json::{Value, json};
 
 use crate::{Gateway, Served, config::Reach, leak};
 
-/// A request, as it stands in the socket's first line: `ps`, `metrics`, `logs NAME` or `restart NAME`.
+/// A request, as it stands in the socket's first line: `fault`, `ps`, `metrics`, `logs NAME` or `restart NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Control {
+    /// Why nothing can be recorded any more, and every call is refused.
+    Fault,
     /// What a server's processes wrote to standard error last.
     Logs(String),
     /// All metrics.
@@ -22,6 +24,7 @@ impl Control {
     /// The words of a request.
     pub fn words(&self) -> String {
         match self {
+            Control::Fault => "fault".to_owned(),
             Control::Logs(name) => format!("logs {name}"),
             Control::Metrics => "metrics".to_owned(),
             Control::Ps => "ps".to_owned(),
@@ -32,6 +35,7 @@ impl Control {
     pub(crate) fn parse(words: &str) -> Option<Control> {
         match words.split(' ').collect::<Vec<_>>().as_slice() {
             ["logs", name] => Some(Control::Logs((*name).to_owned())),
+            ["fault"] => Some(Control::Fault),
             ["metrics"] => Some(Control::Metrics),
             ["ps"] => Some(Control::Ps),
             ["restart", name] => Some(Control::Restart((*name).to_owned())),
@@ -50,6 +54,7 @@ pub(crate) async fn answer(gateway: &Gateway, request: &Control) -> String {
             let current = gateway.current();
             current.servers.values().flat_map(|served| rows(served)).collect()
         }
+        Control::Fault => gateway.journal.fault().map(|fault| fault.to_string()).into(),
         Control::Logs(name) => match local(name) {
             Some(served) => json!({"server": name, "stderr": cleaned(&served)}),
             None => Value::Null,
@@ -139,6 +144,7 @@ mod tests {
     #[test]
     fn a_request_is_its_words() {
         let requests = [
+            Control::Fault,
             Control::Ps,
             Control::Metrics,
             Control::Logs("files".to_owned()),

@@ -181,7 +181,7 @@ impl Guard {
         let names = names(&masked.found);
         self.record(principal, method, &names, clean.is_some())
             .await
-            .map_err(|fault| Refusal::AuditUnavailable(fault.to_string()))?;
+            .map_err(crate::pipeline::unavailable)?;
         clean.map(Some).ok_or_else(|| refused(names))
     }
 

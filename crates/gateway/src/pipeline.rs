@@ -355,7 +355,17 @@ impl Gateway {
     }
 }
 
-fn unavailable(fault: audit::AuditFault) -> Refusal {
+/// A record could not be written. The first time is told in the log too: from then on nothing is, and every call is
+/// refused.
+pub(crate) fn unavailable(fault: audit::AuditFault) -> Refusal {
+    static TOLD: std::sync::Once = std::sync::Once::new();
+    if !matches!(fault, audit::AuditFault::Overloaded) {
+        TOLD.call_once(|| {
+            tracing::error!(
+                "the audit log can't be written, so every call is refused: {fault}; once that is mended, restart the gateway"
+            );
+        });
+    }
     Refusal::AuditUnavailable(fault.to_string())
 }
 

@@ -339,7 +339,7 @@ impl Refusal {
                 RpcError::new(Code::Refused, format!("This needs the scopes {}.", scopes.join(" ")))
             }
             Self::Connect { server, url, .. } => {
-                let message = format!("Sign in at server {server:?} first: open {url}");
+                let message = format!("Sign in at server \"{server}\" first: open {url}");
                 let elicitation = format!(
                     "{{\"mode\":\"url\",\"elicitationId\":{},\"url\":{},\"message\":{}}}",
                     quote(url.rsplit('/').next().unwrap_or_default()),
@@ -351,7 +351,7 @@ impl Refusal {
             }
             Self::CredentialUnavailable { server, .. } => RpcError::new(
                 Code::Upstream,
-                format!("The credential for server {server:?} is not available."),
+                format!("The credential for server \"{server}\" is not available."),
             ),
             Self::CursorInvalid => RpcError::new(Code::InvalidParams, "Invalid cursor."),
             Self::Denied { .. } => {
@@ -461,6 +461,26 @@ impl Refusal {
                     .with_data(unsupported(requested))
             }
         }
+    }
+
+    /// What the owner is told at a terminal of this machine: the same, and the operator's reason where the client is told
+    /// none. Never through another door: what is in it may come from a server, and an agent would read it.
+    pub fn error_for_owner(&self) -> RpcError {
+        let reason = match self {
+            Self::ArgumentsUnsafe { detail, .. } | Self::ResultUnsafe { detail, .. } => {
+                format!("{detail}; see `bartizan audit search --refused`")
+            }
+            Self::AuditUnavailable(fault) => {
+                format!("{fault}; once that is mended, restart the gateway")
+            }
+            Self::CredentialUnavailable { detail, .. } => detail.clone(),
+            Self::IdentityUnavailable(why) | Self::StoreUnavailable(why) => why.clone(),
+            Self::Server { fault, .. } => fault.to_string(),
+            _ => return self.error(),
+        };
+        let mut error = self.error();
+        error.message = format!("{} ({reason})", error.message);
+        error
     }
 
     /// The HTTP status, where the refusal is of the request itself. Refusals of what the request

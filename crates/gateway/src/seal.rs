@@ -61,6 +61,29 @@ pub struct Sealer {
 const NONCE: usize = 12;
 const EXPIRY: usize = 8;
 
+/// A key that other users can read, or could have put there, is none.
+#[cfg(unix)]
+fn private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let mode = match std::fs::metadata(path) {
+        Ok(metadata) => metadata.mode() & 0o777,
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(fault) => return Err(fault),
+    };
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(io::Error::other(format!(
+        "other users may use the key {path} (its mode is {mode:o}): chmod 600 {path}, or remove it if they may have read it"
+    )))
+}
+
+#[cfg(not(unix))]
+fn private(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 impl Sealer {
     /// A key that ends with this process.
     pub fn ephemeral() -> io::Result<Sealer> {
@@ -69,6 +92,7 @@ impl Sealer {
 
     /// The key kept in `path` (mode 0600), made on first use.
     pub fn persistent(path: &Path) -> io::Result<Sealer> {
+        private(path)?;
         match std::fs::read(path) {
             Ok(key) => Sealer::from_key(&key),
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => {

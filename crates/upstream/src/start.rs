@@ -48,6 +48,7 @@ pub(crate) fn spawn(
             session.end();
         }
         if let Err(fault) = &started {
+            link.counters.fault(fault);
             tracing::warn!(server = %link.name, %fault, "no session");
         }
         tell.send_replace(Some(started));

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use gateway::call::Scope;
-use mcp::{Json, Kind, Limits, quote};
+use mcp::{Code, Json, Kind, Limits, quote};
 
 use super::{known_server, load, wait};
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     client::{Client, ClientFault, DECLINED, Listener},
     config::fault::nearest,
     gate::{Gate, REMOTE},
+    lock,
     outcome::{Mistake, Told},
     print::{self, tame},
     state,
@@ -35,10 +36,17 @@ pub fn run(
         let running = if remote.is_none() { Gate::running(&folder).await } else { None };
         let gate = match (&remote, running) {
             (Some(url), _) => Gate::remote(url.as_deref(), &folder).await?,
-            (None, Some(gate)) => gate,
+            (None, Some(gate)) => {
+                // The gateway may have been started with a file that can't be read any more.
+                if let Ok(loaded) = load(global) {
+                    lock::must_be_locked(&loaded, server)?;
+                }
+                gate
+            }
             (None, None) => {
                 let loaded = load(global)?;
                 known_server(&loaded, server)?;
+                lock::must_be_locked(&loaded, server)?;
                 Gate::own(&loaded, &folder).await?
             }
         };
@@ -103,9 +111,33 @@ async fn refused(
             format!("did you mean `{near}`?"),
         )
         .into(),
-        _ => anyhow::anyhow!("{} (code {code})", tame(message)),
+        _ => {
+            let message = tame(message);
+            eprintln!("error: {} (code {code})", gateway::leak::clean(message));
+            if code == i64::from(Code::Upstream as i32) {
+                tell_last_words(global, server).await;
+            }
+            Told::failure().into()
+        }
     }
 }
+
+/// What a local server said last: it often says why it failed.
+#[cfg(unix)]
+async fn tell_last_words(global: &Global, server: &str) {
+    let Ok(folder) = state::folder(global.state_dir.clone()) else { return };
+    let request = gateway::Control::Logs(server.to_owned());
+    let Some(Ok(answer)) = gateway::door::control(&folder, &request).await else { return };
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+    let said = answer["stderr"].as_str().unwrap_or_default();
+    if let Some(last) = said.lines().rfind(|line| !line.trim().is_empty()) {
+        eprintln!("  = its last words: {}", tame(last.trim()));
+        eprintln!("  = help: bartizan logs {server}");
+    }
+}
+
+#[cfg(not(unix))]
+async fn tell_last_words(_: &Global, _: &str) {}
 
 fn object(text: &str) -> Result<Json<'_>, Mistake> {
     let mend = "write a JSON object in single quotes, such as '{\"text\":\"hello\"}'";

@@ -133,7 +133,7 @@ async fn take_over(
         safe.set(Fresh { name, value, expires: None, owner: None }, OWNER, now()).await?;
     }
     edit::write(path, &loaded.text)?;
-    tell(&plan, &short(path, &home.home));
+    tell(&plan, &short(path, &home.home), &loaded);
     report(true)
 }
 
@@ -151,7 +151,7 @@ fn with_servers(text: &str, servers: &[(String, NewServer)]) -> anyhow::Result<S
     Ok(text)
 }
 
-fn tell(plan: &Plan<'_>, path: &str) {
+fn tell(plan: &Plan<'_>, path: &str, loaded: &Loaded) {
     eprintln!("wrote {} into {path}", count(plan.servers.len(), "server"));
     for name in &plan.secrets.unset {
         eprintln!("the client asks for it, so somebody has to set it: bartizan secret set {name}");
@@ -164,6 +164,15 @@ fn tell(plan: &Plan<'_>, path: &str) {
         eprintln!(
             "Whoever could read the files may have the keys: replace them where they were issued, then `bartizan secret rotate NAME`."
         );
+    }
+    eprintln!("Before they can be used:");
+    let names = |name: &&str| plan.servers.iter().any(|(known, _)| known == name);
+    let loose = crate::lock::unlocked(&loaded.file, &loaded.folder()).into_iter();
+    for name in loose.map(|(name, _)| name).filter(names) {
+        eprintln!("  bartizan lock {name}");
+    }
+    for (name, _) in &plan.servers {
+        eprintln!("  bartizan trust approve {name}");
     }
     eprintln!("A command reaches no network until its entry says which: docs/egress.md.");
 }

@@ -32,7 +32,10 @@ mod trust;
 mod up;
 mod watch;
 
-use std::future::Future;
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+};
 
 use clap::CommandFactory;
 use gateway::now;
@@ -44,7 +47,7 @@ use crate::{
     config::{self, Loaded, Search},
     demo_server,
     outcome::Mistake,
-    print,
+    print, state,
 };
 
 /// Does what was asked.
@@ -111,7 +114,40 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
 
 /// The configuration that serves here.
 fn load(global: &Global) -> anyhow::Result<Loaded> {
-    Ok(config::load(global.config.as_deref(), Search::Here)?)
+    match file(global)? {
+        Some(path) => Ok(config::read(&path)?),
+        None => Ok(Loaded::none()),
+    }
+}
+
+/// Its file: the one that was named, that of the gateway which runs on the state folder, or the one that is found here.
+fn file(global: &Global) -> Result<Option<PathBuf>, Mistake> {
+    if global.config.is_some() {
+        return Ok(global.config.clone());
+    }
+    let here = config::find(None, Search::Here);
+    let Some(used) = state::configuration_in_use(&state::folder(global.state_dir.clone())?) else {
+        return Ok(here);
+    };
+    let overlooked =
+        here.filter(|here| *here == Path::new(config::FILE_NAME) && !same(here, &used));
+    if overlooked.is_some() {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| {
+            eprintln!(
+                "note: this is about {}, which the running gateway uses; --config ./{} means the one here",
+                used.display(),
+                config::FILE_NAME
+            );
+        });
+    }
+    Ok(Some(used))
+}
+
+/// Whether two paths lead to one file.
+fn same(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    whole(one) == whole(other)
 }
 
 /// Runs what waits for something, on as many threads as there are cores.

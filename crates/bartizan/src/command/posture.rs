@@ -12,7 +12,7 @@ use crate::{
         flow::Conversation,
         trust::OnFirstUse,
     },
-    lock, print,
+    lock, print, state,
 };
 
 pub fn run(global: &Global) -> anyhow::Result<()> {
@@ -23,6 +23,24 @@ pub fn run(global: &Global) -> anyhow::Result<()> {
 /// What the configuration says, and what this machine was seen to do.
 pub async fn all(global: &Global, loaded: &Loaded) -> anyhow::Result<Vec<Protection>> {
     let mut all = protections(loaded);
+    let tokens = super::token::valid(global).await?;
+    let unlimited = super::token::unlimited(loaded, &tokens);
+    if let Some(row) = all.iter_mut().find(|row| row.name == "policy" && !unlimited.is_empty()) {
+        row.state = State::Partial;
+        row.means = format!(
+            "the token {} has the role `all`, whatever other roles say",
+            unlimited.join(", ")
+        );
+        row.mend = "`bartizan token revoke NAME`, then mint it anew".to_owned();
+    }
+    let folder = state::folder(global.state_dir.clone())?;
+    if let Some(row) = all.iter_mut().find(|row| row.name == "audit")
+        && let Some(fault) = log_fault(&folder).await
+    {
+        row.state = State::Off;
+        row.means = format!("the running gateway can't record, so it refuses every call: {fault}");
+        row.mend = "mend that, then restart the gateway".to_owned();
+    }
     // What was tried belongs behind what was written about it.
     let at =
         all.iter().position(|row| row.name == "sandbox: levels").map_or(all.len(), |at| at + 1);
@@ -30,6 +48,18 @@ pub async fn all(global: &Global, loaded: &Loaded) -> anyhow::Result<Vec<Protect
     let at = all.iter().position(|row| row.name == "credentials").map_or(all.len(), |at| at + 1);
     all.splice(at..at, super::secret::protections(global, loaded).await?);
     Ok(all)
+}
+
+/// Why the gateway that runs on this folder can't write its log; `None` where it can, or none runs.
+#[cfg(unix)]
+async fn log_fault(folder: &std::path::Path) -> Option<String> {
+    let answer = gateway::door::control(folder, &gateway::Control::Fault).await?.ok()?;
+    serde_json::from_str(&answer).ok()?
+}
+
+#[cfg(not(unix))]
+async fn log_fault(_: &std::path::Path) -> Option<String> {
+    None
 }
 
 /// How far a protection goes.

@@ -15,8 +15,8 @@ use crate::{
     cli::{AddArgs, Global, Output},
     client::ClientFault,
     config::{
-        self, Finding, Loaded, Search,
-        confinement::Unseen,
+        self, Finding, Loaded,
+        confinement::{Named, Unseen},
         edit::{self, NewServer},
         fault::{self, nearest},
         file::Server,
@@ -24,6 +24,7 @@ use crate::{
         value::ServerUrl,
     },
     gate::Gate,
+    lock,
     outcome::{Mistake, Told},
     print::{self, tame},
     state,
@@ -66,7 +67,7 @@ pub fn add(global: &Global, args: &AddArgs) -> anyhow::Result<()> {
 
 /// The configuration that serves here, or where the user's own would be.
 pub fn file_to_change(global: &Global) -> Result<PathBuf, Mistake> {
-    match config::find(global.config.as_deref(), Search::Here) {
+    match super::file(global)? {
         Some(path) => Ok(path),
         None => config::user_file().ok_or_else(|| {
             Mistake::new("this user has no home folder", "name a file with --config")
@@ -81,6 +82,17 @@ async fn show_and_approve(
     name: &str,
     args: &AddArgs,
 ) -> anyhow::Result<()> {
+    if let Err(mistake) = lock::must_be_locked(&desk.loaded, name) {
+        if desk.global.output == Output::Json {
+            let error = mistake.to_string();
+            print::json(&json!({"server": name, "file": path, "error": error}))?;
+        }
+        eprintln!("error: {mistake}");
+        eprintln!(
+            "  = help: the entry stays; run `bartizan lock {name}`, then `bartizan trust approve {name}`"
+        );
+        return Err(Told::failure().into());
+    }
     let offer = offer_of(desk, args.name.0.clone()).await?;
     match (offer, desk.global.output) {
         (Ok(offer), Output::Json) => {
@@ -122,7 +134,8 @@ fn new_server(args: &AddArgs) -> Result<NewServer, Mistake> {
             .collect::<Result<_, _>>()?;
         let write = absolute(&args.write)?;
         let mut read = absolute(&args.read)?;
-        read.extend(named_by_arguments(command, rest, &read, &write));
+        let named = named_by_arguments(command, rest, &read, &write)?;
+        read.extend(named);
         let (command, args) = (command.clone(), rest.to_vec());
         let (cwd, disabled) = (None, false);
         return Ok(NewServer::Command {
@@ -163,13 +176,13 @@ fn absolute(paths: &[PathBuf]) -> Result<Vec<String>, Mistake> {
 }
 
 /// Whoever types a path behind a command means the command to read it. It is said, since more may be
-/// meant, or less.
+/// meant, or less. Of what is not there nothing is granted: its folder may hold far more than is meant.
 fn named_by_arguments(
     command: &str,
     args: &[String],
     read: &[String],
     write: &[String],
-) -> Vec<String> {
+) -> Result<Vec<String>, Mistake> {
     let spanned = |text: &String| toml::Spanned::new(0..0, text.clone());
     let path = |text: &String| toml::Spanned::new(0..0, PathBuf::from(text));
     let mut server = Server { args: args.iter().map(spanned).collect(), ..Server::default() };
@@ -177,8 +190,17 @@ fn named_by_arguments(
     server.sandbox.write = write.iter().map(path).collect();
     let unseen = Unseen::by(&server, command, Path::new("/"));
     let mut found: Vec<String> = Vec::new();
-    for path in args.iter().filter_map(|arg| unseen.named_in(arg)) {
-        let path = path.to_string_lossy().into_owned();
+    for named in args.iter().filter_map(|arg| unseen.named_in(arg)) {
+        let path = named.path().to_string_lossy().into_owned();
+        if let (Named::Missing(_), Some(folder)) = (named, named.path().parent()) {
+            return Err(Mistake::new(
+                format!("`{path}` is not there"),
+                format!(
+                    "create it; or say --read {0} or --write {0}, if the server may see all that is there",
+                    folder.display()
+                ),
+            ));
+        }
         if !found.contains(&path) {
             eprintln!(
                 "it may read {path}, which is among its arguments; --write {path} lets it change that too"
@@ -186,7 +208,7 @@ fn named_by_arguments(
             found.push(path);
         }
     }
-    found
+    Ok(found)
 }
 
 /// Only what was not said of the file before.
@@ -401,7 +423,11 @@ fn configured(loaded: &Loaded) -> Vec<Line> {
                 .join(" "),
         },
         tools: None,
-        state: if server.enabled { String::new() } else { "disabled".to_owned() },
+        state: match lock::must_be_locked(loaded, name) {
+            _ if !server.enabled => "disabled".to_owned(),
+            Ok(()) => String::new(),
+            Err(_) => format!("not locked: bartizan lock {name}"),
+        },
     };
     loaded.file.servers.iter().map(|(key, server)| line(key.0.as_str(), server.get_ref())).collect()
 }

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::{load, now, wait};
+use super::{load, now, same, wait};
 use crate::{
     cli::{Global, TokenCommand},
-    config::{fault::nearest, value::Period},
+    config::{Loaded, fault::nearest, value::Period},
     outcome::Mistake,
     print, state,
 };
@@ -74,12 +74,48 @@ async fn mint(
     }
 }
 
+/// The tokens that are valid now; none where there is no store yet.
+pub async fn valid(global: &Global) -> anyhow::Result<Vec<store::Token>> {
+    let path = state::folder(global.state_dir.clone())?.join(state::STORE);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let store = store::Store::open(&path).await?;
+    let mut tokens = store.tokens().await?;
+    store.close().await;
+    let now = now();
+    tokens.retain(|token| {
+        token.revoked.is_none() && token.expires.is_none_or(|expires| expires > now)
+    });
+    Ok(tokens)
+}
+
+/// The names of those that no role of the configuration can narrow.
+pub fn unlimited<'a>(loaded: &Loaded, tokens: &'a [store::Token]) -> Vec<&'a str> {
+    if loaded.file.roles.is_empty() {
+        return Vec::new();
+    }
+    let all = |token: &&store::Token| token.roles.iter().any(|role| role == ALL);
+    tokens.iter().filter(all).map(|token| token.name.as_str()).collect()
+}
+
 /// The roles that the token gets, and what that means.
 fn granted(
     global: &Global,
     name: &str,
     roles: Vec<String>,
 ) -> anyhow::Result<(Vec<String>, String)> {
+    let folder = state::folder(global.state_dir.clone())?;
+    if let (Some(named), Some(used)) = (&global.config, state::configuration_in_use(&folder))
+        && !same(named, &used)
+    {
+        // Which roles there are, or that there are none, decides what the token may do.
+        return Err(Mistake::new(
+            format!("the running gateway uses {}, not {}", used.display(), named.display()),
+            "leave --config out, or name the gateway's own file",
+        )
+        .into());
+    }
     let file = load(global)?.file;
     let configured = || file.roles.keys().map(|key| key.0.as_str());
     let known = |role: &str| role == ALL || configured().any(|known| known == role);
@@ -101,7 +137,7 @@ fn granted(
             .map(|(key, _)| key.0.as_str())
             .collect();
     if roles.is_empty() && file.roles.is_empty() {
-        let hint = "No roles are configured, so it has the role `all` and may call everything. [roles] in the configuration and --role narrow that.";
+        let hint = "No roles are configured, so it has the role `all` and may call everything. It stays so when [roles] come: then revoke it and mint it anew.";
         return Ok((vec![ALL.to_owned()], hint.to_owned()));
     }
     let all: Vec<&str> = roles.iter().map(String::as_str).chain(member_of).collect();

@@ -9,7 +9,7 @@ use std::{
 use audit::AuditFault;
 use gateway::{Gateway, StartFault};
 
-use super::{ended, load, posture, wait, watch::Watch};
+use super::{ended, posture, wait, watch::Watch};
 use crate::{
     cli::Global,
     config::{
@@ -23,11 +23,15 @@ use crate::{
 };
 
 pub fn run(global: &Global, listen: Option<Listen>) -> anyhow::Result<()> {
-    let loaded = overridden(load(global)?, listen);
+    let loaded = config::load(global.config.as_deref(), Search::Here)?;
+    let loaded = overridden(loaded, listen);
     if let Some(warnings) = loaded.rendered_warnings(fault::coloured()) {
         eprintln!("{warnings}\n");
     }
     let folder = state::folder(global.state_dir.clone())?;
+    if let Some(mend) = state::open_to_others(&folder) {
+        tracing::warn!("other users of this machine may look into the state folder: {mend}");
+    }
     wait(async {
         // Before the address is told, so that no change after that is missed.
         let mut watch = Watch::new(global.config.as_deref(), &loaded);
@@ -51,10 +55,11 @@ pub fn run(global: &Global, listen: Option<Listen>) -> anyhow::Result<()> {
             }
             listening => listening?,
         };
+        state::tell_configuration(&folder, loaded.path.as_deref())?;
         print::text(&banner(global, &loaded, &folder, running.address()))?;
         tokio::select! {
             () = ended() => {}
-            () = take_changes(&mut watch, global, listen, &folder, &gateway) => {}
+            () = take_changes(&mut watch, listen, &folder, &gateway) => {}
         }
         tracing::info!("stopping");
         running.shutdown().await;
@@ -64,7 +69,15 @@ pub fn run(global: &Global, listen: Option<Listen>) -> anyhow::Result<()> {
 
 fn overridden(mut loaded: Loaded, listen: Option<Listen>) -> Loaded {
     if let Some(listen) = listen {
+        let written = loaded.file.listen.span();
+        loaded.warnings.retain(|warning| warning.span.as_ref() != Some(&written));
         loaded.file.listen = toml::Spanned::new(0..0, listen);
+        let mut warnings = Vec::new();
+        config::check_listen(&loaded.file, &mut warnings);
+        // They are about the command line, and stand nowhere in the file.
+        loaded
+            .warnings
+            .extend(warnings.into_iter().map(|one| config::Finding { span: None, ..one }));
     }
     loaded
 }
@@ -72,14 +85,13 @@ fn overridden(mut loaded: Loaded, listen: Option<Listen>) -> Loaded {
 /// Applies each change of the configuration; a broken one is told, and the old one goes on.
 async fn take_changes(
     watch: &mut Watch,
-    global: &Global,
     listen: Option<Listen>,
     folder: &Path,
     gateway: &Arc<Gateway>,
 ) {
     loop {
         watch.changed().await;
-        let loaded = match config::load(global.config.as_deref(), Search::Here) {
+        let loaded = match config::load(watch.file(), Search::Here) {
             Ok(loaded) => overridden(loaded, listen),
             Err(config::LoadFault::Faulty(faulty)) => {
                 eprintln!(
@@ -89,13 +101,19 @@ async fn take_changes(
                 tracing::error!("the changed configuration has errors; the old one goes on");
                 continue;
             }
+            Err(config::LoadFault::Unreadable { error, .. })
+                if error.kind() == ErrorKind::NotFound =>
+            {
+                tracing::error!("the configuration file is gone; the old configuration goes on");
+                continue;
+            }
             Err(unreadable) => {
                 tracing::error!("{unreadable}; the old configuration goes on");
                 continue;
             }
         };
+        // A fresh look was asked for, and there still is no file.
         if loaded.path.is_none() {
-            tracing::error!("the configuration file is gone; the old configuration goes on");
             continue;
         }
         if let Some(warnings) = loaded.rendered_warnings(fault::coloured()) {
@@ -103,6 +121,8 @@ async fn take_changes(
         }
         if let Err(error) = apply(&loaded, folder, gateway).await {
             tracing::error!("{error:#}; the old configuration goes on");
+        } else if let Err(error) = state::tell_configuration(folder, loaded.path.as_deref()) {
+            tracing::error!("other commands can't be told which configuration is used: {error}");
         }
     }
 }

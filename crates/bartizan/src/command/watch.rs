@@ -8,16 +8,20 @@ use std::{
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
-use crate::config::{self, Loaded, Search};
+use crate::{
+    config::{self, Loaded, Search},
+    lock,
+};
 
 /// A file is taken when it has been still for so long: an editor may write it in pieces.
 const STILL: Duration = Duration::from_millis(100);
 /// Not every file system tells of changes, and not every way of changing a file is told: a look now and then finds the rest.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Waits for changes of what the file says, whatever the way they came about.
+/// Waits for changes of what the file says, whatever the way they came about. It stays with one file: the one that
+/// was loaded, or the first that appears where there was none.
 pub struct Watch {
-    named: Option<PathBuf>,
+    file: Option<PathBuf>,
     seen: Option<Seen>,
     events: mpsc::Receiver<()>,
     hang_up: HangUp,
@@ -51,10 +55,11 @@ impl Watch {
         });
         let seen = loaded.path.clone().map(|path| {
             let policies = loaded.policies.clone();
-            Seen { path, text: loaded.text.clone(), policies }
+            let lock = std::fs::read_to_string(lock::path(&loaded.folder())).unwrap_or_default();
+            Seen { path, text: loaded.text.clone(), policies, lock }
         });
         Watch {
-            named: named.map(Path::to_owned),
+            file: loaded.path.clone().or_else(|| named.map(Path::to_owned)),
             seen,
             events,
             hang_up: HangUp::new(),
@@ -71,11 +76,19 @@ impl Watch {
                 () = tokio::time::sleep(LOOK) => false,
             };
             let now = self.still().await;
+            if let Some(seen) = &now {
+                self.file = Some(seen.path.clone());
+            }
             if asked || now != self.seen {
                 self.seen = now;
                 return;
             }
         }
+    }
+
+    /// The file that is watched, once there is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     async fn still(&mut self) -> Option<Seen> {
@@ -91,22 +104,24 @@ impl Watch {
     }
 
     fn read(&self) -> Option<Seen> {
-        let path = config::find(self.named.as_deref(), Search::Here)?;
+        let path = config::find(self.file.as_deref(), Search::Here)?;
         let text = std::fs::read_to_string(&path).ok()?;
         // A file that can't be read now names no policies: once it can, it is another text.
         let policy = toml::from_str::<config::File>(&text).map(|file| file.policy);
         let folder = path.parent().unwrap_or(Path::new("."));
         let policies = policy.ok().and_then(|policy| config::policies::read(&policy, folder).ok());
-        Some(Seen { path, text, policies: policies.unwrap_or_default() })
+        let lock = std::fs::read_to_string(lock::path(folder)).unwrap_or_default();
+        Some(Seen { path, text, policies: policies.unwrap_or_default(), lock })
     }
 }
 
-/// The file, and the policies that it names.
+/// The file, the policies that it names, and the lock beside it.
 #[derive(Clone, PartialEq, Eq)]
 struct Seen {
     path: PathBuf,
     text: String,
     policies: Vec<policy::CedarFile>,
+    lock: String,
 }
 
 /// SIGHUP, where there is such a thing.

@@ -63,6 +63,11 @@ fn check_door(file: &File, folder: &Path, findings: &mut Vec<Finding>) {
             "write scheme and host alone, without a final slash, such as \"https://mcp.example.com\"",
         ));
     }
+    check_listen(file, findings);
+}
+
+/// What it means to listen there.
+pub fn check_listen(file: &File, findings: &mut Vec<Finding>) {
     let listen = file.listen.get_ref().0;
     if !listen.ip().is_loopback() {
         if file.tls.is_none() {
@@ -80,6 +85,33 @@ fn check_door(file: &File, folder: &Path, findings: &mut Vec<Finding>) {
             ));
         }
     }
+}
+
+/// Whom the file's permissions let in.
+#[cfg(unix)]
+pub fn check_mode(path: &Path, file: &File) -> Option<Finding> {
+    use std::os::unix::fs::MetadataExt;
+    let mode = std::fs::metadata(path).ok()?.mode() & 0o777;
+    let literal = file.servers.values().any(|server| {
+        let credential = server.get_ref().credential.as_ref();
+        credential.is_some_and(|one| one.get_ref().value.get_ref().reference.is_literal())
+    });
+    let title = if mode & 0o002 != 0 {
+        format!("every user of this machine can change this file (its mode is {mode:o})")
+    } else if mode & 0o004 != 0 && literal {
+        format!(
+            "every user of this machine can read the credential in this file (its mode is {mode:o})"
+        )
+    } else {
+        return None;
+    };
+    let mend = Some(format!("chmod 600 {}", path.display()));
+    Some(Finding { severity: super::Severity::Warning, title, span: None, mend })
+}
+
+#[cfg(not(unix))]
+pub fn check_mode(_: &Path, _: &File) -> Option<Finding> {
+    None
 }
 
 fn check_roles(file: &File, findings: &mut Vec<Finding>) {
@@ -302,7 +334,7 @@ fn check_local(
             findings.push(Finding::warning(
                 format!("an argument looks like {kind}: it stands in this file, and every user of this machine can see it in the list of processes"),
                 arg.span(),
-                "pass it as an environment variable, with a value such as \"${env:TOKEN}\" or \"${file:/run/secrets/token}\"",
+                "seal it: `bartizan secret set TOKEN`, and pass it as an environment variable: env = { TOKEN = \"${secret:TOKEN}\" }",
             ));
         }
     }
@@ -343,7 +375,7 @@ pub fn literal_secret(title: &str, span: std::ops::Range<usize>, variable: &str)
         title,
         span,
         format!(
-            "keep it elsewhere and write \"${{env:{variable}}}\" or \"${{file:/path/to/it}}\" in its place"
+            "seal it: `bartizan secret set {variable}`, and write \"${{secret:{variable}}}\" in its place; \"${{env:{variable}}}\" or \"${{file:/path/to/it}}\" where it is kept elsewhere"
         ),
     )
 }

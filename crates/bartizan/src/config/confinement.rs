@@ -48,12 +48,40 @@ pub fn check(server: &Server, command: &str, base: &Path, findings: &mut Vec<Fin
         }
     }
     for (text, span) in args.chain(env) {
-        if let Some(path) = unseen.named_in(text) {
-            findings.push(Finding::warning(
-                format!("the server does not see `{}`, which its entry does not name", path.display()),
+        let Some(named) = unseen.named_in(text) else { continue };
+        let path = named.path().display();
+        let add = format!(
+            "add sandbox = {{ read = [\"{path}\"] }}, or write = [\"{path}\"] if it may change it"
+        );
+        findings.push(match named {
+            Named::There(_) => Finding::warning(
+                format!("the server does not see `{path}`, which its entry does not name"),
                 span,
-                format!("add sandbox = {{ read = [\"{0}\"] }}, or write = [\"{0}\"] if it may change it", path.display()),
-            ));
+                add,
+            ),
+            Named::Missing(_) => Finding::warning(
+                format!("`{path}` is not there, and the server would not see it"),
+                span,
+                format!("make it, and {add}"),
+            ),
+        });
+    }
+}
+
+/// A path that a server does not see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named<'a> {
+    /// It exists.
+    There(&'a Path),
+    /// It does not, though its folder does. The folder is not what was named: it may hold far more.
+    Missing(&'a Path),
+}
+
+impl<'a> Named<'a> {
+    /// The path itself.
+    pub fn path(self) -> &'a Path {
+        match self {
+            Named::There(path) | Named::Missing(path) => path,
         }
     }
 }
@@ -118,14 +146,19 @@ impl Unseen {
     }
 
     /// A path on this machine that a text names and the server does not see: the text itself, or what stands
-    /// behind `=`. Of a file that does not exist yet, its folder.
-    pub fn named_in<'a>(&self, text: &'a str) -> Option<&'a Path> {
+    /// behind `=`.
+    pub fn named_in<'a>(&self, text: &'a str) -> Option<Named<'a>> {
         let text = text.split_once('=').map_or(text, |(_, value)| value);
         let path = Path::new(text);
-        let parent = path.parent().filter(|parent| parent.components().count() > 1);
-        let path = if path.exists() { path } else { parent.filter(|parent| parent.is_dir())? };
-        let plain = path.is_absolute() && path.components().count() > 1;
-        (plain && self.hides(path)).then_some(path)
+        if !path.is_absolute() || path.components().count() < 2 {
+            return None;
+        }
+        if path.exists() {
+            return self.hides(path).then_some(Named::There(path));
+        }
+        // Not every text that begins with a slash is a path; one in a folder that is there probably is.
+        let folder = path.parent().filter(|folder| folder.components().count() > 1)?;
+        (folder.is_dir() && self.hides(folder)).then_some(Named::Missing(path))
     }
 }
 
@@ -147,7 +180,7 @@ impl Unseen {
         false
     }
 
-    pub fn named_in<'a>(&self, _: &'a str) -> Option<&'a Path> {
+    pub fn named_in<'a>(&self, _: &'a str) -> Option<Named<'a>> {
         None
     }
 }

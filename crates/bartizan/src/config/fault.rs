@@ -74,6 +74,11 @@ fn explain(message: &str) -> (String, Option<String>) {
     if let (Some(("unknown field", _)), Some((name, known))) =
         (message.split_once(" `"), quoted.split_first())
     {
+        // What many clients call so, and many people write.
+        if ["header", "headers"].contains(name) && known.contains(&"credential") {
+            let mend = "a header is a credential: [servers.NAME.credential] header = \"Authorization\", value = \"Bearer ${secret:NAME}\"";
+            return (format!("unknown key `{name}`"), Some(mend.to_owned()));
+        }
         return (format!("unknown key `{name}`"), Some(suggest(name, known, "the keys here are")));
     }
     if let (Some(("unknown variant", _)), Some((name, known))) =
@@ -122,7 +127,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
                 candidate,
             )
         })
-        .filter(|(likeness, _)| *likeness > 0.8)
+        .filter(|(likeness, _)| *likeness > 0.83)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
 }

@@ -14,6 +14,7 @@ pub mod flow;
 mod injection;
 mod inspect;
 mod leaks;
+mod mistakes;
 pub mod models;
 mod payloads;
 pub mod policies;
@@ -32,7 +33,7 @@ pub mod vault;
 
 use std::path::{Path, PathBuf};
 
-pub use check::{is_private, is_this_machine};
+pub use check::{check_listen, is_private, is_this_machine};
 pub use fault::{Faulty, Finding, Severity};
 pub use file::File;
 
@@ -150,20 +151,16 @@ pub fn load(named: Option<&Path>, search: Search) -> Result<Loaded, LoadFault> {
 pub fn read(path: &Path) -> Result<Loaded, LoadFault> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| LoadFault::Unreadable { path: path.to_owned(), error })?;
-    parse(path, text).map_err(|faulty| LoadFault::Faulty(Box::new(faulty)))
+    let mut loaded = parse(path, text).map_err(|faulty| LoadFault::Faulty(Box::new(faulty)))?;
+    loaded.warnings.extend(check::check_mode(path, &loaded.file));
+    Ok(loaded)
 }
 
 /// Checks a text as if it stood in the file at `path`.
 pub fn parse(path: &Path, text: String) -> Result<Loaded, Faulty> {
-    let file: File = match toml::from_str(&text) {
+    let file = match mistakes::read(&text) {
         Ok(file) => file,
-        Err(error) => {
-            return Err(Faulty {
-                path: path.to_owned(),
-                findings: vec![Finding::of(&error)],
-                text,
-            });
-        }
+        Err(findings) => return Err(Faulty { path: path.to_owned(), findings, text }),
     };
     let folder = folder_of(path);
     let mut findings = check::check(&file, &folder);

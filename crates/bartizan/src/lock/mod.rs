@@ -15,8 +15,8 @@ use toml_edit::DocumentMut;
 pub use source::{Launch, Source, fetched};
 
 use crate::config::{
-    edit,
-    file::{File, Server},
+    Loaded, edit,
+    file::{File, Level, Server},
     value::ServerKey,
 };
 use crate::outcome::Mistake;
@@ -138,6 +138,24 @@ pub fn unlocked<'a>(file: &'a File, folder: &Path) -> Vec<(&'a str, &'a Spanned<
         (fetched && !packages.contains_key(name)).then_some((name, command))
     };
     file.servers.iter().filter_map(loose).collect()
+}
+
+/// A mistake when a server would fetch its package at its start from within a sandbox that lets it reach nothing: it would
+/// hang until somebody loses patience.
+pub fn must_be_locked(loaded: &Loaded, name: &str) -> Result<(), Mistake> {
+    let loose =
+        unlocked(&loaded.file, &loaded.folder()).into_iter().any(|(known, _)| known == name);
+    let server = loaded.file.servers.iter().find(|(key, _)| key.0.as_str() == name);
+    let alone = server.is_some_and(|(_, server)| {
+        server.get_ref().sandbox.level != Level::Off && server.get_ref().egress.is_none()
+    });
+    if loose && alone {
+        return Err(Mistake::new(
+            format!("`{name}` is fetched when it starts, and has no network to fetch it from"),
+            format!("run `bartizan lock {name}`, which installs it"),
+        ));
+    }
+    Ok(())
 }
 
 /// Writes the section `[packages]` anew.

@@ -202,10 +202,20 @@ fn program(command: &str, name: &str, args: &[String], folder: &Path) -> Result<
     let script = folder.join(&rest[0]);
     let script = script.canonicalize().map_err(|error| format!("{}: {error}", script.display()))?;
     let interpreter = (command.to_owned(), flags.to_vec());
-    let project = script.ancestors().skip(1).take(PROJECT_DEPTH);
-    let mut project =
-        project.filter(|folder| PROJECT.iter().any(|file| folder.join(file).is_file()));
-    let source = match project.next() {
+    let is_project = |folder: &&Path| PROJECT.iter().any(|file| folder.join(file).is_file());
+    // What stands in `node_modules` needs what stands beside it: the project around the outermost one is the program.
+    let modules = script.ancestors().filter(|folder| folder.ends_with("node_modules")).last();
+    let project = match modules.map(|modules| modules.parent().filter(is_project)) {
+        Some(None) => {
+            return Err(format!(
+                "`{}` needs the packages beside it in node_modules, and no project is around them; let npx start it: `npx -y PACKAGE` can be locked",
+                script.display()
+            ));
+        }
+        Some(project) => project,
+        None => script.ancestors().skip(1).take(PROJECT_DEPTH).find(is_project),
+    };
+    let source = match project {
         Some(folder) => Source::Folder {
             program: script.strip_prefix(folder).unwrap_or(&script).to_owned(),
             folder: folder.to_owned(),
@@ -308,5 +318,26 @@ mod tests {
         assert_eq!(of(&["-u", "p/src/a.py", "x"]), whole);
         let shell = Launch::of("/bin/sh", &["x".into()], &root).unwrap();
         assert!(matches!(shell.source, Source::File { interpreter: None, .. }));
+    }
+
+    /// What stands beside it is part of it, since it would not start without.
+    #[test]
+    fn a_script_in_node_modules_comes_with_its_project_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let package = root.join("p/node_modules/@a/b");
+        std::fs::create_dir_all(package.join("dist")).unwrap();
+        std::fs::write(package.join("package.json"), "{}").unwrap();
+        std::fs::write(package.join("dist/index.js"), "").unwrap();
+        let args = ["p/node_modules/@a/b/dist/index.js".to_owned()];
+        // Whether node is installed does not matter here.
+        std::fs::write(root.join("node"), "").unwrap();
+        let of = || Launch::of("./node", &args, &root);
+        let refused = of().unwrap_err();
+        assert!(refused.contains("npx -y"), "{refused}");
+        std::fs::write(root.join("p/package.json"), "{}").unwrap();
+        let Source::Folder { folder, program, .. } = of().unwrap().source else { panic!() };
+        assert_eq!(folder, root.join("p"));
+        assert_eq!(program, Path::new("node_modules/@a/b/dist/index.js"));
     }
 }

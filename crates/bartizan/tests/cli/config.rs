@@ -95,6 +95,31 @@ fn several_errors_are_told_at_once() {
 }
 
 #[test]
+fn every_mistake_of_the_form_is_told_in_the_order_of_the_file() {
+    let text = "lissten = 1\nhosts = \"a\"\n[limits]\ndepht = 3\n[servers.a]\ncommand = \"sh\"\nsandbox.levl = \"off\"\nheaders = { A = \"b\" }\n";
+    let report = Home::with(text).run(&["check", "--output", "json"]).json();
+    let lines: Vec<_> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["line"].as_u64().unwrap())
+        .collect();
+    assert_eq!(lines, [1, 2, 4, 7, 8], "{report}");
+    assert!(report["findings"][4]["help"].as_str().unwrap().contains("[servers.NAME.credential]"));
+    // What is missing because it was faulty is no mistake of its own.
+    let text = "[servers.a]\nurl = \"https://a.example/\"\n[servers.a.credential]\nvalue = 1\n";
+    let report = Home::with(text).run(&["check", "--output", "json"]).json();
+    assert_eq!(report["findings"].as_array().unwrap().len(), 1, "{report}");
+}
+
+#[test]
+fn a_bracket_in_a_pattern_is_refused() {
+    let shown = refused("[roles.a]\nallow = [\"files/[ab\"]\n");
+    assert!(shown.contains("has a bracket"), "{shown}");
+    Home::with("[roles.a]\nallow = [\"resource:files/http://[::1]/*\"]\n").run(&["check"]).ok();
+}
+
+#[test]
 fn warnings_name_the_mend_and_are_no_error() {
     let ran = Home::with(concat!(
         "listen = \"0.0.0.0:8420\"\n",

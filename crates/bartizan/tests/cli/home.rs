@@ -100,6 +100,20 @@ impl Home {
     pub fn up_with(&self, environment: &[(&str, &str)]) -> Up {
         let mut command = self.command(&["up", "--listen", "127.0.0.1:0"]);
         command.envs(environment.iter().copied());
+        Self::started(command)
+    }
+
+    /// The same through a shell's script, which gets the program and its arguments.
+    pub fn up_as(&self, script: &str) -> Up {
+        let up = self.command(&["up", "--listen", "127.0.0.1:0"]);
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(up.get_program()).args(up.get_args());
+        command.current_dir(self.folder.path()).env_clear();
+        command.envs(up.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::started(command)
+    }
+
+    fn started(mut command: Command) -> Up {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -150,6 +164,14 @@ impl Up {
         let done =
             Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(done.success());
+    }
+
+    /// From now on it can't make a file longer than this.
+    #[cfg(target_os = "linux")]
+    pub fn limit_files(&self, bytes: u64) {
+        let limit = format!("--fsize={bytes}");
+        let pid = self.child.id().to_string();
+        assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
     }
 
     /// What it said on standard output, and its exit code.

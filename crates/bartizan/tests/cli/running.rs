@@ -134,8 +134,112 @@ fn a_change_is_applied_and_a_broken_one_is_not() {
     up.logged("the changed configuration is in use");
     up.signal("HUP");
     up.logged("the changed configuration is in use");
+    // Another file does not take the place of the one that it was started with.
+    std::fs::create_dir_all(home.path(".config/bartizan")).unwrap();
+    home.write(".config/bartizan/bartizan.toml", "");
     std::fs::remove_file(home.path("bartizan.toml")).unwrap();
     up.logged("the configuration file is gone");
+    assert_eq!(
+        home.run(&["call", "--config", "/dev/null", "two", "echo", r#"{"text":"on"}"#]).ok().out,
+        "on\n"
+    );
+    home.write("bartizan.toml", &good);
+    up.logged("the changed configuration is in use");
+}
+
+#[test]
+fn the_first_file_that_appears_is_the_one_that_stays() {
+    let home = Home::new();
+    let mut up = home.up();
+    std::fs::create_dir_all(home.path(".config/bartizan")).unwrap();
+    home.write(".config/bartizan/bartizan.toml", "[roles.a]\nallow = [\"x/y\"]\n");
+    up.logged("the changed configuration is in use");
+    home.write("bartizan.toml", "");
+    up.signal("HUP");
+    up.logged("the changed configuration is in use");
+    let mint = home.run(&["token", "mint", "t"]).ok();
+    assert!(mint.err.contains("may call nothing yet"), "{}", mint.err);
+}
+
+/// The reason of a refusal is the owner's to know; an agent at another door is told the kind alone.
+#[test]
+fn the_owner_is_told_why_a_server_did_not_start() {
+    let home = Home::with(
+        "[servers.dead]\ncommand = \"sh\"\nargs = [\"-c\", \"echo its own complaint >&2; exit 3\"]\n\
+         [servers.hub]\nurl = \"https://hub.example/mcp\"\ncredential = { value = \"Bearer ${env:NOT_SET_HERE}\" }\n",
+    );
+    let _up = home.up();
+    let ran = home.run(&["call", "dead", "x"]);
+    assert_eq!(ran.code, 1);
+    for part in ["could not be started", "its own complaint", "bartizan logs dead"] {
+        assert!(ran.err.contains(part), "{part}: {}", ran.err);
+    }
+    let ps = home.run(&["ps", "--output", "json"]).ok().json();
+    assert!(ps[0]["last_fault"].is_string(), "{ps}");
+    let hub = home.run(&["call", "hub", "x"]);
+    assert!(
+        hub.err.contains("server \"hub\" is not available (") && hub.err.contains("NOT_SET_HERE"),
+        "{}",
+        hub.err
+    );
+    let lines = format!(
+        "{INITIALIZE}\n{}\n{}\n",
+        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "x", "arguments": {}}})
+    );
+    let agent = home.run_with_input(&["stdio", "--server", "hub"], &lines).out;
+    assert!(agent.contains("is not available.") && !agent.contains("NOT_SET_HERE"), "{agent}");
+}
+
+/// A disk that takes no more, by a limit on the length of files.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_log_that_can_not_be_written_is_told_everywhere() {
+    let home = Home::new();
+    let mut up = home.up_as("trap '' XFSZ; exec \"$0\" \"$@\"");
+    let echo = || home.run(&["call", "demo", "echo", r#"{"text":"hi"}"#]);
+    echo().ok();
+    let journal = home.path(".local/state/bartizan/audit");
+    let longest = std::fs::read_dir(journal).unwrap().flatten();
+    let longest = longest.filter_map(|file| Some(file.metadata().ok()?.len())).max().unwrap();
+    up.limit_files(longest + 100);
+    let refused = echo();
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("restart the gateway"), "{}", refused.err);
+    let log = up.logged("the audit log can't be written");
+    assert!(log.contains("ERROR") && log.contains("restart the gateway"), "{log}");
+    let rows = home.run(&["posture", "--output", "json"]).ok().json();
+    let audit = rows.as_array().unwrap().iter().find(|row| row["name"] == "audit").unwrap();
+    assert_eq!(audit["state"], "off", "{audit}");
+}
+
+#[test]
+#[cfg(unix)]
+fn keys_that_others_may_read_are_refused_and_open_files_are_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let home =
+        Home::with("[servers.a]\nurl = \"https://a.example/\"\ncredential = { value = \"abc\" }\n");
+    let mode = |path: &str, mode: u32| {
+        std::fs::set_permissions(home.path(path), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    drop(home.up());
+    for key in ["seal.key", "audit/audit.key"] {
+        let key = format!(".local/state/bartizan/{key}");
+        mode(&key, 0o644);
+        let refused = home.run(&["up", "--listen", "127.0.0.1:0"]);
+        assert_eq!(refused.code, 1, "{}", refused.err);
+        assert!(refused.err.contains("chmod 600"), "{}", refused.err);
+        mode(&key, 0o600);
+    }
+    mode(".local/state/bartizan", 0o777);
+    mode("bartizan.toml", 0o666);
+    let mut up = home.up();
+    let log = up.logged("chmod 700");
+    assert!(log.contains("can change this file") && log.contains("chmod 600"), "{log}");
+    mode("bartizan.toml", 0o644);
+    assert!(home.run(&["check"]).ok().err.contains("can read the credential"));
+    mode("bartizan.toml", 0o600);
+    assert!(!home.run(&["check"]).ok().err.contains("chmod"));
 }
 
 #[test]

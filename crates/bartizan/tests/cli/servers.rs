@@ -26,6 +26,43 @@ fn adding_and_removing_leave_the_rest_as_it_is() {
     assert_eq!(home.read("bartizan.toml"), CONFIG);
 }
 
+/// What is not there is not replaced by the folder above it, which may be a whole home.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_path_that_is_missing_grants_nothing() {
+    let home = Home::with(CONFIG);
+    let missing = home.path("new.db");
+    let missing = missing.to_str().unwrap();
+    for args in [&["--db-path", missing][..], &[&format!("--db={missing}")]] {
+        let ran = home.run(&[&["add", "db", "--no-connect", "--", "sh"], args].concat());
+        assert_eq!(ran.code, 2, "{}", ran.err);
+        assert!(ran.err.contains(&format!("`{missing}` is not there")), "{}", ran.err);
+        assert_eq!(home.read("bartizan.toml"), CONFIG);
+    }
+    // Nor is that folder proposed.
+    home.write("bartizan.toml", &format!("[servers.db]\ncommand = \"sh\"\nargs = [{missing:?}]\n"));
+    let checked = home.run(&["check"]).ok();
+    let folder = home.path("");
+    let granted = format!("read = [\"{}\"]", folder.to_str().unwrap().trim_end_matches('/'));
+    assert!(!checked.err.contains(&granted), "{}", checked.err);
+    home.write("new.db", "");
+    home.run(&["remove", "db"]).ok();
+    home.run(&["add", "db", "--no-connect", "--", "sh", "--db-path", missing]).ok();
+    assert!(home.read("bartizan.toml").contains(&format!("read = [{missing:?}]")));
+}
+
+#[test]
+fn a_server_that_would_hang_without_a_network_is_told_of_at_once() {
+    let home = Home::with("[servers.files]\ncommand = \"npx\"\nargs = [\"-y\", \"thing\"]\n");
+    for args in [&["call", "files", "x"][..], &["trust", "approve", "files"]] {
+        let ran = home.run(args);
+        assert_eq!(ran.code, 2, "{}", ran.err);
+        assert!(ran.err.contains("bartizan lock files"), "{}", ran.err);
+    }
+    let list = home.run(&["list", "--output", "json"]).ok().json();
+    assert_eq!(list[0]["state"], "not locked: bartizan lock files");
+}
+
 #[test]
 fn adding_a_remote_server() {
     let home = Home::with(CONFIG);

@@ -50,9 +50,18 @@ impl Answered {
 
     /// A refusal.
     pub fn refused(id: &str, refusal: &Refusal) -> Answered {
+        Answered::refused_as(id, refusal, &refusal.error())
+    }
+
+    /// The same, with what the owner may know.
+    pub fn refused_to_owner(id: &str, refusal: &Refusal) -> Answered {
+        Answered::refused_as(id, refusal, &refusal.error_for_owner())
+    }
+
+    fn refused_as(id: &str, refusal: &Refusal, error: &mcp::RpcError) -> Answered {
         Answered {
             id: id.into(),
-            outcome: Err(crate::made(refusal.error().text())),
+            outcome: Err(crate::made(error.text())),
             status: refusal.status(),
             challenge: resource::challenge(refusal),
             retry_after: refusal.retry_after(),

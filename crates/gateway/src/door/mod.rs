@@ -33,7 +33,7 @@ pub use run_token::path as run_token;
 pub use session::Sessions;
 pub(crate) use sse_pair::Pairs;
 #[cfg(unix)]
-pub use unix::{connect, control};
+pub use unix::{SOCKET, connect, control};
 
 // As names, not texts: a text is parsed again at every look-up.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");

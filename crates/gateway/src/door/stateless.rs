@@ -86,6 +86,7 @@ pub fn start(gateway: Arc<Gateway>, caller: Verified, call: Call, id: Box<str>) 
     let run = async move {
         match gateway.run(&caller, &call, &events).await {
             Ok(reply) => Answered::new(&id, stateless_form(call.method, reply)),
+            Err(refusal) if call.door == Door::Local => Answered::refused_to_owner(&id, &refusal),
             Err(refusal) => Answered::refused(&id, &refusal),
         }
     };

@@ -143,7 +143,7 @@ async fn call(
         Err(refusal) => return Err(known.refuse(refusal).await),
     };
     let intent = known.gateway.journal.intent(&known.record()).await;
-    let intent = intent.map_err(|fault| Refusal::AuditUnavailable(fault.to_string()))?;
+    let intent = intent.map_err(crate::pipeline::unavailable)?;
     match known.send(&asked, request::headers(head)).await {
         Ok(response) => known.reply(intent, response).await,
         Err(refusal) => {
@@ -272,7 +272,7 @@ impl Known {
         let how = format!("HTTP {}", status.as_u16());
         self.end(intent, outcome, usage, body.len() as u64, &how)
             .await
-            .map_err(|fault| Refusal::AuditUnavailable(fault.to_string()))?;
+            .map_err(crate::pipeline::unavailable)?;
         Ok(body)
     }
 
@@ -309,7 +309,7 @@ impl Known {
         let duration = Some(self.began.elapsed());
         let record = Record { outcome: Some(outcome), duration, ..*record };
         let recorded = self.gateway.journal.outcome(intent, &record).await;
-        recorded.map(drop).map_err(|fault| Refusal::AuditUnavailable(fault.to_string()))
+        recorded.map(drop).map_err(crate::pipeline::unavailable)
     }
 
     async fn refuse(&self, refusal: Refusal) -> Refusal {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{live, of, question::Caller, stored};
 use crate::{
     cli::{Global, Output},
+    command::{token, wait},
     config::Loaded,
     outcome::Told,
     print,
@@ -41,11 +42,19 @@ pub fn run(global: &Global) -> anyhow::Result<()> {
         eprintln!("{warnings}\n");
     }
     let policy = of(&loaded)?;
+    let tokens = wait(token::valid(global))?;
+    let callers = callers(&loaded, &tokens);
     let mut findings = shadowed(&loaded);
-    findings.extend(servers(&loaded, &policy));
+    findings.extend(token::unlimited(&loaded, &tokens).into_iter().map(|name| Finding {
+        finding: "unlimited",
+        rule: format!("token {name}"),
+        detail: "it was minted with the role `all`, which no other role narrows: revoke it and mint it anew".to_owned(),
+        place: None,
+    }));
+    findings.extend(servers(&loaded, &policy, &callers));
     let offered = live::offered(global, &loaded)?;
     findings.extend(live::unmatched(&offered, &loaded));
-    findings.extend(live::unusable(&offered, &callers(&loaded), &policy));
+    findings.extend(live::unusable(&offered, &callers, &policy));
     findings.extend(live::misread(&offered, &loaded, &policy));
     print::rows(global.output, &findings, "ok")?;
     if findings.is_empty() { Ok(()) } else { Err(Told::failure().into()) }
@@ -94,8 +103,8 @@ fn shadowed(loaded: &Loaded) -> Vec<Finding> {
 }
 
 /// Servers of which nobody but the owner may use anything, and tools that every role may use.
-fn servers(loaded: &Loaded, policy: &Policy) -> Vec<Finding> {
-    let callers: Vec<_> = callers(loaded).into_iter().filter(|(who, _)| who != "owner").collect();
+fn servers(loaded: &Loaded, policy: &Policy, callers: &[(String, Caller)]) -> Vec<Finding> {
+    let callers: Vec<_> = callers.iter().filter(|(who, _)| who != "owner").collect();
     let mut findings = Vec::new();
     for (key, _) in loaded.file.servers.iter().filter(|(_, server)| server.get_ref().enabled) {
         let server = key.0.as_str();
@@ -124,8 +133,9 @@ fn servers(loaded: &Loaded, policy: &Policy) -> Vec<Finding> {
     findings
 }
 
-/// A caller for each role and each single member that the roles name.
-pub fn callers(loaded: &Loaded) -> Vec<(String, Caller)> {
+/// A caller for each role, each single member that the roles name, and each token, which has the roles that it was
+/// minted with.
+pub fn callers(loaded: &Loaded, tokens: &[store::Token]) -> Vec<(String, Caller)> {
     let mut callers =
         vec![("owner".to_owned(), Caller { id: "owner".into(), ..Caller::default() })];
     let stranger = || Caller { id: "user:nobody/nobody".into(), ..Caller::default() };
@@ -147,6 +157,14 @@ pub fn callers(loaded: &Loaded) -> Vec<(String, Caller)> {
             if !callers.iter().any(|(known, _)| *known == name) {
                 callers.push((name, caller));
             }
+        }
+    }
+    for token in tokens {
+        let id = format!("token:{}", token.name);
+        let caller = Caller { id: id.clone(), roles: token.roles.clone(), ..Caller::default() };
+        match callers.iter_mut().find(|(known, _)| *known == id) {
+            Some((_, known)) => *known = caller,
+            None => callers.push((id, caller)),
         }
     }
     callers

@@ -117,13 +117,14 @@ impl print::Row for Who {
     }
 }
 
-/// Each role, and what is known of single callers: the decision for a caller with just that.
+/// Each role, each token, and what is known of single callers: the decision for a caller with just that.
 fn who_can(global: &Global, tool: &str) -> anyhow::Result<()> {
     let loaded = stored::load(global)?;
     let policy = of(&loaded)?;
     let (server, name) = question::thing(&loaded, tool)?;
     let mut rows = Vec::new();
-    for (who, held) in lint::callers(&loaded) {
+    let tokens = super::wait(super::token::valid(global))?;
+    for (who, held) in lint::callers(&loaded, &tokens) {
         let action = policy::Action::new(&server, policy::Kind::Tool, &name);
         let decision = policy.foresee(&held.view(), &action, &question::now());
         if decision.is_possible() {

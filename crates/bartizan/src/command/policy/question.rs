@@ -169,17 +169,9 @@ pub fn annotate(annotations: &mut Annotations, hint: &str) -> Result<(), Mistake
     Ok(())
 }
 
-/// The roles that a token was minted with.
+/// The roles that a valid token was minted with.
 pub fn token_roles(global: &Global, name: &str) -> anyhow::Result<Vec<String>> {
-    let path = crate::state::folder(global.state_dir.clone())?.join(crate::state::STORE);
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    super::super::wait(async {
-        let store = store::Store::open(&path).await?;
-        let tokens = store.tokens().await?;
-        store.close().await;
-        let live = tokens.into_iter().find(|token| token.name == name && token.revoked.is_none());
-        Ok(live.map(|token| token.roles).unwrap_or_default())
-    })
+    let tokens = super::super::wait(super::super::token::valid(global))?;
+    let live = tokens.into_iter().find(|token| token.name == name);
+    Ok(live.map(|token| token.roles).unwrap_or_default())
 }

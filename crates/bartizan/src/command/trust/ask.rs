@@ -6,7 +6,7 @@ use gateway::call::Scope;
 use mcp::{JsonBuf, ServerName};
 
 use super::{Desk, decide, state_of};
-use crate::{client::ClientFault, gate::Gate, outcome::Mistake, print};
+use crate::{client::ClientFault, gate::Gate, lock, outcome::Mistake, print};
 
 /// What a server offers that is not pinned.
 pub struct Asked {
@@ -41,6 +41,10 @@ pub async fn ask(gate: &Gate, name: ServerName) -> anyhow::Result<Result<Asked, 
 /// The same through the running gateway or one of our own. A server that does not answer is told, and
 /// what is known of it serves.
 pub async fn refresh(desk: &Desk<'_>, name: &ServerName) -> anyhow::Result<()> {
+    if let Err(mistake) = lock::must_be_locked(&desk.loaded, name.as_str()) {
+        eprintln!("warning: {mistake}: bartizan lock {name}; this is what it showed last");
+        return Ok(());
+    }
     let waiting = print::waiting(&format!("asking {name}"));
     let gate = match Gate::running(&desk.folder).await {
         Some(gate) => gate,

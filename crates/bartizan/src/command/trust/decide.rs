@@ -5,7 +5,7 @@ use store::{Decision, Pin};
 use trust::State;
 
 use super::{Desk, ask, diff, now, shown_name, state_of};
-use crate::{cli::Output, config::fault::nearest, outcome::Mistake, print};
+use crate::{cli::Output, config::fault::nearest, lock, outcome::Mistake, print};
 
 /// Shows what waits, and approves it.
 pub async fn approve(
@@ -15,6 +15,7 @@ pub async fn approve(
     yes: bool,
 ) -> anyhow::Result<()> {
     let entry = desk.server(server)?;
+    lock::must_be_locked(&desk.loaded, server)?;
     ask::refresh(desk, &entry.name).await?;
     let pins = desk.pins(entry).await?;
     let waiting = match names {

@@ -55,6 +55,13 @@ impl TryFrom<String> for PatternText {
     type Error = ValueFault;
 
     fn try_from(text: String) -> Result<Self, ValueFault> {
+        // Addresses of resources may have brackets.
+        if text.contains(['[', ']']) && !text.contains("://") {
+            return Err(ValueFault::new(
+                format!("`{text}` has a bracket, which no name has"),
+                "only * stands for other letters; write a line for each name",
+            ));
+        }
         text.parse().map(PatternText).map_err(|fault: policy::PatternFault| {
             let mend = match fault {
                 policy::PatternFault::NoSlash(_) if !text.is_empty() => {
