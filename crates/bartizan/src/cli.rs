@@ -10,7 +10,7 @@ pub mod trust;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use crate::config::value::{EgressName, Listen, Period, ServerKey, ValueFault};
 
@@ -36,7 +36,7 @@ pub struct Cli {
 /// What every command understands.
 #[derive(Clone, Debug, Args)]
 pub struct Global {
-    /// The configuration file [default: ./bartizan.toml if it is there, else ~/.config/bartizan/bartizan.toml]
+    /// The configuration file [default: that of the gateway which runs on the state folder; else ./bartizan.toml if it is there, else ~/.config/bartizan/bartizan.toml]
     #[arg(long, global = true, value_name = "FILE", env = "BARTIZAN_CONFIG", hide_env = true)]
     pub config: Option<PathBuf>,
     /// The folder for tokens, records and what is remembered of servers [default: ~/.local/state/bartizan]
@@ -701,15 +701,21 @@ pub enum ApprovalsCommand {
     Watch,
 }
 
-/// A point in time, or how long ago it was.
+/// A point in time, a day (its begin, UTC), or how long ago it was.
 fn when(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }
+    if let Ok(day) = text.parse::<Date>()
+        && text.len() == 10
+        && let Ok(day) = day.to_zoned(TimeZone::UTC)
+    {
+        return Ok(day.timestamp());
+    }
     let ago =
         text.parse::<Period>().ok().and_then(|Period(ago)| Timestamp::now().checked_sub(ago).ok());
     ago.ok_or_else(|| {
-        "write how long ago, such as 2h or 7d, or a time with its zone, such as 2026-11-23T17:00:00Z"
+        "write how long ago, such as 2h or 7d, a day such as 2026-11-23 (UTC), or a time with its zone, such as 2026-11-23T17:00:00Z"
             .to_owned()
     })
 }

@@ -41,7 +41,7 @@ Examples:
   bartizan audit show 42
   bartizan audit show 1f2e3d4c-17 --output json")]
     Show {
-        /// A record's number, or a call's id
+        /// A record's number, as `search` shows it, or a call's id
         what: String,
         /// The journal's folder [default: audit in the state folder]
         #[arg(long, value_name = "DIR")]
@@ -150,7 +150,7 @@ Whoever has the receipt and the public key needs nothing else, not even Bartizan
 one file of plain Python.")]
     Prove {
         /// The record's number, as `tail` and `search` show it
-        seq: u64,
+        seq: String,
         /// The journal's folder [default: audit in the state folder]
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
@@ -219,7 +219,7 @@ pub struct Filters {
     pub outcome: Option<Outcome>,
     #[command(flatten)]
     pub only: Only,
-    /// From then on: so long ago, such as 2h or 7d, or a time as 2026-11-23T17:00:00Z
+    /// From then on: so long ago, such as 2h or 7d, a day as 2026-11-23 (UTC), or a time as 2026-11-23T17:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = when)]
     pub since: Option<Timestamp>,
     /// Before then, in the same forms

@@ -28,7 +28,7 @@ pub struct ConnectArgs {
 #[derive(Debug, Args)]
 pub struct DisconnectArgs {
     /// The client; several may be named
-    #[arg(value_enum, value_name = "CLIENT", required_unless_present_any = ["file", "all"])]
+    #[arg(value_enum, value_name = "CLIENT")]
     pub clients: Vec<Client>,
     /// A configuration file by its path; may be given more than once
     #[arg(long, value_name = "PATH")]

@@ -10,7 +10,7 @@ use crate::{
     cli::{ApprovalsCommand, Global, Output},
     client::{Client, ClientFault},
     gate::Gate,
-    outcome::Mistake,
+    outcome::{Mistake, Told},
     print::{self, tame},
     state,
 };
@@ -105,6 +105,13 @@ fn one(rows: Vec<Row>, id: &str) -> Result<Row, Mistake> {
 
 fn told(fault: ClientFault) -> anyhow::Error {
     match fault {
+        ClientFault::Refused { message, .. } if message.contains("asked for themselves") => {
+            eprintln!("error: {}", tame(&message));
+            eprintln!(
+                "  = help: another approver, or [approvals] own = true, which lets callers approve what they asked for (docs/policy.md)"
+            );
+            Told::failure().into()
+        }
         ClientFault::Refused { message, .. } => anyhow::anyhow!("{}", tame(&message)),
         fault => fault.into(),
     }

@@ -21,6 +21,13 @@ pub fn run(global: &Global) -> anyhow::Result<()> {
     };
     let read = config::read(&path).map(|mut loaded| {
         loaded.warnings.extend(unknown_secrets(global, &loaded));
+        if let Ok(folder) = state::folder(global.state_dir.clone()) {
+            loaded.warnings.extend(config::confinement::opens_state(
+                &loaded.file,
+                &loaded.folder(),
+                &folder,
+            ));
+        }
         loaded
     });
     match (read, global.output) {

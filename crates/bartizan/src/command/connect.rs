@@ -73,6 +73,10 @@ pub fn connect(global: &Global, args: &ConnectArgs) -> anyhow::Result<()> {
 }
 
 pub fn disconnect(global: &Global, args: &DisconnectArgs) -> anyhow::Result<()> {
+    if args.clients.is_empty() && args.file.is_empty() && !args.all {
+        let mend = "name a client, a file with --file, or --all for every file that was connected";
+        return Err(Mistake::new("which client?", mend).into());
+    }
     let home = home()?;
     let backups = Backups::open(&state::folder(global.state_dir.clone())?)?;
     let mut changes = Vec::new();
@@ -244,7 +248,7 @@ fn require_taken_over(global: &Global, changes: &[Change]) -> anyhow::Result<()>
     }
     Err(Mistake::new(
         format!("the configuration here does not have {}, and the client would lose it", lost.join(", ")),
-        "`bartizan import` takes servers over; --replace drops them (`bartizan disconnect` brings them back)",
+        "`bartizan import` takes over those that it can; --replace drops them (`bartizan disconnect` brings them back)",
     )
     .into())
 }

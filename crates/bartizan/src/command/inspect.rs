@@ -132,7 +132,7 @@ pub fn run(global: &Global, command: InspectCommand) -> anyhow::Result<()> {
             look(global, &files.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?, &how)
         }
         InspectCommand::Score { file, rules } => score(global, &file, &scanner(&rules)?),
-        InspectCommand::Test { files } => test(&files),
+        InspectCommand::Test { files } => test(global, &files),
         InspectCommand::Rules { rules } => {
             let rows: Vec<_> = scanner(&rules)?.rules().iter().map(RuleRow::of).collect();
             print::rows(global.output, &rows, "no rules")
@@ -190,10 +190,16 @@ fn look(global: &Global, texts: &[(String, String)], how: &How) -> anyhow::Resul
     if flagged { Err(Told::failure().into()) } else { Ok(()) }
 }
 
-fn test(files: &[PathBuf]) -> anyhow::Result<()> {
+fn test(global: &Global, files: &[PathBuf]) -> anyhow::Result<()> {
     let rules = if files.is_empty() { rules::bundled()? } else { read_rules(files)? };
     let examples: usize = rules.iter().map(|rule| rule.matches.len() + rule.clean.len()).sum();
     let failed = rules::failed_examples(&rules)?;
+    if global.output == Output::Json {
+        print::json(&serde_json::json!({
+            "rules": rules.len(), "examples": examples, "failed": failed,
+        }))?;
+        return if failed.is_empty() { Ok(()) } else { Err(Told::failure().into()) };
+    }
     for sentence in &failed {
         print::line(&print::tame(sentence))?;
     }

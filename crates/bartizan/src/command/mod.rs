@@ -43,7 +43,7 @@ use servers::known_server;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    cli::{Cli, Command, ConfigCommand, Global, LogForm},
+    cli::{Cli, Command, ConfigCommand, Global, LogForm, Output},
     config::{self, Loaded, Search},
     demo_server,
     outcome::Mistake,
@@ -108,7 +108,10 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Trust(command) => trust::run(global, command),
         Command::Up { listen } => up::run(global, listen),
         Command::Whoami => login::whoami(global),
-        Command::Version => print::line(concat!("bartizan ", env!("CARGO_PKG_VERSION"))),
+        Command::Version => match global.output {
+            Output::Json => print::json(&serde_json::json!({"version": env!("CARGO_PKG_VERSION")})),
+            Output::Table => print::line(concat!("bartizan ", env!("CARGO_PKG_VERSION"))),
+        },
     }
 }
 
@@ -129,9 +132,10 @@ fn file(global: &Global) -> Result<Option<PathBuf>, Mistake> {
     let Some(used) = state::configuration_in_use(&state::folder(global.state_dir.clone())?) else {
         return Ok(here);
     };
-    let overlooked =
-        here.filter(|here| *here == Path::new(config::FILE_NAME) && !same(here, &used));
-    if overlooked.is_some() {
+    if here.as_ref().is_some_and(|here| same(here, &used)) {
+        return Ok(here);
+    }
+    if here.is_some_and(|here| here == Path::new(config::FILE_NAME)) {
         static ONCE: std::sync::Once = std::sync::Once::new();
         ONCE.call_once(|| {
             eprintln!(

@@ -9,7 +9,7 @@ use vault::Reference;
 use super::{load, servers::known_server, wait};
 use crate::{
     cli::{Global, clients::RunArgs},
-    config::{self, Loaded},
+    config::{self, Loaded, fault::nearest, find_program},
     gate,
     outcome::Mistake,
     state,
@@ -26,11 +26,26 @@ pub fn run(global: &Global, args: &RunArgs) -> anyhow::Result<()> {
             Mistake::new("which command?", "bartizan run --secret NAME=VAR -- COMMAND").into()
         );
     };
-    let environment = wait(resolve(global, &loaded, &variables, program))?;
+    if find_program(program, std::path::Path::new(".")).is_none() {
+        let mend = "write its whole path, or the name of one that is on the PATH";
+        return Err(Mistake::new(format!("there is no program `{program}`"), mend).into());
+    }
+    let environment = wait(resolve(global, &loaded, &variables, args, program))?;
     // This process becomes the other one: signals and its exit code need nobody in between, and the secrets
     // are in no memory but its own.
     let fault = Command::new(program).args(rest).envs(environment).exec();
-    Err(Mistake::new(format!("{program} can't be started: {fault}"), "name a program").into())
+    let folder = state::folder(global.state_dir.clone())?;
+    let detail = format!("{program} was not started: {fault}");
+    wait(async {
+        let journal = gate::own_journal(&folder)?;
+        note(&journal, Outcome::Error, &detail).await?;
+        Ok(journal.close()?)
+    })?;
+    Err(Mistake::new(
+        format!("{program} can't be started: {fault}"),
+        "name a program that this user may run",
+    )
+    .into())
 }
 
 fn variables(loaded: &Loaded, args: &RunArgs) -> anyhow::Result<Vec<Variable>> {
@@ -69,11 +84,22 @@ async fn resolve(
     global: &Global,
     loaded: &Loaded,
     variables: &[Variable],
+    args: &RunArgs,
     program: &str,
 ) -> anyhow::Result<Vec<(String, String)>> {
     let folder = state::folder(global.state_dir.clone())?;
     state::make(&folder)?;
     let store = store::Store::open(&folder.join(state::STORE)).await?;
+    let known: Vec<String> = store.secrets().await?.into_iter().map(|secret| secret.name).collect();
+    for (name, _) in args.secret.iter().filter_map(|pair| pair.split_once('=')) {
+        if !known.iter().any(|known| known == name) {
+            let mend = match nearest(name, known.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "`bartizan secret list` shows all".to_owned(),
+            };
+            return Err(Mistake::new(format!("there is no secret `{name}`"), mend).into());
+        }
+    }
     let settings = config::vault::resolve(&loaded.file, &loaded.folder(), &folder)?;
     let secrets = Secrets::new(store.clone(), settings, upstream::HttpClient::new()?);
     let values = async {
@@ -97,11 +123,15 @@ async fn resolve(
 async fn record(journal: &Journal, variables: &[Variable], program: &str) -> anyhow::Result<()> {
     let given: Vec<String> =
         variables.iter().map(|(variable, reference)| format!("{variable}={reference:?}")).collect();
+    note(journal, Outcome::Ok, &format!("{program} was given {}", given.join(", "))).await
+}
+
+async fn note(journal: &Journal, outcome: Outcome, detail: &str) -> anyhow::Result<()> {
     let record = Record {
         kind: Kind::Spawn,
         principal: "owner",
-        outcome: Some(Outcome::Ok),
-        detail: &format!("{program} was given {}", given.join(", ")),
+        outcome: Some(outcome),
+        detail,
         ..Record::default()
     };
     journal.append(&record).await?;

@@ -162,7 +162,7 @@ struct Row {
 }
 
 impl print::Row for Row {
-    const TITLES: &'static [&'static str] = &["NAME", "VALUE", "SET", "EXPIRES", "OWNER"];
+    const TITLES: &'static [&'static str] = &["NAME", "VERSION", "SET", "EXPIRES", "OWNER"];
 
     fn cells(&self) -> Vec<String> {
         vec![

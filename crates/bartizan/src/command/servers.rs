@@ -46,6 +46,13 @@ pub fn add(global: &Global, args: &AddArgs) -> anyhow::Result<()> {
     };
     let loaded = config::parse(&path, changed)
         .map_err(|faulty| config::LoadFault::Faulty(Box::new(faulty)))?;
+    let folder = state::folder(global.state_dir.clone())?;
+    let old_opens = config::confinement::opens_state(&old.file, &old.folder(), &folder);
+    let opens = config::confinement::opens_state(&loaded.file, &loaded.folder(), &folder);
+    if let Some(finding) = opens.get(old_opens.len()..).and_then(<[_]>::first) {
+        let mend = "name the files and folders that it needs, one by one";
+        return Err(Mistake::new(finding.title.clone(), mend).into());
+    }
     edit::write(&path, &loaded.text)?;
     eprintln!("added {name} to {}", path.display());
     tell_new_warnings(&old.warnings, &loaded);
@@ -382,7 +389,10 @@ pub fn list(global: &Global, offline: bool) -> anyhow::Result<()> {
     let mut lines = configured(&loaded);
     if !offline && lines.iter().any(|line| line.state.is_empty()) {
         let folder = state::folder(global.state_dir.clone())?;
-        wait(ask_all(&loaded, folder, &mut lines))?;
+        wait(async {
+            ask_all(&loaded, folder.clone(), &mut lines).await?;
+            tell_held_back(&loaded, &folder, &mut lines).await
+        })?;
     }
     for line in &mut lines {
         if line.state.is_empty() {
@@ -457,6 +467,26 @@ async fn ask_all(loaded: &Loaded, folder: PathBuf, lines: &mut [Line]) -> anyhow
         gate.close().await;
     }
     waiting.finish_and_clear();
+    Ok(())
+}
+
+/// What a server offers and nobody sees, since nobody approved it.
+async fn tell_held_back(loaded: &Loaded, folder: &Path, lines: &mut [Line]) -> anyhow::Result<()> {
+    let config = config::resolve::resolve(loaded, folder)?;
+    let store = store::Store::open(&config.store).await?;
+    for server in &config.servers {
+        let named = |line: &&mut Line| line.name == server.name.as_str() && line.state == "ok";
+        let Some(line) = lines.iter_mut().find(named) else { continue };
+        let pins = store.pins(&gateway::identity(&server.reach)).await?;
+        let held = |pin: &&store::Pin| {
+            pin.kind == "tool" && gateway::pin(pin).state() != ::trust::State::Approved
+        };
+        match pins.iter().filter(held).count() {
+            0 => {}
+            count => line.state = format!("ok, {count} held back"),
+        }
+    }
+    store.close().await;
     Ok(())
 }
 

@@ -57,7 +57,9 @@ async fn bridge((mut read, mut write): Channel) -> anyhow::Result<()> {
     };
     out.flush().await?;
     copied?;
-    anyhow::ensure!(sending.is_finished(), "the gateway has stopped");
+    // Where our input ended first, the gateway hung up because of that; the task may need a moment to say so.
+    let ended = tokio::time::timeout(std::time::Duration::from_millis(500), sending).await;
+    anyhow::ensure!(ended.is_ok(), "the gateway has stopped");
     Ok(())
 }
 

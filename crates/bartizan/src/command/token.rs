@@ -1,10 +1,11 @@
 //! `token`: minted here, shown once, kept as a hash.
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::{load, now, same, wait};
 use crate::{
-    cli::{Global, TokenCommand},
+    cli::{Global, Output, TokenCommand},
     config::{Loaded, fault::nearest, value::Period},
     outcome::Mistake,
     print, state,
@@ -23,7 +24,7 @@ pub fn run(global: &Global, command: TokenCommand) -> anyhow::Result<()> {
             TokenCommand::Mint { name, roles, expires } => {
                 mint(global, &store, &name, roles, expires).await
             }
-            TokenCommand::Revoke { name } => revoke(&store, &name).await,
+            TokenCommand::Revoke { name } => revoke(global, &store, &name).await,
         };
         store.close().await;
         done
@@ -63,7 +64,14 @@ async fn mint(
         .into()),
         Err(fault) => Err(fault.into()),
         Ok(()) => {
-            print::line(&text)?;
+            if global.output == Output::Json {
+                let expires = expires.map(time);
+                print::json(&json!({
+                    "name": token.name, "token": text, "roles": token.roles, "expires": expires,
+                }))?;
+            } else {
+                print::line(&text)?;
+            }
             eprintln!("This is shown once. A client sends it as `Authorization: Bearer …`.");
             if let Some(expires) = expires {
                 eprintln!("It is valid until {}.", time(expires));
@@ -150,8 +158,11 @@ fn granted(
     Ok((roles, hint))
 }
 
-async fn revoke(store: &store::Store, name: &str) -> anyhow::Result<()> {
+async fn revoke(global: &Global, store: &store::Store, name: &str) -> anyhow::Result<()> {
     if store.token_revoke(name, now()).await? {
+        if global.output == Output::Json {
+            return print::json(&json!({"revoked": name}));
+        }
         return print::line(&format!(
             "revoked {name}; a running gateway refuses it within {} seconds",
             identity::Authenticator::CACHE_SECONDS

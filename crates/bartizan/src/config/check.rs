@@ -427,7 +427,7 @@ fn literal(host: &str) -> Option<IpAddr> {
 }
 
 /// The program's file, looked for as the operating system will.
-fn find_program(command: &str, folder: &Path) -> Option<PathBuf> {
+pub fn find_program(command: &str, folder: &Path) -> Option<PathBuf> {
     if command.contains('/') {
         let path = folder.join(command);
         return path.is_file().then_some(path);

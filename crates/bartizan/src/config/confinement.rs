@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{
     egress::EnvValue,
     fault::Finding,
-    file::{Level, Server},
+    file::{File, Level, Server},
 };
 
 /// Findings about what a server may touch. `folder`: where it runs.
@@ -66,6 +66,32 @@ pub fn check(server: &Server, command: &str, base: &Path, findings: &mut Vec<Fin
             ),
         });
     }
+}
+
+/// Paths that would let a server into the gateway's own state: such a server is not started.
+pub fn opens_state(file: &File, base: &Path, state: &Path) -> Vec<Finding> {
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let state = whole(state);
+    let local = file.servers.values().map(|server| server.get_ref());
+    let paths = local
+        .filter(|server| server.command.is_some() && server.sandbox.level != Level::Off)
+        .flat_map(|server| server.sandbox.read.iter().chain(&server.sandbox.write));
+    let opens = paths.filter(|path| {
+        let path = whole(&base.join(path.get_ref()));
+        state.starts_with(&path) || path.starts_with(&state)
+    });
+    let finding = |path: &toml::Spanned<PathBuf>| {
+        let title = format!(
+            "`{}` holds the gateway's state folder, so the server is not started",
+            path.get_ref().display()
+        );
+        Finding::warning(
+            title,
+            path.span(),
+            "name the files and folders that the server needs, one by one",
+        )
+    };
+    opens.map(finding).collect()
 }
 
 /// A path that a server does not see.

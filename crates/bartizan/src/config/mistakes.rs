@@ -45,27 +45,23 @@ fn blank(text: &mut String, range: Range<usize>) {
 /// The `key = value` that a place is in. A section is none.
 fn entry_at(text: &str, place: &Range<usize>) -> Option<Range<usize>> {
     let document = Document::parse(text).ok()?;
-    let entry = entry_in(document.as_table(), place, None)?;
-    // The parts of a dotted key may stand on several lines; then it is left.
-    let key = text.get(entry.clone())?.split('=').next()?;
-    (!key.contains('\n')).then_some(entry)
+    let mut entry = entry_in(document.as_table(), place)?;
+    // Of a dotted key this is the last part alone.
+    let line = text.get(..entry.start)?.rfind('\n').map_or(0, |end| end + 1);
+    if text.get(line..entry.start)?.trim_end().ends_with('.') {
+        entry.start = line;
+    }
+    Some(entry)
 }
 
-/// `begin`: where the key begins of which this table is a dotted part.
-fn entry_in(table: &Table, place: &Range<usize>, begin: Option<usize>) -> Option<Range<usize>> {
-    table.iter().find_map(|(name, item)| {
-        let begin = begin.or_else(|| Some(table.key(name)?.span()?.start));
-        match item {
-            Item::Value(value) => {
-                let entry = begin?..value.span()?.end;
-                (entry.start <= place.start && place.end <= entry.end).then_some(entry)
-            }
-            Item::Table(inner) if inner.is_dotted() => entry_in(inner, place, begin),
-            Item::Table(inner) => entry_in(inner, place, None),
-            Item::ArrayOfTables(tables) => {
-                tables.iter().find_map(|inner| entry_in(inner, place, None))
-            }
-            Item::None => None,
+fn entry_in(table: &Table, place: &Range<usize>) -> Option<Range<usize>> {
+    table.iter().find_map(|(name, item)| match item {
+        Item::Value(value) => {
+            let entry = table.key(name)?.span()?.start..value.span()?.end;
+            (entry.start <= place.start && place.end <= entry.end).then_some(entry)
         }
+        Item::Table(inner) => entry_in(inner, place),
+        Item::ArrayOfTables(tables) => tables.iter().find_map(|inner| entry_in(inner, place)),
+        Item::None => None,
     })
 }

@@ -33,7 +33,7 @@ pub mod vault;
 
 use std::path::{Path, PathBuf};
 
-pub use check::{check_listen, is_private, is_this_machine};
+pub use check::{check_listen, find_program, is_private, is_this_machine};
 pub use fault::{Faulty, Finding, Severity};
 pub use file::File;
 

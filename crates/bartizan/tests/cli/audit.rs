@@ -319,3 +319,19 @@ fn exports_that_can_not_be_are_refused_with_their_mend() {
         fine.err
     );
 }
+
+#[test]
+fn a_record_is_taken_by_the_name_that_search_shows() {
+    let home = Home::new();
+    home.run(&["call", "demo", "echo", r#"{"text":"hi"}"#]).ok();
+    let today = ["audit", "search", "--since", "2026-01-01", "--tool", "demo__echo"];
+    let found = home.run(&today).ok().out;
+    let line = found.lines().find(|line| line.starts_with("own/1:")).expect(&found);
+    let name = line.split_whitespace().next().unwrap();
+    assert!(home.run(&["audit", "show", name]).ok().out.contains("echo"));
+    home.run(&["audit", "prove", name]).ok();
+    assert_eq!(home.run(&["audit", "show", "own/9:1"]).code, 2);
+    // No gateway has run here, and the log of the command is verified all the same.
+    let report = home.run(&["report", "--from", "1h", "--output", "json"]).ok().json();
+    assert_eq!(report["integrity"]["ok"], true, "{}", report["integrity"]);
+}

@@ -287,7 +287,8 @@ fn odd_files_are_said_and_left_alone() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let before = home.everything_but(&pipe);
 
-    let scan = home.run(&["scan", "--no-ports"]).ok();
+    let scan = home.run(&["scan", "--no-ports"]);
+    assert_eq!(scan.code, 1, "what was not looked at is not clean");
     for client in ["cursor", "gemini", "lm-studio", "codex", "continue", "junie", "zed", "windsurf"]
     {
         let ran = home.run(&["connect", client, "--yes"]);
@@ -458,6 +459,24 @@ fn a_clean_home_has_nothing_to_report() {
         home.run(&["scan", "--no-ports", "--output", "json"]).ok().json()["keys"],
         json!([])
     );
+}
+
+#[test]
+fn what_was_not_looked_at_is_not_called_clean() {
+    let home = Home::new();
+    let key = format!("ghp_{}", &"16C7e42F292c6912E7710c838347Ae178B4a"[..36]);
+    home.put(
+        ".cursor/mcp.json",
+        &format!(r#"{{"mcpServers":{{"a":{{"command":"a","env":{{"K":"{key}"}}}}}}}}"#),
+    );
+    // A client's own folder, named.
+    assert_eq!(home.run(&["scan", ".cursor"]).code, 1);
+    std::fs::create_dir(home.path("empty")).unwrap();
+    let none = home.run(&["scan", "empty"]).ok().out;
+    assert!(none.contains("no client's file was found"), "{none}");
+    home.put(".cursor/mcp.json", "{ not json");
+    let scan = home.run(&["scan", "--no-ports"]);
+    assert!(scan.code == 1 && scan.out.contains("could not be looked at"), "{}", scan.out);
 }
 
 /// Answers each request by its method with what `answer` says, and remembers the requests.

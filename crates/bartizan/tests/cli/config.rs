@@ -121,14 +121,15 @@ fn a_bracket_in_a_pattern_is_refused() {
 
 #[test]
 fn warnings_name_the_mend_and_are_no_error() {
-    let ran = Home::with(concat!(
+    let home = Home::with(concat!(
         "listen = \"0.0.0.0:8420\"\n",
         "[roles.dev]\nmembers = [\"token:ci\"]\nallow = [\"githb/*\"]\n",
         "[servers.github]\nurl = \"http://10.0.0.7/mcp\"\ncredential = { value = \"Bearer abc\" }\n",
         "[servers.files]\ncommand = \"no-such-program\"\nenv = { API_TOKEN = \"abc\", LANG = \"de\", OTHER = \"${env:NOT_SET_HERE}\" }\n",
-    ))
-    .run(&["check"])
-    .ok();
+    ));
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(home.path("bartizan.toml"), private).unwrap();
+    let ran = home.run(&["check"]).ok();
     assert_eq!(ran.out, "bartizan.toml: ok, 2 servers, 9 warnings\n", "{}", ran.err);
     insta::assert_snapshot!("warnings", ran.err);
 }

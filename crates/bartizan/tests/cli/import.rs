@@ -149,13 +149,15 @@ fn a_command_gets_secrets_for_its_lifetime_and_its_end_is_ours() {
         &["--secret", "github", "--", "true"],
         &["--secret", "nobody=X", "--", "true"],
         &["--server", "b", "--", "true"],
+        &["--secret", "github=GH", "--", "no-such-program"],
         &["--secret", "github=GH", "--", "/no/such/program"],
     ] {
-        assert_ne!(run(wrong).code, 0, "{wrong:?}");
+        assert_eq!(run(wrong).code, 2, "{wrong:?}");
     }
     let records = home.run(&["audit", "search", "--output", "json"]).ok();
     assert!(records.out.contains("sh was given GH=${secret:github}"), "{}", records.out);
     assert!(!records.out.contains("hush-hush"));
+    assert!(!records.out.contains("no-such-program"), "nobody was given anything");
 
     // Signals reach the command itself.
     let mut child = home

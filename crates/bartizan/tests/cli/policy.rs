@@ -82,6 +82,11 @@ fn a_decision_is_explained() {
     let office =
         explain(&["--tool", "files__read", "--annotated", "read-only", "--from", "10.1.1.1"]);
     assert_eq!(office["decision"], "permit");
+    let nobody = home.run(&["policy", "explain", "--as", "ci", "--tool", "github__get"]);
+    assert!(nobody.code == 2 && nobody.err.contains("token:ci"), "{}", nobody.err);
+    let stranger = ["policy", "explain", "--as", "token:zz", "--tool", "nosuch__x"];
+    let said = home.run(&stranger).ok().err;
+    assert!(said.contains("`zz`") && said.contains("`nosuch`"), "{said}");
     let table =
         home.run(&["policy", "explain", "--as", "user:x/y", "--tool", "github__get"]).ok().out;
     assert!(table.contains("deny: default deny") && table.contains("group:g1"), "{table}");

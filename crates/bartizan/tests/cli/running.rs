@@ -178,7 +178,7 @@ fn the_owner_is_told_why_a_server_did_not_start() {
     assert!(ps[0]["last_fault"].is_string(), "{ps}");
     let hub = home.run(&["call", "hub", "x"]);
     assert!(
-        hub.err.contains("server \"hub\" is not available (") && hub.err.contains("NOT_SET_HERE"),
+        hub.err.contains("server \"hub\" is not available. (") && hub.err.contains("NOT_SET_HERE"),
         "{}",
         hub.err
     );

@@ -34,20 +34,23 @@ fn a_path_that_is_missing_grants_nothing() {
     let missing = home.path("new.db");
     let missing = missing.to_str().unwrap();
     for args in [&["--db-path", missing][..], &[&format!("--db={missing}")]] {
-        let ran = home.run(&[&["add", "db", "--no-connect", "--", "sh"], args].concat());
+        let ran = home.run(&[&["add", "db", "--no-connect", "--", "cat"], args].concat());
         assert_eq!(ran.code, 2, "{}", ran.err);
         assert!(ran.err.contains(&format!("`{missing}` is not there")), "{}", ran.err);
         assert_eq!(home.read("bartizan.toml"), CONFIG);
     }
     // Nor is that folder proposed.
-    home.write("bartizan.toml", &format!("[servers.db]\ncommand = \"sh\"\nargs = [{missing:?}]\n"));
+    home.write(
+        "bartizan.toml",
+        &format!("[servers.db]\ncommand = \"cat\"\nargs = [{missing:?}]\n"),
+    );
     let checked = home.run(&["check"]).ok();
     let folder = home.path("");
     let granted = format!("read = [\"{}\"]", folder.to_str().unwrap().trim_end_matches('/'));
     assert!(!checked.err.contains(&granted), "{}", checked.err);
     home.write("new.db", "");
     home.run(&["remove", "db"]).ok();
-    home.run(&["add", "db", "--no-connect", "--", "sh", "--db-path", missing]).ok();
+    home.run(&["add", "db", "--no-connect", "--", "cat", "--db-path", missing]).ok();
     assert!(home.read("bartizan.toml").contains(&format!("read = [{missing:?}]")));
 }
 

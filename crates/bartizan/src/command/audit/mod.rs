@@ -29,7 +29,7 @@ pub fn run(global: &Global, command: AuditCommand) -> anyhow::Result<()> {
         AuditCommand::Open { seq, identity, sealed: _, dir } => {
             open::run(global, seq, identity.as_deref(), dir)
         }
-        AuditCommand::Prove { seq, dir } => receipt::prove(global, seq, dir),
+        AuditCommand::Prove { seq, dir } => receipt::prove(global, &seq, dir),
         AuditCommand::Search(args) => records::search(global, args),
         AuditCommand::Show { what, dir } => records::show(global, &what, dir),
         AuditCommand::Stats { filters, top } => stats::run(global, filters, top),
@@ -69,6 +69,24 @@ fn journal(global: &Global, named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
         others => format!("there is {}", others.join(", ")),
     };
     Err(Mistake::new(format!("there is no journal in {}", journal.display()), mend).into())
+}
+
+/// A record or call as `search` shows it: what stands behind `own/N:` is in the journal of a command that had a gateway of
+/// its own.
+fn placed<'a>(
+    global: &Global,
+    what: &'a str,
+    named: Option<PathBuf>,
+) -> anyhow::Result<(PathBuf, &'a str)> {
+    if let (None, Some((own, rest))) = (&named, what.split_once(':')) {
+        let folder = state::folder(global.state_dir.clone())?;
+        let mut journals = state::journals(&folder).into_iter();
+        let own = folder.join(own).join(state::JOURNAL);
+        if let Some(journal) = journals.find(|journal| *journal == own) {
+            return Ok((journal, rest));
+        }
+    }
+    Ok((journal(global, named)?, what))
 }
 
 /// A key as it is, or the file that has it.

@@ -20,8 +20,12 @@ use crate::{
 /// The longest receipt that is read: the longest record, in base64, and its proof.
 const LIMIT: u64 = 32 << 20;
 
-pub fn prove(global: &Global, seq: u64, dir: Option<PathBuf>) -> anyhow::Result<()> {
-    let dir = super::journal(global, dir)?;
+pub fn prove(global: &Global, seq: &str, dir: Option<PathBuf>) -> anyhow::Result<()> {
+    let (dir, seq) = super::placed(global, seq, dir)?;
+    let seq: u64 = seq.parse().map_err(|_| {
+        let mend = "`bartizan audit search` shows the records with their numbers";
+        Mistake::new(format!("`{seq}` is not the number of a record"), mend)
+    })?;
     let what = format!("proving record {seq}");
     match print::patiently(&what, || ::audit::prove(&dir, seq)) {
         Ok(receipt) => print::text(&receipt),

@@ -71,7 +71,7 @@ pub fn search(global: &Global, args: SearchArgs) -> anyhow::Result<()> {
 }
 
 pub fn show(global: &Global, what: &str, dir: Option<PathBuf>) -> anyhow::Result<()> {
-    let dir = super::journal(global, dir)?;
+    let (dir, what) = super::placed(global, what, dir)?;
     let missing = || {
         let mend = "`bartizan audit search` shows the records with their numbers";
         Mistake::new(format!("there is no record or call {what} in {}", dir.display()), mend)

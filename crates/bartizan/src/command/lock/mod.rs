@@ -7,6 +7,7 @@ mod npm;
 mod pypi;
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -14,7 +15,7 @@ use sandbox::package::{Digest, file_digest, tree_digest};
 use serde::Serialize;
 
 use super::{load, wait};
-use crate::cli::{Global, LockArgs};
+use crate::cli::{Global, LockArgs, Output};
 use crate::config::{Loaded, file::Server};
 use crate::lock::{self, Kind, Launch, Package, Source};
 use crate::outcome::{Mistake, Told};
@@ -34,6 +35,9 @@ pub fn run(global: &Global, args: &LockArgs) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for (name, server) in &wanted {
         let known = packages.get(*name).filter(|_| !args.update).cloned();
+        if !std::io::stderr().is_terminal() {
+            eprintln!("{name}: finding out what would run");
+        }
         let bar = print::waiting(&format!("{name}: finding out what would run"));
         let locked = wait(lock_one(&installer, server, &folder, known));
         bar.finish_and_clear();
@@ -42,7 +46,19 @@ pub fn run(global: &Global, args: &LockArgs) -> anyhow::Result<()> {
                 rows.push(Row::locked(name, &package));
                 packages.insert((*name).to_owned(), package);
             }
-            Err(error) => rows.push(Row::failed(name, &error)),
+            Err(error) => {
+                let row = Row::failed(name, &error);
+                if global.output == Output::Table {
+                    let fault = row.fault.as_deref().unwrap_or_default();
+                    eprintln!("error: {name} is not locked: {}", print::tame(fault));
+                    if fault.contains("private") && !args.allow_private {
+                        eprintln!(
+                            "  = help: --allow-private, if the registry is in the local network"
+                        );
+                    }
+                }
+                rows.push(row);
+            }
         }
     }
     packages.retain(|name, _| loaded.file.servers.keys().any(|key| key.0.as_str() == name));
@@ -246,21 +262,15 @@ impl print::Row for Row {
     const TITLES: &'static [&'static str] = &["SERVER", "PACKAGE", "VERSION", "DIGEST"];
 
     fn cells(&self) -> Vec<String> {
-        match (&self.package, &self.fault) {
-            (Some(package), _) => vec![
+        match &self.package {
+            Some(package) => vec![
                 self.server.clone(),
                 package.name.clone(),
                 package.version.clone().unwrap_or_default(),
                 package.digest.clone(),
             ],
-            (None, fault) => {
-                let fault = print::tame(fault.as_deref().unwrap_or_default());
-                vec![
-                    self.server.clone(),
-                    format!("not locked: {fault}"),
-                    String::new(),
-                    String::new(),
-                ]
+            None => {
+                vec![self.server.clone(), "not locked".to_owned(), String::new(), String::new()]
             }
         }
     }

@@ -4,6 +4,7 @@ use policy::{Action, Annotations, Context, Hint, Kind, PrincipalView};
 
 use crate::{
     cli::{ExplainArgs, Global},
+    command::known_server,
     config::Loaded,
     outcome::Mistake,
 };
@@ -72,6 +73,22 @@ impl Question {
             )
         })?;
         let (server, name) = thing(loaded, text)?;
+        let known = match kind {
+            Kind::Model => loaded.file.models.keys().any(|key| key.0.as_str() == server),
+            _ => known_server(loaded, &server).is_ok(),
+        };
+        if !known {
+            eprintln!(
+                "note: the configuration has no `{server}`; this is what the rules would say of one"
+            );
+        }
+        if !args.who.contains(':') && !["owner", "loopback"].contains(&args.who.as_str()) {
+            return Err(Mistake::new(
+                format!("`{0}` does not say what kind of caller it is", args.who),
+                format!("write token:{0}, user:…, workload:…, loopback or owner", args.who),
+            )
+            .into());
+        }
         let mut caller = Caller {
             id: args.who.clone(),
             tenant: args.tenant.clone().unwrap_or_default(),
@@ -86,7 +103,12 @@ impl Question {
         if let Some(token) = args.who.strip_prefix("token:")
             && args.roles.is_empty()
         {
-            caller.roles = token_roles(global, token)?;
+            match token_roles(global, token)? {
+                Some(roles) => caller.roles = roles,
+                None => eprintln!(
+                    "note: there is no valid token `{token}`; this is what the rules say of its name"
+                ),
+            }
         }
         let mut annotations = Annotations::default();
         for hint in &args.annotated {
@@ -170,8 +192,8 @@ pub fn annotate(annotations: &mut Annotations, hint: &str) -> Result<(), Mistake
 }
 
 /// The roles that a valid token was minted with.
-pub fn token_roles(global: &Global, name: &str) -> anyhow::Result<Vec<String>> {
+pub fn token_roles(global: &Global, name: &str) -> anyhow::Result<Option<Vec<String>>> {
     let tokens = super::super::wait(super::super::token::valid(global))?;
     let live = tokens.into_iter().find(|token| token.name == name);
-    Ok(live.map(|token| token.roles).unwrap_or_default())
+    Ok(live.map(|token| token.roles))
 }

@@ -17,7 +17,10 @@ use crate::{
 pub fn run(global: &Global, args: &ReportArgs) -> anyhow::Result<()> {
     let matrix = Matrix::read()?;
     if args.controls {
-        return print::text(&matrix.markdown());
+        return match global.output {
+            Output::Json => print::json(&matrix),
+            Output::Table => print::text(&matrix.markdown()),
+        };
     }
     let to = args.to.unwrap_or_else(Timestamp::now);
     if to <= args.from {
@@ -30,7 +33,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> anyhow::Result<()> {
         Facts::gather(&state::journals(&folder), args.from, to, &matrix)
     })?;
     let integrity =
-        print::patiently("verifying the log", || Integrity::of(&folder.join(state::JOURNAL)));
+        print::patiently("verifying the log", || Integrity::of_all(&state::journals(&folder)));
     let protections = wait(posture::all(global, &loaded))?;
     match global.output {
         Output::Json => print::json(&serde_json::json!({

@@ -1,6 +1,9 @@
 //! The page.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use ::audit::{VerifierKey, verify};
 use askama::Template;
@@ -40,18 +43,43 @@ pub struct Integrity {
 }
 
 impl Integrity {
+    /// Verifies the gateway's journal; where no gateway has run, those of commands that had one of their own, up to the
+    /// first that is not what was signed.
+    pub fn of_all(journals: &[PathBuf]) -> Integrity {
+        let gateways = |journal: &&PathBuf| {
+            !journal.ancestors().any(|folder| folder.ends_with(crate::state::OWN))
+        };
+        if let Some(journal) = journals.iter().find(gateways) {
+            return Integrity::of(journal);
+        }
+        let mut all = journals.iter().map(|journal| Integrity::of(journal));
+        let Some(mut first) = all.next() else {
+            return Integrity::failed("no gateway has run here, so there is no log".to_owned());
+        };
+        for one in all {
+            if !one.ok {
+                return one;
+            }
+            first.size += one.size;
+            first.records += one.records;
+            first.checkpoints += one.checkpoints;
+        }
+        first
+    }
+
+    fn failed(said: String) -> Integrity {
+        let (key, checkpoint) = (String::new(), String::new());
+        Integrity { ok: false, said, key, checkpoint, size: 0, records: 0, checkpoints: 0 }
+    }
+
     /// Verifies the journal with the key beside it.
     pub fn of(journal: &Path) -> Integrity {
         let read = |name: &str| std::fs::read_to_string(journal.join(name)).unwrap_or_default();
         let (key, checkpoint) = (read("audit.pub").trim().to_owned(), read("checkpoint"));
         let failed = |said: String| Integrity {
-            ok: false,
-            said,
             key: key.clone(),
             checkpoint: checkpoint.clone(),
-            size: 0,
-            records: 0,
-            checkpoints: 0,
+            ..Integrity::failed(said)
         };
         let Ok(verifier) = key.parse::<VerifierKey>() else {
             return failed("there is no public key beside the log".to_owned());

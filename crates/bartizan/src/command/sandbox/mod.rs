@@ -10,7 +10,10 @@ use serde::Serialize;
 use super::load;
 use super::lock::local_servers;
 use crate::cli::{Global, SandboxCommand};
-use crate::config::{egress::EnvValue, file::Server};
+use crate::config::{
+    egress::EnvValue,
+    file::{Level, Server},
+};
 use crate::lock;
 use crate::print;
 
@@ -65,6 +68,25 @@ fn show(global: &Global, name: &str) -> anyhow::Result<()> {
             }
         }
     }
+    let confined = &server.sandbox;
+    let level = match confined.level {
+        Level::Strong => "strong",
+        Level::Basic => "basic",
+        Level::Off => "off: it may do whatever the gateway's user may",
+    };
+    line("level", level.to_owned());
+    let cpu =
+        confined.cpu.as_ref().map(|cpu| format!(", {} % of a core", cpu.0)).unwrap_or_default();
+    line(
+        "limits",
+        format!(
+            "{} MiB of memory, {} processes, {} open files, files of {} MiB{cpu}",
+            confined.memory.0 >> 20,
+            confined.processes.0,
+            confined.descriptors.0,
+            confined.disk.0 >> 20
+        ),
+    );
     for (what, paths) in [("reads", &server.sandbox.read), ("writes", &server.sandbox.write)] {
         for path in paths {
             line(what, path.get_ref().display().to_string());

@@ -14,7 +14,7 @@ use super::hosts;
 use crate::cli::Global;
 use crate::command::lock::local_servers;
 use crate::command::{load, wait};
-use crate::config::confinement::Unseen;
+use crate::config::confinement::{Named, Unseen};
 use crate::config::egress::EnvValue;
 use crate::config::{edit, file::Server};
 use crate::outcome::Mistake;
@@ -88,7 +88,10 @@ fn files(server: &Server, base: &Path, wants: Vec<Want>) -> Files {
         EnvValue::Plain(template) => Some(template.text()),
         EnvValue::Secret(_) => None,
     });
-    let meant = args.chain(env).filter_map(|text| unseen.named_in(text)).map(Path::to_owned);
+    let meant = args.chain(env).filter_map(|text| match unseen.named_in(text)? {
+        Named::There(path) => Some(path.to_owned()),
+        Named::Missing(_) => None,
+    });
     let asked = Asked {
         paths,
         meant: meant.collect(),

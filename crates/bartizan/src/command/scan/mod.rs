@@ -39,7 +39,8 @@ pub fn run(global: &Global, args: &ScanArgs) -> anyhow::Result<()> {
     for fault in &report.faults {
         eprintln!("warning: not looked at: {fault}");
     }
-    let clean = report.keys.is_empty() && report.listeners.is_empty();
+    // What was not looked at is not clean.
+    let clean = report.keys.is_empty() && report.listeners.is_empty() && report.faults.is_empty();
     if clean { Ok(()) } else { Err(Told::failure().into()) }
 }
 
@@ -77,6 +78,11 @@ fn places(home: Option<&Home>, paths: &[PathBuf]) -> anyhow::Result<Vec<Place>> 
         let path = std::path::absolute(path)?;
         if path.is_dir() {
             places.extend(workspace_places(&path));
+            // The folder of a client itself, such as ~/.cursor.
+            let own = path.join("mcp.json");
+            if own.is_file() {
+                places.push(Place::named(&own));
+            }
         } else if path.exists() {
             places.push(Place::named(&path));
         } else {
@@ -137,8 +143,12 @@ impl print::Row for Found {
 }
 
 fn show(report: &Report) -> anyhow::Result<()> {
-    let nothing = "no keys in the configuration of any client";
-    print::rows(Output::Table, &report.keys, nothing)?;
+    let nothing = match (report.files.len(), report.faults.len()) {
+        (0, 0) => "no client's file was found to look at".to_owned(),
+        (_, 0) => "no keys in the configuration of any client".to_owned(),
+        (files, faults) => format!("no keys in {files} files; {faults} could not be looked at"),
+    };
+    print::rows(Output::Table, &report.keys, &nothing)?;
     if !report.keys.is_empty() {
         eprintln!(
             "`bartizan connect CLIENT` puts one entry without a key in place of a client's servers."

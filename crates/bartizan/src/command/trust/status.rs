@@ -33,6 +33,7 @@ pub async fn run(
         }
     }
     let waiting = lines.len() - approved;
+    let rejected = lines.iter().filter(|line| line.state == State::Rejected.as_str()).count();
     let table = desk.global.output == Output::Table;
     if table && !all {
         lines.retain(|line| line.state != State::Approved.as_str());
@@ -44,8 +45,16 @@ pub async fn run(
     print::rows(desk.global.output, &lines, &nothing)?;
     if table && waiting > 0 {
         eprintln!(
-            "{waiting} held back, {approved} approved. `bartizan trust diff SERVER` shows them, `bartizan trust approve SERVER` lets them through."
+            "{waiting} held back, {approved} approved. `bartizan trust diff SERVER` shows them."
         );
+        if waiting > rejected {
+            eprintln!("`bartizan trust approve SERVER` lets through what is new or changed.");
+        }
+        if rejected > 0 {
+            eprintln!(
+                "What was rejected is approved by its name alone: `bartizan trust approve SERVER NAME`."
+            );
+        }
     }
     if check && waiting > 0 { Err(Told::failure().into()) } else { Ok(()) }
 }
