@@ -21,6 +21,7 @@ mod files;
 mod filter;
 mod follow;
 pub mod format;
+mod hashed;
 mod index;
 mod journal;
 mod ledger;

@@ -72,6 +72,16 @@ impl Lines {
         merkle::hashed(&self.buffer)
     }
 
+    /// What that hash is over.
+    pub(crate) fn hashed(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Which line of its file was given last, from 1.
+    pub(crate) fn number(&self) -> u64 {
+        self.place.line
+    }
+
     /// Where the line is that was given last.
     pub(crate) fn place(&self) -> Place {
         self.place.clone()

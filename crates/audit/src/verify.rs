@@ -7,7 +7,7 @@ use crate::lines::{self, Lines, Place};
 use crate::merkle::{self, Tile, Tree};
 use crate::note::VerifierKey;
 use crate::tile::Tiles;
-use crate::{AuditFault, Entry, diagnose, files};
+use crate::{AuditFault, Entry, diagnose, files, hashed};
 
 /// A journal that is what was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,9 +245,8 @@ impl Pass<'_> {
             self.add(leaf);
             self.compare();
         }
-        let mut lines = Lines::from(self.dir, 0)?;
         let mut ordered = true;
-        while let Some(line) = lines.next()? {
+        hashed::each(Lines::from(self.dir, 0)?, |line, leaf, place| {
             let expected = self.tree.size() + 1;
             let seq = lines::seq(line);
             // What is signed needs no reading: its hash says it all.
@@ -256,13 +255,13 @@ impl Pass<'_> {
             if expected <= self.newest.size && is_retention(line) {
                 self.pruned = said(line, expected).or(self.pruned);
             }
-            self.add(lines.leaf());
+            self.add(leaf);
             if ordered && (seq != Some(expected) || !read) {
                 ordered = false;
-                self.fault = Some(out_of_order(expected, seq, lines.place()));
+                self.fault = Some(out_of_order(expected, seq, place()));
             }
             self.compare();
-        }
+        })?;
         if removed > self.pruned.map_or(0, |pruned| pruned.last) {
             let place = Place { file: self.dir.into(), line: 0 };
             self.fault = Some(Tampered::Deleted { seq: 1, place });
