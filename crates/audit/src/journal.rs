@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll, ready};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -56,6 +56,8 @@ struct Inner {
     queue: Arc<Queue>,
     strict: bool,
     subjects: Option<Subjects>,
+    /// Under which configuration records are made.
+    policy: RwLock<Box<str>>,
     dir: PathBuf,
     origin: String,
     /// The number of the last durable record; its sender is the thread's.
@@ -99,6 +101,7 @@ impl Journal {
             queue,
             strict: options.strict,
             subjects,
+            policy: RwLock::default(),
             dir: dir.into(),
             origin,
             committed: following,
@@ -157,6 +160,12 @@ impl Journal {
             kind => kind,
         };
         self.awaited(kind, None, record)
+    }
+
+    /// Records are made under this configuration from now on; what is recorded without saying under which gets
+    /// it as its `policy`. Outcomes don't: their intents have it.
+    pub fn under(&self, policy: &str) {
+        *self.0.policy.write().unwrap_or_else(PoisonError::into_inner) = policy.into();
     }
 
     /// Why nothing more can be recorded, if that is so: what a health check shows.
@@ -241,6 +250,9 @@ impl Journal {
         record: &Record<'_>,
         waiter: Option<oneshot::Sender<Result<Recorded, AuditFault>>>,
     ) -> Result<u64, AuditFault> {
+        let policy = self.0.policy.read().unwrap_or_else(PoisonError::into_inner);
+        let own = record.policy.is_empty() && kind != Kind::Outcome;
+        let record = &Record { policy: if own { &policy } else { record.policy }, ..*record };
         let sealed = self.0.subjects.as_ref().map(|subjects| subjects.seal(record)).transpose()?;
         let line = match sealed.flatten() {
             None => Line::new(kind, intent, record),

@@ -225,7 +225,8 @@ pub struct Record<'a> {
     pub body: Body<'a>,
     /// The rule that allowed or denied it.
     pub rule: &'a str,
-    /// The configuration under which that was decided: how its SHA-256 begins.
+    /// The configuration under which that was decided: how its SHA-256 begins. Left empty, it is the one that
+    /// [`crate::Journal::under`] named last.
     pub policy: &'a str,
     /// The request for approval that was decided by a person.
     pub approval: &'a str,

@@ -264,9 +264,9 @@ impl Gateway {
             calls: AtomicU64::new(1),
         });
         let current = gateway.current();
+        gateway.journal.under(&current.policy_id);
         let note = audit::Record {
             kind: audit::Kind::System,
-            policy: &current.policy_id,
             detail: &format!(
                 "the gateway started, with the configuration {}",
                 hex(&current.stored.digest(&current.config))
@@ -306,6 +306,7 @@ impl Gateway {
         let current = Arc::new(current);
         self.authenticator.store(Arc::new(authenticator));
         self.current.store(current.clone());
+        self.journal.under(&current.policy_id);
         self.serve_sign_in().await?;
         if self.exports.are_served() {
             self.export();
@@ -320,7 +321,6 @@ impl Gateway {
         self.applied.send_modify(|count| *count += 1);
         let note = audit::Record {
             kind: audit::Kind::Config,
-            policy: &current.policy_id,
             detail: &format!(
                 "the configuration {} was applied",
                 hex(&current.stored.digest(&current.config))

@@ -345,13 +345,7 @@ impl Gateway {
 
     /// Records something that is not a call; resolves when it is durable.
     pub(crate) async fn append(&self, record: &Record<'_>) -> Result<(), Refusal> {
-        let appended = {
-            let current = self.glance();
-            let held: &str = &current.policy_id;
-            let policy = if record.policy.is_empty() { held } else { record.policy };
-            self.journal.append(&Record { policy, ..*record })
-        };
-        appended.await.map(drop).map_err(unavailable)
+        self.journal.append(record).await.map(drop).map_err(unavailable)
     }
 }
 

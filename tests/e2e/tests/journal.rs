@@ -56,6 +56,10 @@ async fn a_record_says_under_which_rules_with_which_credential_and_how_long() {
     assert_eq!((&refused["kind"], &refused["policy"]), (&json!("refusal"), &intent["policy"]));
     // The start has all of the digest.
     let whole = records(&gateway, &[]).await;
+    let kinds = ["intent", "refusal", "spawn", "system", "trust"];
+    let decided = whole.iter().filter(|record| kinds.contains(&record["kind"].as_str().unwrap()));
+    assert!(decided.clone().count() > 5);
+    assert!(decided.clone().all(|record| record["policy"] == policy[..16]), "{whole:#?}");
     let started = whole.iter().find(|record| record["kind"] == "system").unwrap();
     assert!(started["detail"].as_str().unwrap().ends_with(&policy), "{started}");
     assert!(!serde_json::to_string(&whole).unwrap().contains(SECRET));
