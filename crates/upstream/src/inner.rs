@@ -351,7 +351,7 @@ async fn sweep(link: Weak<Inner>, every: Duration) {
         link.lot.sweep(now);
         for session in link.pool.sessions() {
             for ask in session.calls.expired_asks(now) {
-                session.refuse_ask(&ask.id, "no call to ask its client");
+                session.refuse_ask(&ask.id, "no call to ask its client", None);
             }
         }
         link.pool.sweep(link.limits.idle, now);

@@ -101,7 +101,7 @@ impl Link {
     pub fn notify(&self, partition: &Partition, method: &str, params: Json<'_>) {
         for session in self.inner.pool.of(partition) {
             if session.era == Era::Handshake && session.is_alive() {
-                session.tell(mcp::notification(method, params.text()));
+                session.tell(mcp::notification(method, params.text()), None);
             }
         }
     }

@@ -204,7 +204,7 @@ impl Listener {
         let params = self.params();
         let body =
             compose::stateless(waiting.id, "subscriptions/listen", params.json(), &self.client);
-        session.send(waiting.id, body.body).await?;
+        session.send(waiting.id, body.body, None).await?;
         tokio::select! {
             wake = waiting.call.next() => match wake {
                 Wake::Done(done) => refused(done?.err().as_ref()),

@@ -127,10 +127,12 @@ impl Lot {
         });
         let session = parked.waiting.session.clone();
         session.refresh(&out.credential);
+        parked.waiting.credential = Some(out.credential.clone());
         session.calls.set_parked(&parked.waiting.call, false);
         for (key, ask) in &parked.asks {
             if let Some(response) = responses.get(key) {
-                session.say(mcp::result_reply(&ask.id, response.text())).await?;
+                let answer = mcp::result_reply(&ask.id, response.text());
+                session.say(answer, Some(&out.credential)).await?;
                 parked.waiting.answered(&ask.id);
             }
         }

@@ -8,7 +8,7 @@ use mcp::{Code, Era, Json, JsonBuf, Kind, Message, Notification, Patch, Request,
 
 use crate::call::{Ask, Call, Sink};
 use crate::session::Session;
-use crate::{Event, Events, asks, reply};
+use crate::{Credential, Event, Events, asks, reply};
 
 /// The event that a notification on a call's own stream becomes, if the call wants it.
 pub(crate) fn for_call(
@@ -181,12 +181,12 @@ impl Session {
             return;
         }
         if request.method == "ping" {
-            self.tell(mcp::result_reply(id, "{}"));
+            self.tell(mcp::result_reply(id, "{}"), None);
             return;
         }
         if let Err(error) = asks::covered(self.capabilities.json(), &request.method, request.params)
         {
-            self.tell(mcp::error_reply(Some(id), &error));
+            self.tell(mcp::error_reply(Some(id), &error), None);
             return;
         }
         let ask = Ask {
@@ -206,13 +206,14 @@ impl Session {
     /// Gives an ask to a call of this principal, or of the only one that it can be for.
     pub(crate) fn place_ask(&self, ask: Ask, principal: Option<&str>) {
         if let Err((ask, why)) = self.calls.ask_oldest(ask, principal, Instant::now()) {
-            self.refuse_ask(&ask.id, why);
+            self.refuse_ask(&ask.id, why, None);
         }
     }
 
     /// Answers an ask that will never reach a client.
-    pub(crate) fn refuse_ask(&self, id: &str, why: &str) {
-        self.tell(mcp::error_reply(Some(id), &RpcError::new(Code::Internal, why)));
+    pub(crate) fn refuse_ask(&self, id: &str, why: &str, credential: Option<&Credential>) {
+        let error = RpcError::new(Code::Internal, why);
+        self.tell(mcp::error_reply(Some(id), &error), credential);
     }
 }
 

@@ -106,7 +106,7 @@ impl Session {
         EPOCH.elapsed().saturating_sub(used)
     }
 
-    /// The newest credential is the one to use.
+    /// The newest credential is the one that the session's own requests use.
     pub fn refresh(&self, credential: &Credential) {
         if let Wire::Web(web) = &self.wire {
             web.set_credential(credential);
@@ -142,7 +142,8 @@ impl Session {
         if self.era == Era::Handshake {
             self.match_level(&out.client.log).await?;
         }
-        let waiting = Waiting::open(self, out.method, Some(out.principal))?;
+        let mut waiting = Waiting::open(self, out.method, Some(out.principal))?;
+        waiting.credential = Some(out.credential.clone());
         let composed = match self.era {
             Era::Handshake => compose::handshake(waiting.id, out.method, out.params),
             Era::Stateless => compose::stateless(waiting.id, out.method, out.params, out.client),
@@ -169,14 +170,19 @@ impl Session {
         }
     }
 
-    /// Puts a request on the wire.
-    pub async fn send(&self, id: u64, body: Bytes) -> Result<Sent, LinkFault> {
+    /// Puts a request on the wire, over HTTP with this credential or with the session's own.
+    pub async fn send(
+        &self,
+        id: u64,
+        body: Bytes,
+        credential: Option<&Credential>,
+    ) -> Result<Sent, LinkFault> {
         self.touch();
         let web = match &self.wire {
             Wire::Pipe(pipe) => return pipe.write(body).map(|()| Sent::Yes(None)),
             Wire::Web(web) => web,
         };
-        let reply = web.post(body).await?;
+        let reply = web.post(body, credential).await?;
         if web.is_gone() {
             self.close(&LinkFault::Lost("the server forgot the session".into()));
         }
@@ -197,18 +203,22 @@ impl Session {
     }
 
     /// Sends a notification or a response and waits until the server has it.
-    pub async fn say(&self, message: String) -> Result<(), LinkFault> {
+    pub async fn say(
+        &self,
+        message: String,
+        credential: Option<&Credential>,
+    ) -> Result<(), LinkFault> {
         match &self.wire {
             Wire::Pipe(pipe) => pipe.write(message.into()),
-            Wire::Web(web) => web.say(message.into()).await,
+            Wire::Web(web) => web.say(message.into(), credential).await,
         }
     }
 
     /// The same without waiting; what can't be sent is lost.
-    pub fn tell(&self, message: impl Into<Bytes>) {
+    pub fn tell(&self, message: impl Into<Bytes>, credential: Option<&Credential>) {
         match &self.wire {
             Wire::Pipe(pipe) => drop(pipe.write(message.into())),
-            Wire::Web(web) => web.tell(message.into()),
+            Wire::Web(web) => web.tell(message.into(), credential),
         }
     }
 

@@ -259,7 +259,7 @@ async fn initialize(session: &Arc<Session>, client: &ClientFacts) -> Result<(), 
     );
     let mut waiting = Waiting::open(session, "initialize", None)?;
     let body = Bytes::from(mcp::request(&waiting.id.to_string(), "initialize", &params));
-    match session.send(waiting.id, body).await? {
+    match session.send(waiting.id, body, None).await? {
         Sent::Yes(stream) => waiting.follow(stream),
         Sent::Refused(refusal) => {
             let status = Some(refusal.status.as_u16());
@@ -279,7 +279,7 @@ async fn initialize(session: &Arc<Session>, client: &ClientFacts) -> Result<(), 
         web.set_version(offer.version);
     }
     session.set_offer(offer);
-    session.say(mcp::notification("notifications/initialized", "{}")).await?;
+    session.say(mcp::notification("notifications/initialized", "{}"), None).await?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::call::{Ask, Call, Outcome, Wake};
 use crate::post::outcome;
 use crate::reply::{Reply, Stream};
 use crate::session::{Sent, Session, Wire};
-use crate::{LinkFault, compose, web};
+use crate::{Credential, LinkFault, compose, web};
 
 /// After a first ask, how long to wait for others that the server sends along with it.
 const GRACE: Duration = Duration::from_millis(10);
@@ -32,6 +32,8 @@ pub(crate) struct Waiting {
     pub session: Arc<Session>,
     pub id: u64,
     pub call: Arc<Call>,
+    /// Over HTTP: the caller's. None for a request of the session's own.
+    pub credential: Option<Credential>,
     /// The reply's own stream, over HTTP.
     stream: Option<StreamState>,
     /// Ids of asks that were not answered yet.
@@ -62,12 +64,20 @@ impl Waiting {
     ) -> Result<Waiting, LinkFault> {
         let (id, call) = session.calls.open(method, principal)?;
         let cancels = method != "initialize";
-        Ok(Waiting { session: session.clone(), id, call, stream: None, asked: Vec::new(), cancels })
+        Ok(Waiting {
+            session: session.clone(),
+            id,
+            call,
+            credential: None,
+            stream: None,
+            asked: Vec::new(),
+            cancels,
+        })
     }
 
     /// Sends the request and waits. A refusal with a JSON-RPC error is an answer.
     pub async fn start(mut self, body: Bytes) -> Result<Progress, LinkFault> {
-        match self.session.send(self.id, body).await {
+        match self.session.send(self.id, body, self.credential.as_ref()).await {
             Ok(Sent::Yes(stream)) => self.follow(stream),
             Ok(Sent::Refused(refusal)) => {
                 let error = refusal.body.as_ref().and_then(|b| outcome(b, self.id).ok()?.err());
@@ -145,7 +155,7 @@ impl Waiting {
         while state.resumptions < RESUMPTIONS {
             state.resumptions += 1;
             sleep(web::retry_pause(state.stream.retry)).await;
-            match web.get(Some(&last)).await {
+            match web.get(Some(&last), self.credential.as_ref()).await {
                 Ok(Reply::Stream(mut stream)) => {
                     stream.last_id = Some(last);
                     stream.retry = state.stream.retry;
@@ -201,12 +211,12 @@ impl Drop for Waiting {
             return;
         }
         if was_open && self.cancels {
-            self.session
-                .tell(compose::cancelled(self.id, "the client gave up or the time is over"));
+            let why = "the client gave up or the time is over";
+            self.session.tell(compose::cancelled(self.id, why), self.credential.as_ref());
         }
         let unseen = self.call.take_asks().into_iter().map(|ask| ask.id);
         for id in std::mem::take(&mut self.asked).into_iter().chain(unseen) {
-            self.session.refuse_ask(&id, "nobody answered");
+            self.session.refuse_ask(&id, "nobody answered", self.credential.as_ref());
         }
     }
 }

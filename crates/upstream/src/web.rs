@@ -38,7 +38,7 @@ pub(crate) struct Web {
     pair: bool,
     id: OnceLock<HeaderValue>,
     version: OnceLock<HeaderValue>,
-    /// The newest one that a call brought: the session's own requests use it.
+    /// The newest one that a call brought: the session's own requests use it. A call's go out with the call's.
     credential: Mutex<Credential>,
     /// The GET stream's task.
     stream: Mutex<Option<AbortHandle>>,
@@ -79,7 +79,7 @@ impl Web {
     ) -> Result<(Web, Box<Stream>), LinkFault> {
         let mut web = Web::new(http, credential);
         web.pair = true;
-        let Reply::Stream(mut stream) = web.get(None).await? else {
+        let Reply::Stream(mut stream) = web.get(None, None).await? else {
             return Err(LinkFault::Garbage("no event stream".into()));
         };
         let named = loop {
@@ -111,8 +111,9 @@ impl Web {
         lock(&self.credential).clone_from(credential);
     }
 
-    fn credential(&self) -> Credential {
-        lock(&self.credential).clone()
+    /// A call's own, or the session's.
+    fn credential(&self, calls: Option<&Credential>) -> Credential {
+        calls.cloned().unwrap_or_else(|| lock(&self.credential).clone())
     }
 
     fn headers(&self) -> HeaderMap {
@@ -126,25 +127,35 @@ impl Web {
         headers
     }
 
-    pub async fn post(&self, body: Bytes) -> Result<Reply, LinkFault> {
+    /// With a call's credential, or the session's.
+    pub async fn post(
+        &self,
+        body: Bytes,
+        credential: Option<&Credential>,
+    ) -> Result<Reply, LinkFault> {
         let request = self.http.request(Method::POST, &self.post_to, self.headers(), body);
-        let credential = self.credential();
+        let credential = self.credential(credential);
         let response = self.http.send(request, &credential).await?;
         self.read(response).await
     }
 
     /// A stream: the session's own, or the rest of a broken one.
-    pub async fn get(&self, last: Option<&str>) -> Result<Reply, LinkFault> {
-        self.opening(last).await
+    pub async fn get(
+        &self,
+        last: Option<&str>,
+        credential: Option<&Credential>,
+    ) -> Result<Reply, LinkFault> {
+        self.opening(last, credential).await
     }
 
     /// As `get`, without a hold on the session.
     fn opening(
         &self,
         last: Option<&str>,
+        credential: Option<&Credential>,
     ) -> impl Future<Output = Result<Reply, LinkFault>> + use<> {
         let request = self.http.get(&self.http.target.url, self.headers(), last);
-        let (http, credential) = (self.http.clone(), self.credential());
+        let (http, credential) = (self.http.clone(), self.credential(credential));
         async move {
             let response = http.send(request, &credential).await?;
             reply::read(response, http.limit).await
@@ -173,8 +184,12 @@ impl Web {
     }
 
     /// Sends a notification or a response; the server must take it.
-    pub async fn say(&self, message: Bytes) -> Result<(), LinkFault> {
-        match timeout(SAY, self.post(message)).await {
+    pub async fn say(
+        &self,
+        message: Bytes,
+        credential: Option<&Credential>,
+    ) -> Result<(), LinkFault> {
+        match timeout(SAY, self.post(message, credential)).await {
             Ok(Ok(Reply::Refused(refusal))) => Err(refusal.fault()),
             Ok(Ok(_)) => Ok(()),
             Ok(Err(fault)) => Err(fault),
@@ -183,9 +198,9 @@ impl Web {
     }
 
     /// Sends it in the background.
-    pub fn tell(&self, message: Bytes) {
+    pub fn tell(&self, message: Bytes, credential: Option<&Credential>) {
         let request = self.http.request(Method::POST, &self.post_to, self.headers(), message);
-        self.background(request);
+        self.background(request, self.credential(credential));
     }
 
     /// The request that ends the session at the server; once, and only if there is one.
@@ -199,16 +214,16 @@ impl Web {
     /// Ends the session and waits until the server knows.
     pub async fn leave(&self) {
         if let Some(request) = self.farewell() {
-            let credential = self.credential();
+            let credential = self.credential(None);
             let _ = timeout(LEAVE, self.http.send(request, &credential)).await;
         }
     }
 
-    fn background(&self, request: http::Request<Bytes>) {
+    fn background(&self, request: http::Request<Bytes>, credential: Credential) {
         // Outside a runtime (a drop at the very end) there is nobody to send it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let Ok(permit) = self.tells.clone().try_acquire_owned() else { return };
-        let (http, credential) = (self.http.clone(), self.credential());
+        let http = self.http.clone();
         runtime.spawn(async move {
             let _permit = permit;
             if let Ok(Ok(response)) = timeout(SAY, http.send(request, &credential)).await {
@@ -224,7 +239,7 @@ impl Web {
             task.abort();
         }
         if let Some(request) = self.farewell() {
-            self.background(request);
+            self.background(request, self.credential(None));
         }
     }
 }
@@ -267,7 +282,7 @@ async fn keep_stream(session: Weak<Session>) {
     loop {
         let opening = match session.upgrade().as_deref() {
             Some(Session { wire: Wire::Web(web), .. }) if !web.is_gone() => {
-                web.opening(last.as_deref())
+                web.opening(last.as_deref(), None)
             }
             _ => return,
         };

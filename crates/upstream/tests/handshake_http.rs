@@ -12,8 +12,8 @@ use mcp::Era;
 use serde_json::{Value, json};
 use support::web::{Events, Say, Seen, Server, initialized, old};
 use support::{Caller, until, value};
-use tokio::sync::{broadcast, mpsc};
-use upstream::{EraChoice, LinkFault, LinkLimits, Wanted};
+use tokio::sync::{Notify, broadcast, mpsc};
+use upstream::{EraChoice, LinkFault, LinkLimits, LogWish, Wanted};
 
 const CLIENT: &str = r#"{"elicitation":{}}"#;
 
@@ -387,4 +387,75 @@ async fn credentials_are_renewed_and_refusals_told() {
         assert_eq!(server.rpc("tools/list").pop().unwrap().header("authorization"), token);
     }
     assert_eq!(server.rpc("initialize").len(), 2, "the refused one and one more");
+}
+
+/// Two callers on one session (`shared = true`): what is sent for one of them never has the other's credential, also when the
+/// other called in between.
+#[tokio::test]
+async fn each_request_has_its_own_callers_credential() {
+    let other = Arc::new(Notify::new());
+    let server = old(move |seen| match (&seen.method, seen.rpc(), seen.tool()) {
+        (&Method::GET, ..) => Say::status(405),
+        // The first call is held up before it is sent, by its log level, until the other one is here.
+        (_, "logging/setLevel", _) => {
+            let (seen, other) = (seen.clone(), other.clone());
+            Say::stream(async move |mut events| {
+                other.notified().await;
+                events.data(&reply(&seen, json!({}))).await;
+            })
+        }
+        (_, "tools/call", "quick") => {
+            other.notify_one();
+            Say::result(seen, json!({}))
+        }
+        (_, "tools/call", "ask") => Say::stream(async |mut events| {
+            let ask =
+                json!({"jsonrpc": "2.0", "id": 5, "method": "elicitation/create", "params": {}});
+            events.data(&ask).await;
+            events.closed().await;
+        }),
+        (_, "", _) => Say::status(202),
+        _ => Say::result(seen, json!({})),
+    })
+    .await;
+    let link = server.link(EraChoice::Handshake, LinkLimits::default());
+    let caller = |principal: &'static str| {
+        let mut caller = Caller { principal: Some(principal), ..Caller::new(CLIENT) };
+        caller.credential.headers.insert("authorization", principal.parse().unwrap());
+        caller
+    };
+    let (mut alice, bob) = (caller("alice"), caller("bob"));
+    alice.client.log = LogWish::Level("debug".into());
+    let slow = alice.send(&link, "tools/call", r#"{"name":"slow"}"#);
+    let quick = async {
+        until("alice waits", async || server.rpc("logging/setLevel").len() == 1).await;
+        bob.send(&link, "tools/call", r#"{"name":"quick"}"#).await.unwrap();
+    };
+    let (done, ()) = tokio::join!(slow, quick);
+    done.unwrap();
+    let by = |what: &str, seen: Vec<Seen>| -> Vec<String> {
+        let of = seen.iter().filter(|seen| seen.tool() == what || what.is_empty());
+        of.map(|seen| seen.header("authorization").to_owned()).collect()
+    };
+    assert_eq!(by("slow", server.rpc("tools/call")), ["alice"]);
+    assert_eq!(by("quick", server.rpc("tools/call")), ["bob"]);
+
+    // The answer to what her call asked is hers, and so is its end.
+    let asked = alice.send(&link, "tools/call", r#"{"name":"ask"}"#).await.unwrap();
+    let asked = value(&asked.outcome.unwrap());
+    let retry = json!({"name": "ask", "requestState": asked["requestState"],
+        "inputResponses": {"ask-1": {"action": "accept"}}});
+    alice.deadline = Duration::from_millis(400);
+    let retry = retry.to_string();
+    let answering = alice.send(&link, "tools/call", &retry);
+    let meanwhile = async {
+        until("she answered", async || server.rpc("").iter().any(|seen| seen.id() == 5)).await;
+        bob.send(&link, "tools/call", r#"{"name":"quick"}"#).await.unwrap();
+    };
+    let (late, ()) = tokio::join!(answering, meanwhile);
+    assert_eq!(late.unwrap_err(), LinkFault::Deadline);
+    until("it is told", async || server.rpc("notifications/cancelled").len() == 1).await;
+    let answers = server.rpc("").into_iter().filter(|seen| seen.id() == 5).collect();
+    assert_eq!(by("", answers), ["alice"]);
+    assert_eq!(by("", server.rpc("notifications/cancelled")), ["alice"]);
 }
