@@ -431,9 +431,14 @@ impl Gateway {
         self.authenticator.load().forget();
     }
 
-    /// Whether there is room in the log for one more who was not let in.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.noise.admit(false, crate::now()).is_some()
+    /// What the record of somebody who was refused says. `None`: too many were refused who never got in; they are
+    /// counted, not written line by line.
+    pub(crate) fn admit_refusal(&self, known: bool, mut detail: String) -> Option<String> {
+        let unwritten = self.noise.admit(known, crate::now())?;
+        if unwritten > 0 {
+            detail.push_str(&format!(" (and {unwritten} more refusals before it)"));
+        }
+        Some(detail)
     }
 
     /// Records a refusal that no call's record holds, and gives it back; the reply may leave then.
@@ -450,13 +455,9 @@ impl Gateway {
         refusal: Refusal,
     ) -> Refusal {
         self.metrics.refused("", refusal.label());
-        let Some(unwritten) = self.noise.admit(caller.is_some(), crate::now()) else {
+        let Some(detail) = self.admit_refusal(caller.is_some(), refusal.to_string()) else {
             return refusal;
         };
-        let mut detail = refusal.to_string();
-        if unwritten > 0 {
-            detail.push_str(&format!(" (and {unwritten} more refusals before it)"));
-        }
         let kind = match &refusal {
             Refusal::Authentication(_) => audit::Kind::Auth,
             _ => audit::Kind::Refusal,

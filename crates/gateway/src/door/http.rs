@@ -38,10 +38,11 @@ pub async fn handle(
     let (head, body) = request.into_parts();
     let current = gateway.current();
     if oauth::is_ours(head.uri.path()) {
-        let admitted = network::client(&current.config, peer, &head.headers)
-            .and_then(|_| guard::check_host(&current.config, &head.headers, &head.uri));
+        let admitted = network::client(&current.config, peer, &head.headers).and_then(|from| {
+            guard::check_host(&current.config, &head.headers, &head.uri).map(|_| from)
+        });
         return match admitted {
-            Ok(_) => oauth::handle(gateway, &head, body).await,
+            Ok(from) => oauth::handle(gateway, from, &head, body).await,
             Err(refusal) => refused(None, &refuse(&gateway, &head, None, refusal).await),
         };
     }
@@ -59,7 +60,17 @@ pub async fn handle(
     }
     let path = head.uri.path();
     let response = match route(path) {
-        None if grants::is_ours(path) => grants::handle(&gateway, peer, &head, body).await,
+        None if grants::is_ours(path) => {
+            match network::client(&current.config, peer, &head.headers) {
+                Ok(client) => {
+                    // A proxy of another user's that names no client does not bring its own machine's user.
+                    let near = network::is_loopback(&current.config, peer, client, &head.headers)
+                        && connection.is_own();
+                    grants::handle(&gateway, near, &head, body).await
+                }
+                Err(refusal) => refused(None, &refuse(&gateway, &head, None, refusal).await),
+            }
+        }
         Some(Route::Live) => telemetry::is_alive(),
         Some(Route::Ready) => telemetry::is_ready(&gateway),
         Some(Route::Approval(id)) if is_browser(&head) => {
@@ -240,9 +251,17 @@ async fn served(
         (Route::Mcp(scope), &Method::DELETE) => {
             streamable::delete(gateway, caller, scope, door, &head.headers).await
         }
-        (Route::Sse(scope), &Method::GET) => sse_pair::open(gateway, caller, scope, door),
+        (Route::Sse(scope), &Method::GET) => match sse_pair::open(&gateway, &caller, scope, door) {
+            Ok(stream) => stream,
+            Err(refusal) => refused(None, &refuse(&gateway, head, Some(&caller), refusal).await),
+        },
         (Route::Messages, &Method::POST) => match message(&gateway, head, body).await {
-            Ok(message) => sse_pair::post(&gateway, &caller, head.uri.query(), message),
+            Ok(message) => match sse_pair::post(&gateway, &caller, head.uri.query(), message) {
+                Ok(()) => status(StatusCode::ACCEPTED),
+                Err(refusal) => {
+                    refused(None, &refuse(&gateway, head, Some(&caller), refusal).await)
+                }
+            },
             Err(refusal) => refused(None, &refuse(&gateway, head, Some(&caller), refusal).await),
         },
         (Route::Approval(id), &Method::GET) => approvals::show(&gateway, &caller, &id).await,
@@ -253,7 +272,7 @@ async fn served(
         (Route::Grants, &Method::GET) => grants::own::list(&gateway, &caller).await,
         (Route::Grants, &Method::POST) => match message(&gateway, head, body).await {
             Ok(message) => grants::own::revoke(&gateway, &caller, &message).await,
-            Err(refusal) => refused(None, &gateway.refuse(Some(&caller), refusal).await),
+            Err(refusal) => refused(None, &refuse(&gateway, head, Some(&caller), refusal).await),
         },
         (Route::Approval(_) | Route::Grants, _) => not_allowed("GET, POST"),
         (Route::Mcp(_), _) => not_allowed("GET, POST, DELETE"),

@@ -16,7 +16,7 @@ use super::{
     exchange::{Body, Source, event_stream},
     peer::{Peer, is_initialize},
     standing::Standing,
-    streamable::{refused, status},
+    streamable::status,
 };
 use crate::{
     Gateway,
@@ -36,20 +36,25 @@ impl Pairs {
 }
 
 /// GET: a stream whose first event names the URL for messages.
-pub fn open(gateway: Arc<Gateway>, caller: Verified, scope: Scope, door: Door) -> Response<Body> {
+pub fn open(
+    gateway: &Arc<Gateway>,
+    caller: &Verified,
+    scope: Scope,
+    door: Door,
+) -> Result<Response<Body>, Refusal> {
     let limit = gateway.current().config.limits.sessions;
-    let Ok(id) = random_id() else { return status(StatusCode::INTERNAL_SERVER_ERROR) };
+    let Ok(id) = random_id() else { return Ok(status(StatusCode::INTERNAL_SERVER_ERROR)) };
     let (peer, told) = Peer::new(gateway.clone(), caller.clone(), scope, door);
     let mut table = gateway.pairs.table();
     if table.len() >= limit {
-        return refused(None, &Refusal::TooMany("sessions"));
+        return Err(Refusal::TooMany("sessions"));
     }
     table.insert(id.clone(), Arc::new(peer));
     drop(table);
     let endpoint = sse_data(None, Some("endpoint"), &format!("/messages?session={id}"));
     let held = Held { gateway: gateway.clone(), id };
     let pair = Pair { endpoint: Some(endpoint), told, _held: held };
-    event_stream(Standing::new(gateway, caller, pair))
+    Ok(event_stream(Standing::new(gateway.clone(), caller.clone(), pair)))
 }
 
 /// POST: a message; the answer goes over the stream.
@@ -58,24 +63,20 @@ pub fn post(
     caller: &Verified,
     query: Option<&str>,
     message: JsonBuf,
-) -> Response<Body> {
+) -> Result<(), Refusal> {
     let id = query.and_then(|query| query.strip_prefix("session=")).unwrap_or_default();
     let peer = gateway.pairs.table().get(id).cloned();
     // Another principal's pair does not exist.
-    let Some(peer) = peer.filter(|peer| peer.owner() == caller.principal().partition()) else {
-        return refused(None, &Refusal::SessionUnknown);
-    };
-    if !gateway.current().offered.opens(caller, peer.scope()) {
-        return refused(None, &Refusal::SessionUnknown);
-    }
-    if is_initialize(&message) {
-        if !peer.begin_beside(message) {
-            return refused(None, &Refusal::TooMany("requests"));
-        }
-    } else {
+    let peer = peer
+        .filter(|peer| peer.owner() == caller.principal().partition())
+        .filter(|peer| gateway.current().offered.opens(caller, peer.scope()))
+        .ok_or(Refusal::SessionUnknown)?;
+    if !is_initialize(&message) {
         peer.take(message);
+    } else if !peer.begin_beside(message) {
+        return Err(Refusal::TooMany("requests"));
     }
-    status(StatusCode::ACCEPTED)
+    Ok(())
 }
 
 struct Pair {

@@ -3,11 +3,10 @@
 //! A ticket is told to one principal, in the refusal of a call that needs the grant. Whoever opens it must
 //! be that principal (the MCP specification's rule for URLs that are elicited): a user opens it in a
 //! browser that signed in as that user here; for tokens and the owner, which have no browser of their
-//! own, it opens on this machine alone.
+//! own, it opens on this machine alone, for the user that the gateway runs as.
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -132,17 +131,16 @@ pub(crate) fn is_ours(path: &str) -> bool {
     path.starts_with("/connect/")
 }
 
-/// Answers one request for one of our paths.
+/// Answers one request for one of our paths, of a client that is let in from where it is.
 pub(crate) async fn handle(
     gateway: &Arc<Gateway>,
-    peer: SocketAddr,
+    on_this_machine: bool,
     head: &Parts,
     body: Incoming,
 ) -> Response<Body> {
     let Some(public_url) = gateway.grants.public_url.get() else {
         return answer::plain(StatusCode::NOT_FOUND);
     };
-    let on_this_machine = peer.ip().to_canonical().is_loopback();
     let asked = Asked { gateway, public_url, head, on_this_machine };
     let rest = head.uri.path().strip_prefix("/connect/").unwrap_or_default();
     let answered = match (head.method.as_str(), rest) {
@@ -181,7 +179,7 @@ impl Failure {
                 (StatusCode::BAD_GATEWAY, format!("{server} could not be connected"), text)
             }
         };
-        let message = Message { title: &title, text: &text, request: None, next: None };
+        let message = Message { title: &title, text: &text, ..Message::default() };
         answer::page(status, &message)
     }
 }
@@ -239,26 +237,49 @@ impl Asked<'_> {
         let ticket = lock(&self.gateway.grants.connecting.tickets).get(key).cloned();
         let ticket = ticket.filter(|ticket| crate::now() < ticket.until).ok_or(Failure::Over)?;
         if ticket.kind != PrincipalKind::User {
-            return if self.on_this_machine {
-                Ok(ticket)
-            } else {
-                Err(Failure::NotYours(
-                    "A token has no browser of its own, so its links open on the gateway's own \
-                     machine alone. Sign in as a user to connect from elsewhere.",
-                ))
-            };
+            if self.on_this_machine {
+                return Ok(ticket);
+            }
+            self.not_theirs(&ticket, "it was opened on another machine").await;
+            return Err(Failure::NotYours(
+                "A token has no browser of its own, so its links open on the gateway's own \
+                 machine alone. Sign in as a user to connect from elsewhere.",
+            ));
         }
         let known = self.gateway.store.oauth_browser_is(&browser.hash(), &ticket.principal).await;
         match known {
             Ok(true) => Ok(ticket),
-            Ok(false) => Err(Failure::NotYours(
-                "Open it in the browser in which you signed in to Bartizan. If somebody sent it to \
-                 you, don't: it would connect their access to your account.",
-            )),
+            Ok(false) => {
+                self.not_theirs(&ticket, "it was opened in a browser that they did not sign in in")
+                    .await;
+                Err(Failure::NotYours(
+                    "Open it in the browser in which you signed in to Bartizan. If somebody sent it \
+                     to you, don't: it would connect their access to your account.",
+                ))
+            }
             Err(fault) => {
                 let (server, text) = (ticket.server, fault.to_string());
                 Err(Failure::Fault { server, text })
             }
+        }
+    }
+
+    /// Records that somebody opened another's link; who it was, nobody knows.
+    async fn not_theirs(&self, ticket: &Ticket, how: &str) {
+        let detail = format!("the link of {}: {how}", ticket.principal);
+        let Some(detail) = self.gateway.admit_refusal(false, detail) else { return };
+        let record = audit::Record {
+            kind: audit::Kind::Grant,
+            door: "http",
+            server: ticket.server.as_str(),
+            method: "connect",
+            outcome: Some(audit::Outcome::Refused),
+            refusal: "not-yours",
+            detail: &detail,
+            ..audit::Record::default()
+        };
+        if let Err(fault) = self.gateway.append(&record).await {
+            tracing::warn!(%fault, detail, "a refused link could not be recorded");
         }
     }
 
@@ -325,7 +346,7 @@ impl Asked<'_> {
         let next = Some((url.as_str(), "Go on"));
         let text = "You will sign in there, and come back here.";
         let title = format!("On to {}", url.host_str().unwrap_or_default());
-        let message = Message { title: &title, text, request: None, next };
+        let message = Message { title: &title, text, next, ..Message::default() };
         Ok(answer::page(StatusCode::OK, &message))
     }
 
@@ -380,7 +401,7 @@ impl Asked<'_> {
         self.gateway.changed(Listed::Prompts);
         let title = format!("{} is connected", ticket.server);
         let text = "You can close this page and make the call again.";
-        let message = Message { title: &title, text, request: None, next: None };
+        let message = Message { title: &title, text, ..Message::default() };
         Ok(answer::page(StatusCode::OK, &message))
     }
 

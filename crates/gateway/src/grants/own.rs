@@ -177,7 +177,7 @@ pub(crate) async fn page(gateway: &Arc<Gateway>, head: &Parts, body: Incoming) -
         visit.show().await
     };
     answered.unwrap_or_else(|text| {
-        let message = Message { title: "Nothing was changed", text, request: None, next: None };
+        let message = Message { title: "Nothing was changed", text, ..Message::default() };
         answer::page(StatusCode::FORBIDDEN, &message)
     })
 }
@@ -258,7 +258,7 @@ impl Visit<'_> {
                 "What you let Bartizan have is forgotten here. Its server could not be told: remove Bartizan among the applications of your account there, too."
             }
         };
-        let message = Message { title: &title, text, request: None, next: None };
+        let message = Message { title: &title, text, ..Message::default() };
         Ok(answer::page(StatusCode::OK, &message))
     }
 }

@@ -16,6 +16,9 @@ pub enum RedirectFault {
     /// It has a fragment.
     #[error("a redirect URI has no fragment")]
     Fragment,
+    /// Browsers read another host in it than people do.
+    #[error("a redirect URI's host is written as browsers write it, after exactly two slashes")]
+    Host,
     /// It can't be read, or is too long.
     #[error("a redirect URI is an absolute URL of at most 2048 bytes")]
     Malformed,
@@ -50,6 +53,15 @@ impl RedirectUri {
             ("https", Some(_)) => {}
             ("http", Some(host)) if is_loopback(&host) => {}
             _ => return Err(RedirectFault::Scheme),
+        }
+        // `Url` forgives missing slashes, capital letters in the scheme and odd spellings of hosts; then what people are shown
+        // (`host`), or are warned of (`is_loopback`), would not be where the browser goes.
+        if !(text.starts_with("https://") || text.starts_with("http://")) {
+            return Err(RedirectFault::Scheme);
+        }
+        let written = portless(text).map_or("", |(host, _)| host);
+        if !url.host_str().is_some_and(|read| read.eq_ignore_ascii_case(written)) {
+            return Err(RedirectFault::Host);
         }
         Ok(RedirectUri(text.to_owned()))
     }
@@ -147,6 +159,15 @@ mod tests {
             ("http://localhost.evil.com/cb", RedirectFault::Scheme),
             ("http://127.0.0.1.evil.com/", RedirectFault::Scheme),
             ("myapp://cb", RedirectFault::Scheme),
+            ("https:/evil.example/cb?u=://claude.ai/", RedirectFault::Scheme),
+            ("https:evil.example/cb", RedirectFault::Scheme),
+            ("HTTPS://app.example.com/cb", RedirectFault::Scheme),
+            ("HTTP://127.0.0.1/cb", RedirectFault::Scheme),
+            ("https:///evil.example/cb", RedirectFault::Host),
+            ("https:////evil.example/cb", RedirectFault::Host),
+            ("https://ev%69l.example/cb", RedirectFault::Host),
+            ("https://2130706433/cb", RedirectFault::Host),
+            ("http://127.1/cb", RedirectFault::Host),
             ("https://a@b/cb", RedirectFault::User),
             ("https://@b/cb", RedirectFault::User),
             ("https://b/cb#x", RedirectFault::Fragment),
@@ -157,6 +178,18 @@ mod tests {
             ("https://b/\r\nset-cookie:x", RedirectFault::Malformed),
         ] {
             assert_eq!(RedirectUri::parse(bad), Err(fault), "{bad}");
+        }
+    }
+
+    #[test]
+    fn people_see_the_host_that_browsers_go_to() {
+        for (text, host) in [
+            ("https://app.example.com/cb?u=://claude.ai/", "app.example.com"),
+            ("https://App.Example.com:8443?x", "App.Example.com:8443"),
+            ("https://app.example.com:/cb", "app.example.com:"),
+            ("http://[::1]:8080/", "[::1]:8080"),
+        ] {
+            assert_eq!(RedirectUri::parse(text).unwrap().host(), host);
         }
     }
 

@@ -101,7 +101,14 @@ impl Asked<'_> {
             Ok(asked) => asked,
             Err(error) => {
                 let state = params.get("state").filter(|state| state.len() <= 2048);
-                return answer::redirect(&self.error_url(redirect.as_str(), state, &error));
+                let back = self.error_url(redirect.as_str(), state, &error);
+                // Anybody can register a client, or publish a document about one: a link to this host that leads anywhere would
+                // serve those who phish (RFC 9700 §4.11.2). On the person's own machine nobody is gone to.
+                if client.provenance == Provenance::Configured || redirect.is_loopback() {
+                    self.note("sign-in", &error).await;
+                    return answer::redirect(&back);
+                }
+                return self.trouble_at(&error, Some((&back, redirect.host()))).await;
             }
         };
         let Some(browser) = Browser::of(self.headers(), self.secure()) else {
@@ -257,8 +264,8 @@ impl Asked<'_> {
             &Message {
                 title: "Signing in",
                 text: "You are being sent to your organisation's sign-in page.",
-                request: None,
                 next: Some((&url, "Go on")),
+                ..Message::default()
             },
         ))
     }
@@ -287,8 +294,8 @@ impl Asked<'_> {
         let page = |next| Message {
             title: "Not signed in",
             text: "Nothing was granted. You can close this page.",
-            request: None,
             next,
+            ..Message::default()
         };
         match asking {
             Asking::Code(asked) => {
@@ -334,29 +341,25 @@ impl Asked<'_> {
 
     /// Tells the person what went wrong, and the log under the same id.
     pub(super) async fn trouble(&self, error: &OAuthError) -> Response<Body> {
-        let id = self.gateway.next_call_id();
-        let event = Event {
-            id: &id,
-            what: "sign-in",
-            refused: error.code.as_str(),
-            detail: &error.description,
-            ..Event::default()
-        };
-        // A flood of broken requests is counted, not written line by line.
-        if self.gateway.is_quiet() && self.record(&event).await.is_err() {
-            tracing::warn!(%error, "a refused sign-in could not be recorded");
-        }
+        self.trouble_at(error, None).await
+    }
+
+    /// The same, with a way back to the client, which the person may take: its URL and its host.
+    async fn trouble_at(&self, error: &OAuthError, back: Option<(&str, &str)>) -> Response<Body> {
+        let id = self.note("sign-in", error).await;
         let status = match error.code {
             Code::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
             Code::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Code::AccessDenied => StatusCode::FORBIDDEN,
             _ => StatusCode::BAD_REQUEST,
         };
+        let named = back.map(|(_, host)| format!("Back to {host}"));
         let page = Message {
             title: "This sign-in can't go on",
             text: &format!("{}.", sentence(&error.description)),
             request: Some(&id),
-            next: None,
+            link: back.map(|(url, _)| url).zip(named.as_deref()),
+            ..Message::default()
         };
         answer::page(status, &page)
     }

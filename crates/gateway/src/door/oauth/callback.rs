@@ -217,7 +217,7 @@ impl Asked<'_> {
                 let text = "The device goes on by itself. You can close this page.";
                 Ok(answer::page(
                     StatusCode::OK,
-                    &Message { title: "Signed in", text, request: None, next: None },
+                    &Message { title: "Signed in", text, ..Message::default() },
                 ))
             }
         }

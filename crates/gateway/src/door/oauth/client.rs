@@ -56,6 +56,12 @@ impl Documents {
 impl Asked<'_> {
     /// The client that a request names.
     pub(super) async fn client(&self, shown: Option<&str>) -> Result<Client, OAuthError> {
+        let client = self.known_client(shown).await?;
+        let _ = self.named.set(client.id.clone());
+        Ok(client)
+    }
+
+    async fn known_client(&self, shown: Option<&str>) -> Result<Client, OAuthError> {
         let unknown = |text: &str| OAuthError::new(Code::InvalidClient, text);
         let shown = shown.ok_or_else(|| unknown("client_id is missing"))?;
         let id = ClientId::parse(shown).map_err(|fault| unknown(&fault.to_string()))?;

@@ -13,6 +13,7 @@ mod callback;
 mod client;
 pub mod config;
 mod device;
+mod guesses;
 mod keys;
 mod onward;
 pub(crate) mod pages;
@@ -26,7 +27,8 @@ mod token;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    net::IpAddr,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -35,7 +37,7 @@ use config::SignIn;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use identity::broker::{
-    Client, Code, OAuthError, Offer, Params, dpop,
+    Client, ClientId, Code, OAuthError, Offer, Params, dpop,
     metadata::{Features, path},
 };
 use serve::Event;
@@ -59,6 +61,7 @@ pub struct Broker {
     challenges: step_up::Challenges,
     replays: Mutex<dpop::Replays>,
     counters: Mutex<HashMap<Counted, (u64, u32)>>,
+    guesses: guesses::Guesses,
     /// Sessions that ended, or of whose person something else is known now, by id.
     changed: broadcast::Sender<String>,
     /// Whose turn it is to ask the provider about a session; many share one.
@@ -97,6 +100,7 @@ impl Broker {
             challenges: step_up::Challenges::default(),
             replays: Mutex::new(dpop::Replays::new(PROOFS)),
             counters: Mutex::default(),
+            guesses: guesses::Guesses::default(),
             changed: broadcast::channel(256).0,
             turns: (0..TURNS).map(|_| tokio::sync::Mutex::default()).collect(),
         })
@@ -162,7 +166,12 @@ fn well_known(path: &str) -> Option<&'static str> {
 }
 
 /// Answers one request for one of our paths.
-pub(crate) async fn handle(gateway: Arc<Gateway>, head: &Parts, body: Incoming) -> Response<Body> {
+pub(crate) async fn handle(
+    gateway: Arc<Gateway>,
+    from: IpAddr,
+    head: &Parts,
+    body: Incoming,
+) -> Response<Body> {
     let Some(broker) = gateway.broker() else { return answer::plain(StatusCode::NOT_FOUND) };
     let path = head.uri.path();
     let open_to_all = well_known(path).is_some()
@@ -173,12 +182,28 @@ pub(crate) async fn handle(gateway: Arc<Gateway>, head: &Parts, body: Incoming) 
     if head.method == Method::OPTIONS && open_to_all {
         return with_cors(answer::plain(StatusCode::NO_CONTENT));
     }
-    let asked = Asked { gateway, broker, head };
+    let asked = Asked { gateway, broker, head, from, named: OnceLock::new() };
     let response = match asked.dispatch(path, body).await {
         Ok(response) => response,
-        Err(error) => asked.told(&error),
+        Err(error) => {
+            asked.note(step(path), &error).await;
+            asked.told(&error)
+        }
     };
     if open_to_all { with_cors(response) } else { response }
+}
+
+/// What a request to a path is called in the record.
+fn step(path: &str) -> &'static str {
+    match path {
+        path::TOKEN => "token",
+        path::REGISTER => "register",
+        path::REVOKE => "revoke",
+        path::INTROSPECT => "introspect",
+        path::DEVICE_AUTHORIZATION => "device",
+        path::CONSENT => "consent",
+        _ => "sign-in",
+    }
 }
 
 /// Nothing here rests on cookies or on where a request comes from, so that clients in browsers may call it too.
@@ -203,6 +228,10 @@ struct Asked<'a> {
     gateway: Arc<Gateway>,
     broker: Arc<Broker>,
     head: &'a Parts,
+    /// Where the client is.
+    from: IpAddr,
+    /// The client that it names, once that is known to exist; whether it is that client, is another question.
+    named: OnceLock<ClientId>,
 }
 
 /// The longest body of a form.
@@ -330,6 +359,30 @@ impl Asked<'_> {
             tracing::error!(%fault, "an authorization could not be recorded");
             OAuthError::new(Code::ServerError, "this can not be recorded")
         })
+    }
+
+    /// Records that a step was refused, and gives the record's id. Waiting for a person, or being told a nonce, is no refusal.
+    async fn note(&self, what: &str, error: &OAuthError) -> String {
+        let id = self.gateway.next_call_id();
+        if matches!(error.code, Code::AuthorizationPending | Code::SlowDown | Code::UseDpopNonce) {
+            return id;
+        }
+        self.gateway.metrics.refused("", error.code.as_str());
+        let Some(detail) = self.gateway.admit_refusal(false, error.description.clone()) else {
+            return id;
+        };
+        let event = Event {
+            id: &id,
+            what,
+            client: self.named.get(),
+            refused: error.code.as_str(),
+            detail: &detail,
+            ..Event::default()
+        };
+        if let Err(fault) = self.gateway.record_grant(&event).await {
+            tracing::warn!(%error, %fault, "a refused authorization could not be recorded");
+        }
+        id
     }
 }
 

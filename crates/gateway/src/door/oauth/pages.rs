@@ -64,7 +64,7 @@ impl Device<'_> {
 }
 
 /// A message, with a way on or without.
-#[derive(Template)]
+#[derive(Default, Template)]
 #[template(path = "oauth/message.html")]
 pub struct Message<'a> {
     /// In one line.
@@ -76,6 +76,8 @@ pub struct Message<'a> {
     /// Where the browser goes next, and what that is called. The browser is not redirected, because a policy on where forms may
     /// lead would stop it half way.
     pub next: Option<(&'a str, &'a str)>,
+    /// Where the person may go, and what that is called: never without them.
+    pub link: Option<(&'a str, &'a str)>,
 }
 
 impl Message<'_> {
@@ -106,7 +108,8 @@ mod tests {
         assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
         assert!(!html.contains(r#"value="">"#));
         let next = Some((r#"javascript:"><script>"#, name));
-        let html = Message { title: name, text: name, request: Some(name), next }.render().unwrap();
+        let message = Message { title: name, text: name, request: Some(name), next, link: next };
+        let html = message.render().unwrap();
         assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
     }
 }

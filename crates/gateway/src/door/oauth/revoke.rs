@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, Response, StatusCode, header};
 use identity::{
-    PrincipalKind,
+    PrincipalKind, Verified,
     broker::{Claims, OAuthError, Opaque, Params},
     jwt::Jwt,
 };
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use store::Session;
 
 use super::{Asked, answer, session::Held, unavailable};
-use crate::door::exchange::Body;
+use crate::{door::exchange::Body, refusal::Refusal};
 
 impl Asked<'_> {
     /// `POST /oauth/revoke`: whichever token of a session it is, all of them end. Whether there was one is not said.
@@ -44,16 +44,18 @@ impl Asked<'_> {
     /// `POST /oauth/introspect`: for the owner and for minted tokens that may do everything.
     pub(super) async fn introspect(&self, form: Params) -> Response<Body> {
         let shown = self.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        let caller = self.gateway.authenticate(shown, false, None).await.ok();
-        let operator = caller.is_some_and(|caller| {
-            let principal = caller.principal();
-            let all = principal.roles().iter().any(|role| role == "all");
-            match principal.kind() {
-                PrincipalKind::Owner => true,
-                PrincipalKind::Token => all,
-                _ => false,
+        let operator = match self.gateway.authenticate(shown, false, None).await {
+            Ok(caller) if is_operator(&caller) => true,
+            Ok(caller) => {
+                let rule = "introspection, which is for the owner's tools".to_owned();
+                self.gateway.refuse(Some(&caller), Refusal::Denied { rule }).await;
+                false
             }
-        });
+            Err(refusal) => {
+                self.gateway.refuse(None, refusal).await;
+                false
+            }
+        };
         if !operator {
             let mut response = answer::plain(StatusCode::UNAUTHORIZED);
             let challenge = HeaderValue::from_static("Bearer realm=\"bartizan\"");
@@ -95,5 +97,14 @@ impl Asked<'_> {
             "acr": identity.acr,
             "amr": identity.amr,
         }))
+    }
+}
+
+fn is_operator(caller: &Verified) -> bool {
+    let principal = caller.principal();
+    match principal.kind() {
+        PrincipalKind::Owner => true,
+        PrincipalKind::Token => principal.roles().iter().any(|role| role == "all"),
+        _ => false,
     }
 }

@@ -80,8 +80,17 @@ impl Asked<'_> {
             // A secret that nobody asked for proves nothing, and harms nothing.
             (ClientProof::None, _, None) => {}
             (ClientProof::Secret(own), Some(secret), None) => {
-                verify_slices_are_equal(&hash(secret), own)
-                    .map_err(|_| refused("the secret is wrong"))?;
+                let (guesses, now) = (&self.broker.guesses, crate::now());
+                if !guesses.admit(&client.id, self.from, now) {
+                    return Err(OAuthError::new(
+                        Code::TemporarilyUnavailable,
+                        "too many wrong secrets; wait a minute",
+                    ));
+                }
+                if verify_slices_are_equal(&hash(secret), own).is_err() {
+                    guesses.wrong(&client.id, self.from, now);
+                    return Err(refused("the secret is wrong"));
+                }
             }
             (ClientProof::Keys(_), None, Some(assertion)) => {
                 if form.get("client_assertion_type") != Some(CLIENT_ASSERTION) {
