@@ -53,14 +53,14 @@ fn assert_clean(what: &str, bytes: &[u8]) {
 
 async fn leaky(web: &str, more: &str) -> Gateway {
     let script = source("servers/leaky.py");
-    let granted = web.replace("/mcp", "/granted");
+    let (origin, granted) = (web.replace("/mcp", ""), web.replace("/mcp", "/granted"));
     let configuration = format!(
         "[trust]\non-first-use = \"approve\"\n[identity]\nloopback = \"open\"\n{more}\n\
          [servers.web]\nurl = \"{web}\"\nallow-private = true\n\
          [servers.web.credential]\nvalue = \"Bearer ${{env:CANARY_BEARER}}\"\n\
          [servers.granted]\nurl = \"{granted}\"\nallow-private = true\n\
          [servers.granted.oauth]\ngrant = \"client\"\nclient-id = \"bartizan\"\n\
-         client-secret = \"${{env:CANARY_SECRET}}\"\n\
+         client-secret = \"${{env:CANARY_SECRET}}\"\nissuer = \"{origin}\"\n\
          [servers.local]\ncommand = \"python3\"\nargs = [{script:?}, \"stdio\"]\nsandbox = {{ level = \"off\" }}\n\
          env = {{ CANARY = \"${{env:CANARY_ENVIRONMENT}}\" }}\n"
     );

@@ -206,6 +206,10 @@ fn check_remote(name: &str, server: &Server, folder: &Path, findings: &mut Vec<F
     }
     if let Some(exchange) = &server.exchange {
         exchange::check(name, exchange, findings);
+        if server.shared && exchange.get_ref().is_for_callers() {
+            let span = exchange.get_ref().kind.span();
+            findings.push(not_shared("exchanged tokens", name, span));
+        }
         if server.credential.is_some() || server.oauth.is_some() {
             findings.push(Finding::error(
                 format!("`{name}` has `exchange` beside another credential"),
@@ -248,6 +252,9 @@ fn check_oauth(
             "keep one of them: credential for a key that all callers share, oauth for grants",
         ));
     }
+    if server.shared && oauth.get_ref().grant == file::GrantKind::User {
+        findings.push(not_shared("grants", name, oauth.span()));
+    }
     let oauth = oauth.get_ref();
     let proof = oauth.client_secret.is_some();
     if oauth.client_id.is_none() && (proof || oauth.issuer.is_some()) {
@@ -258,12 +265,28 @@ fn check_oauth(
     } else if oauth.grant == file::GrantKind::Client && !(oauth.client_id.is_some() && proof) {
         findings.push(error(
             format!("`{name}` has grant = \"client\" and nothing that proves the client"),
-            "add client-id and client-secret",
+            "add client-id, client-secret and issuer",
         ));
     }
     if let Some(value) = &oauth.client_secret {
+        if oauth.issuer.is_none() {
+            findings.push(Finding::error(
+                format!("the server `{name}` itself would say where its `client-secret` is sent"),
+                value.span(),
+                "add issuer, the URL of the authorization server that gave it, such as issuer = \"https://login.example.com\"",
+            ));
+        }
         check_secret(value, "CLIENT_SECRET", findings);
     }
+}
+
+/// A session that all callers share would also carry what one of them was granted for another.
+fn not_shared(whose: &str, name: &str, span: std::ops::Range<usize>) -> Finding {
+    Finding::error(
+        format!("`{name}` is shared by all callers, and its {whose} are each caller's own"),
+        span,
+        "take out shared = true",
+    )
 }
 
 /// A client's secret, or its key.

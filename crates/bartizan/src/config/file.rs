@@ -260,7 +260,7 @@ pub struct Server {
     /// How the server speaks.
     #[schemars(with = "Era")]
     pub era: Era,
-    /// Lets all callers share one process or session. By default each caller has its own, since many servers keep what a caller did in memory.
+    /// Lets all callers share one process or session. By default each caller has its own, since many servers keep what a caller did in memory. Not with grants or exchanged tokens that are each caller's own.
     pub shared: bool,
     /// Starts the program before anybody calls. Where each caller has a process of their own, one waits for the next of them; it is told to the audit log whose it becomes.
     #[schemars(extend("x-kind" = "command"))]
@@ -477,7 +477,7 @@ pub struct OAuth {
     /// The client's secret, or its private key in PEM form (`private_key_jwt`). `${env:NAME}` and `${file:PATH}` stand for a value that is read when it is used.
     #[schemars(with = "Option<Template>", extend("examples" = ["${env:TRACKER_CLIENT_SECRET}"]))]
     pub client_secret: Option<Spanned<Template>>,
-    /// Which authorization server knows that client. Needed where the server names more than one.
+    /// Which authorization server knows that client. Needed with `client-secret`, which goes nowhere else, and where the server names more than one.
     #[schemars(extend("examples" = ["https://login.example.com"]))]
     pub issuer: Option<String>,
     /// The https URL of a document about the client, where another than Bartizan's own is to be used.
@@ -494,7 +494,7 @@ pub enum GrantKind {
     /// Each caller's own: the first call answers with a link to sign in.
     #[default]
     User,
-    /// Bartizan's own, for all callers (client credentials). Needs `client-id` and `client-secret`.
+    /// Bartizan's own, for all callers (client credentials). Needs `client-id`, `client-secret` and `issuer`.
     Client,
 }
 

@@ -116,6 +116,38 @@ fn what_can_not_be_added_changes_nothing() {
 }
 
 #[test]
+fn credentials_that_would_go_astray_are_refused() {
+    let remote = "[servers.hub]\nurl = \"https://mcp.example.com/mcp\"\n";
+    let exchange = |kind: &str| {
+        format!(
+            "{remote}shared = true\n[servers.hub.exchange]\nkind = \"{kind}\"\ntenant = \"contoso.example\"\n\
+             client-id = \"bartizan\"\nclient-secret = \"${{env:PATH}}\"\nscopes = [\"api://hub/.default\"]\n"
+        )
+    };
+    let client = "client-id = \"bartizan\"\nclient-secret = \"${env:PATH}\"\n";
+    let issuer = "issuer = \"https://login.example.com\"\n";
+    let for_all = format!("[servers.hub.oauth]\ngrant = \"client\"\n{client}");
+    for (config, why) in [
+        (format!("{remote}shared = true\noauth = {{}}\n"), "each caller's own"),
+        (exchange("entra-on-behalf-of"), "each caller's own"),
+        (exchange("token-exchange"), "each caller's own"),
+        (format!("{remote}{for_all}"), "add issuer"),
+        (format!("{remote}[servers.hub.oauth]\n{client}"), "add issuer"),
+    ] {
+        let ran = Home::with(&config).run(&["check"]);
+        assert_eq!(ran.code, 2, "{config}");
+        assert!(ran.err.contains(why), "{config}: {}", ran.err);
+    }
+    for config in [
+        format!("{remote}oauth = {{}}\n"),
+        format!("{remote}shared = true\n{for_all}{issuer}"),
+        exchange("client-credentials"),
+    ] {
+        Home::with(&config).run(&["check"]).ok();
+    }
+}
+
+#[test]
 fn the_first_server_makes_the_users_file_and_shows_what_it_offers() {
     let home = Home::new();
     let ran = home.run(&["add", "mine", "--", env!("CARGO_BIN_EXE_bartizan"), "demo-server"]).ok();

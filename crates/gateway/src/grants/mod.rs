@@ -62,8 +62,20 @@ pub struct Registered {
     pub id: String,
     /// Its secret, or its private key in PEM form.
     pub secret: Option<vault::Reference>,
-    /// The issuer that knows it; the one that the server names, when absent.
+    /// The issuer that knows it. When absent, the one that the server names, which then gets no secret.
     pub issuer: Option<String>,
+}
+
+impl Registered {
+    /// Whether it may be used there. A server that somebody took over can name any issuer: what proves the client goes to
+    /// none but the one that the operator named.
+    fn is_known_to(&self, issuer: &str) -> bool {
+        match &self.issuer {
+            // What a person wrote may end with a slash or not.
+            Some(written) => written.trim_end_matches('/') == issuer.trim_end_matches('/'),
+            None => self.secret.is_none(),
+        }
+    }
 }
 
 /// The longest form of a page.

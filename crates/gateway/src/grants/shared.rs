@@ -98,7 +98,7 @@ impl Shared {
         allow_private: bool,
     ) -> Result<Client, OAuthFault> {
         if let Some(registered) = &oauth.client
-            && registered.issuer.as_ref().is_none_or(|known| same_issuer(known, &issuer.issuer))
+            && registered.is_known_to(&issuer.issuer)
         {
             let secret = match &registered.secret {
                 Some(reference) => Some(self.secrets.resolve(reference).await),
@@ -212,11 +212,6 @@ fn unreachable(fault: LinkFault) -> OAuthFault {
 /// The document about Bartizan itself, where its address is one that others can read it from.
 fn own_document(redirect: &Url) -> Option<Url> {
     (redirect.scheme() == "https").then(|| redirect.join("/connect/client.json").ok())?
-}
-
-/// What a person wrote as an issuer may end with a slash or not.
-fn same_issuer(written: &str, issuer: &str) -> bool {
-    written.trim_end_matches('/') == issuer.trim_end_matches('/')
 }
 
 fn request(

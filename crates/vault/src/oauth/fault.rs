@@ -3,6 +3,11 @@
 /// Why a document, an answer or a callback is not used. No variant holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OAuthFault {
+    /// An address, or `localhost`, that the operator did not write.
+    #[error(
+        "`{0}` names an address and no public host; where that is meant, add allow-private = true to the server's section"
+    )]
+    Address(String),
     /// The authorization server said no.
     #[error("the authorization server refused: {0}")]
     Denied(String),

@@ -78,7 +78,7 @@ impl Issuer {
         if !document.code_challenge_methods_supported.iter().any(|method| method == "S256") {
             return Err(OAuthFault::NoPkce);
         }
-        let endpoint = |text: &str| endpoint(text, allow_private);
+        let endpoint = |text: &str| endpoint(text, issuer, allow_private);
         let optional = |text: &Option<String>| text.as_deref().map(endpoint).transpose();
         Ok(Issuer {
             authorization_endpoint: endpoint(&document.authorization_endpoint)?,
@@ -190,6 +190,15 @@ pub(super) mod tests {
             for bad in ["http://as.example/x", "javascript:alert(1)", "file:///etc", "x"] {
                 let fault = read(serde_json::json!({ member: bad })).unwrap_err();
                 assert!(matches!(fault, OAuthFault::Endpoint(_)), "{member} {bad}");
+            }
+        }
+        for member in ["token_endpoint", "registration_endpoint", "revocation_endpoint"] {
+            for within in ["https://10.0.0.5/x", "https://[::1]/x", "https://localhost:6443/x"] {
+                let instead = || serde_json::json!({ member: within });
+                let fault = read(instead()).unwrap_err();
+                assert!(matches!(fault, OAuthFault::Address(_)), "{member} {within}");
+                let (issuer, private) = (url("https://as.example"), true);
+                assert!(Issuer::read(&document(instead()), &issuer, private).is_ok());
             }
         }
     }

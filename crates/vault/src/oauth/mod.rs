@@ -31,19 +31,36 @@ pub use scopes::Scopes;
 pub(crate) use token::read as read_tokens;
 pub use token::{Form, TokenError, TokenRequest, client_assertion, revocation};
 
-use url::Url;
+use url::{Host, Url};
 
 /// The longest document or answer that is read, in bytes.
 pub const DOCUMENT_BYTES: usize = 64 << 10;
 
-/// An endpoint that a document names: `https`, or `http` where the operator allowed private addresses
-/// (the address itself is the connection's guard to judge). Without credentials and fragment.
-fn endpoint(text: &str, allow_private: bool) -> Result<Url, OAuthFault> {
-    let bad = || OAuthFault::Endpoint(text.chars().take(200).collect());
-    let url = Url::parse(text).map_err(|_| bad())?;
+/// An endpoint that a document of `base` names: `https`, or `http` where the operator allowed private addresses. Without
+/// credentials and fragment. The guard of connections takes an address or `localhost` in an URL for the operator's own
+/// word; here it is a stranger's, so that without `allow_private` it may name none but where it comes from itself.
+fn endpoint(text: &str, base: &Url, allow_private: bool) -> Result<Url, OAuthFault> {
+    let shown = || text.chars().take(200).collect();
+    let url = Url::parse(text).map_err(|_| OAuthFault::Endpoint(shown()))?;
     let scheme = url.scheme() == "https" || (allow_private && url.scheme() == "http");
     let bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    if scheme && bare && url.has_host() { Ok(url) } else { Err(bad()) }
+    if !(scheme && bare && url.has_host()) {
+        return Err(OAuthFault::Endpoint(shown()));
+    }
+    if !allow_private && url.origin() != base.origin() && is_address(&url) {
+        return Err(OAuthFault::Address(shown()));
+    }
+    Ok(url)
+}
+
+fn is_address(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) | None => true,
+    }
 }
 
 /// `url` with the well-known name put between its host and its path (RFC 8615, RFC 8414 §3.1).

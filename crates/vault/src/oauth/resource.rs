@@ -35,7 +35,7 @@ impl Resource {
         let mut root = server.clone();
         root.set_path("");
         let may = |url: &&Url| {
-            url.origin() == server.origin() || endpoint(url.as_str(), allow_private).is_ok()
+            url.origin() == server.origin() || endpoint(url.as_str(), server, allow_private).is_ok()
         };
         let named = challenge.resource_metadata.as_ref().filter(may);
         let mut places: Vec<Url> = named.into_iter().cloned().collect();
@@ -55,7 +55,7 @@ impl Resource {
         }
         let document: Document =
             serde_json::from_slice(bytes).map_err(|fault| OAuthFault::document(DOCUMENT, fault))?;
-        let resource = endpoint(&document.resource, allow_private)?;
+        let resource = endpoint(&document.resource, server, allow_private)?;
         if !contains(&resource, server) {
             return Err(OAuthFault::ResourceMismatch {
                 server: server.to_string(),
@@ -64,7 +64,7 @@ impl Resource {
         }
         let named = document.authorization_servers.iter().take(8);
         let issuers: Vec<Url> =
-            named.map(|text| endpoint(text, allow_private)).collect::<Result<_, _>>()?;
+            named.map(|text| endpoint(text, server, allow_private)).collect::<Result<_, _>>()?;
         if issuers.is_empty() {
             return Err(OAuthFault::WithoutIssuer(server.to_string()));
         }
@@ -139,6 +139,38 @@ mod tests {
         ] {
             let fault = read(resource, server).unwrap_err();
             assert!(matches!(fault, OAuthFault::ResourceMismatch { .. }), "{resource}: {fault}");
+        }
+    }
+
+    /// Hosts that the guard of connections would let pass, had the operator written them.
+    const WITHIN: [&str; 6] =
+        ["10.0.0.5", "127.0.0.1:6443", "2130706433", "[::1]", "localhost", "LOCALHOST.:443"];
+
+    #[test]
+    fn a_stranger_names_no_address() {
+        let server = url("https://h.example/mcp");
+        for host in WITHIN {
+            let named = Challenge {
+                resource_metadata: Some(url(&format!("https://{host}/meta"))),
+                ..Challenge::default()
+            };
+            let places = |private| Resource::places(&server, &named, private);
+            assert_eq!(places(false), Resource::places(&server, &Challenge::default(), false));
+            assert_eq!(places(true).len(), 3, "the operator allowed it");
+            let document = |server: &str| {
+                let text = format!(
+                    r#"{{"resource":"{server}","authorization_servers":["https://{host}/as"]}}"#
+                );
+                text.into_bytes()
+            };
+            let read = |private| Resource::read(&document(server.as_str()), &server, private);
+            assert!(matches!(read(false), Err(OAuthFault::Address(_))), "{host}");
+            assert!(read(true).is_ok(), "{host}");
+            // What the operator wrote as the server's own address may issue its own tokens.
+            let own = url(&format!("https://{host}/mcp"));
+            let places = Resource::places(&own, &named, false);
+            assert_eq!(places[0].path(), "/meta");
+            assert!(Resource::read(&document(own.as_str()), &own, false).is_ok(), "{host}");
         }
     }
 

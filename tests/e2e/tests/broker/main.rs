@@ -9,3 +9,4 @@ mod orders;
 mod own_grants;
 mod place;
 mod provider;
+mod strangers;
