@@ -84,7 +84,8 @@ impl Gateway {
         let (rule, reason, told) = (ask.rule(), ask.reason(), ask.told());
         let asking = Asking { rule, reason, told, result: None };
         let answered = opened.is_own();
-        let id = self.require_approval(caller, call, target, asking, answered, events).await?;
+        let asked = self.require_approval(caller, call, target, asking, answered, events);
+        let id = Box::pin(asked).await?;
         let round = Approved::now(id, rule);
         Ok((ask.approved(), Some(round)))
     }

@@ -50,12 +50,12 @@ impl Gateway {
             }
         };
         match call.method {
-            Method::ServerDiscover => self.discover(caller, call).await,
+            Method::ServerDiscover => Box::pin(self.discover(caller, call)).await,
             Method::PromptsList
             | Method::ResourcesList
             | Method::ResourcesTemplatesList
-            | Method::ToolsList => self.list(caller, call).await,
-            Method::SubscriptionsListen => self.listen(caller, call, events).await,
+            | Method::ToolsList => Box::pin(self.list(caller, call)).await,
+            Method::SubscriptionsListen => Box::pin(self.listen(caller, call, events)).await,
             Method::Initialize
             | Method::LoggingSetLevel
             | Method::Ping
@@ -65,7 +65,7 @@ impl Gateway {
                 Err(self.refuse_in(call.gist.trace.as_ref(), Some(caller), refusal).await)
             }
             Method::Other if call.door == Door::Local && approvals::is_about(call) => {
-                self.about_approvals(caller, call).await
+                Box::pin(self.about_approvals(caller, call)).await
             }
             Method::CompletionComplete
             | Method::Other
@@ -108,7 +108,9 @@ impl Gateway {
                 facts.step(Step::Credential);
                 facts.fetched = Some(began.elapsed());
                 let trace = facts.trace.as_ref();
-                let send = |events| send(cleared, credential, call, &target, trace, events);
+                // Boxed, as whatever is large and handed on, or rare: a call's future is copied when it starts.
+                let send =
+                    |events| Box::pin(send(cleared, credential, call, &target, trace, events));
                 self.listen_in(&target, events, &mut facts.findings, send).await
             }
             Err(refusal) => Err(refusal),
@@ -216,7 +218,7 @@ impl Gateway {
         let examined = self.examine(target, &reply, &mut facts.findings).await?;
         if let Some(question) = &examined.question {
             let body = examined.body.as_ref().unwrap_or(body).json();
-            self.require_release(caller, call, target, question, body, events).await?;
+            Box::pin(self.require_release(caller, call, target, question, body, events)).await?;
         }
         let reply = reply.with(examined.body);
         let Reply { outcome: Ok(result), .. } = reply else { return Ok(reply) };
