@@ -71,8 +71,8 @@ pub enum Output {
 pub enum Command {
     /// Start the gateway
     #[command(after_help = "\
-Without a configuration file it listens on 127.0.0.1:8420 and offers a small demo server.
-A changed file is taken up without a restart; when it is broken, the gateway says so and
+Without a configuration file it listens on 127.0.0.1:8420 and offers a small demo server. \
+A changed file is taken up without a restart; when it is broken, the gateway says so and \
 goes on with the old one. Ctrl-C ends it.
 
 Examples:
@@ -91,15 +91,15 @@ Examples:
   bartizan add git --env 'GIT_TOKEN=${env:GIT_TOKEN}' -- uvx mcp-server-git
   bartizan add github https://api.githubcopilot.com/mcp/ \\
     --header 'Authorization=Bearer ${env:GITHUB_TOKEN}'
-
   bartizan add notes --write ~/notes -- npx -y @modelcontextprotocol/server-filesystem ~/notes
-What the server offers is shown, and usable once you confirm it (or with --yes). Later changes of
+
+What the server offers is shown, and usable once you confirm it (or with --yes). Later changes of \
 it are held back: see `bartizan trust`.
 
-In single quotes your shell leaves ${env:…} alone: the gateway reads the variable when it needs
+In single quotes your shell leaves ${env:…} alone: the gateway reads the variable when it needs \
 it, so that no secret is written to the file.
 
-A command runs in a sandbox. It may read the paths among its arguments; --read names more of them,
+A command runs in a sandbox. It may read the paths among its arguments; --read names more of them, \
 and --write those that it may change. Everything else is not there for it.")]
     Add(AddArgs),
     /// Take over the MCP servers of AI clients, and seal their keys
@@ -109,8 +109,8 @@ Examples:
   bartizan import cursor vscode --dry-run
   bartizan import --file ./mcp.json --yes
 
-Shows each server with the keys that stand in its entry, masked. When you confirm it, the keys are
-sealed in the vault, and the servers are written into the configuration here with references to
+Shows each server with the keys that stand in its entry, masked. When you confirm it, the keys are \
+sealed in the vault, and the servers are written into the configuration here with references to \
 them. The clients' files stay as they are until `bartizan connect`.")]
     Import(clients::ImportArgs),
     /// Put one keyless entry in place of the servers of an AI client
@@ -120,8 +120,8 @@ Examples:
   bartizan connect vscode --dry-run          only show what would change
   bartizan connect --file .vscode/mcp.json   any configuration file, by its path
 
-The client then starts `bartizan stdio` and reaches all servers of the configuration here by it.
-The change is shown first, keys masked, and made when you confirm it. What was there is kept, sealed,
+The client then starts `bartizan stdio` and reaches all servers of the configuration here by it. \
+The change is shown first, keys masked, and made when you confirm it. What was there is kept, sealed, \
 in the state folder: `bartizan disconnect` brings it back, byte for byte.")]
     Connect(clients::ConnectArgs),
     /// Put back what an AI client had before it was connected
@@ -136,7 +136,7 @@ Examples:
   bartizan run --secret github=GITHUB_TOKEN -- gh pr list
   bartizan run --server git -- uvx mcp-server-git      as the entry of this server has it
 
-The secrets are in the environment of that process and those that it starts, and nowhere else: this
+The secrets are in the environment of that process and those that it starts, and nowhere else: this \
 command becomes it, so signals and the exit code are its own. It is on record that it got them.")]
     #[cfg(unix)]
     Run(clients::RunArgs),
@@ -147,8 +147,8 @@ Examples:
   bartizan scan .                the clients' files in this folder
   bartizan scan . --sarif > bartizan.sarif
 
-Keys are known by their form, by the name beside them, or by their randomness; they are never
-printed. Whatever listens on a port of this machine is asked over HTTP whether it speaks MCP. Nothing
+Keys are known by their form, by the name beside them, or by their randomness; they are never \
+printed. Whatever listens on a port of this machine is asked over HTTP whether it speaks MCP. Nothing \
 that is found is started. The exit code is 1 when something is found.")]
     Scan(clients::ScanArgs),
     /// Take a server out of the configuration
@@ -186,7 +186,7 @@ Examples:
   echo '{\"a\":1,\"b\":2}' | bartizan call demo add -
   bartizan call demo greet                         the tool asks back; on a terminal you can answer
 
-Goes through the running gateway if there is one, otherwise through one that lives as long as the call.
+Goes through the running gateway if there is one, otherwise through one that lives as long as the call. \
 Exit code 1 when the call is refused or the tool reports an error.")]
     Call {
         /// Call it at the gateway where you are signed in (`bartizan login`); several sign-ins need its URL
@@ -205,8 +205,8 @@ Exit code 1 when the call is refused or the tool reports an error.")]
 For the client's configuration:
   {\"mcpServers\":{\"bartizan\":{\"command\":\"bartizan\",\"args\":[\"stdio\"]}}}
 
-It passes everything on to the running gateway, as the owner of its state folder. When none is
-running, it is one itself. ./bartizan.toml is not looked at here, since the client chooses the
+It passes everything on to the running gateway, as the owner of its state folder. When none is \
+running, it is one itself. ./bartizan.toml is not looked at here, since the client chooses the \
 folder: name the file with --config if it is meant.")]
     Stdio {
         /// Pass everything on to the gateway where you are signed in (`bartizan login`); several sign-ins need its URL
@@ -228,8 +228,8 @@ Examples:
   bartizan login https://mcp.example.com/mcp --device    the browser is on another machine
   bartizan call --remote github get_issue '{\"number\":1}'
 
-Your browser opens on the gateway's page, which says what you agree to, and then on your
-organisation's sign-in page. The tokens are kept in the state folder, readable by you alone, and
+Your browser opens on the gateway's page, which says what you agree to, and then on your \
+organisation's sign-in page. The tokens are kept in the state folder, readable by you alone, and \
 renewed as long as the gateway and your organisation agree.")]
     Login(LoginArgs),
     /// Sign out of a gateway elsewhere
@@ -261,9 +261,9 @@ Examples:
   bartizan lock git --update      take what is newest now
   bartizan lock --allow-private   the registry is at a private address
 
-npm and Python packages are fetched from the registry that npm and pip are configured for, in a
-sandbox that holds no secret, reaches nothing else and runs nothing of a package. What was fetched
-goes into the state folder, its digest into bartizan.lock, beside the configuration. From then on the
+npm and Python packages are fetched from the registry that npm and pip are configured for, in a \
+sandbox that holds no secret, reaches nothing else and runs nothing of a package. What was fetched \
+goes into the state folder, its digest into bartizan.lock, beside the configuration. From then on the \
 server starts from exactly these bytes, or not at all.")]
     Lock(LockArgs),
     /// Show which locked servers have something newer
@@ -281,7 +281,7 @@ Examples:
   bartizan ps
   bartizan ps --output json
 
-Each caller has a process of its own, unless the entry says shared = true. An idle one is ended, and
+Each caller has a process of its own, unless the entry says shared = true. An idle one is ended, and \
 one that crashes is started again after a pause that grows.")]
     Ps,
     /// Print what the running gateway counts, in the OpenMetrics text format
@@ -326,10 +326,10 @@ Examples:
   bartizan doctor
   az ad app show --id CLIENT-ID | bartizan doctor --application -
 
-Asks the providers of [identity.providers] and [sign-in] what the gateway would ask: their metadata
-and keys, the time, whether the redirect URI is registered, whether they take the gateway's
-credential, whether Graph tells groups; and the gateway's own metadata by its public URL. A fault
-comes with what to change and where; Entra's numbers (AADSTS…) are explained. Nobody signs in for it
+Asks the providers of [identity.providers] and [sign-in] what the gateway would ask: their metadata \
+and keys, the time, whether the redirect URI is registered, whether they take the gateway's \
+credential, whether Graph tells groups; and the gateway's own metadata by its public URL. A fault \
+comes with what to change and where; Entra's numbers (AADSTS…) are explained. Nobody signs in for it \
 and nothing is changed. Exit code 1 when something does not work.")]
     Doctor {
         /// How the application is registered with Entra: what `az ad app show` printed; `-` reads it from standard input
@@ -356,9 +356,9 @@ Examples:
   bartizan report --from 7d --output json
   bartizan report --controls
 
-Who used what, what was refused and why, approvals, changed definitions, findings, what is not
-protected, whether the log is as it was signed, and which requirements of OWASP, CoSAI, NIST, SOC 2,
-ISO 27001, HIPAA and the GDPR are met by which control. The page is one file without scripts; it
+Who used what, what was refused and why, approvals, changed definitions, findings, what is not \
+protected, whether the log is as it was signed, and which requirements of OWASP, CoSAI, NIST, SOC 2, \
+ISO 27001, HIPAA and the GDPR are met by which control. The page is one file without scripts; it \
 prints. Servers and protections are those of now, not of the period.")]
     Report(report::ReportArgs),
     /// Look at texts as the detectors do
@@ -525,8 +525,8 @@ pub enum ConfigCommand {
 pub enum PolicyCommand {
     /// Look for rules that can't be meant: idle ones, servers that nobody or everybody may use
     #[command(after_help = "\
-Tools are looked at too, as the running gateway offers them or else as they are approved: those that
-nobody may call, rules that name none, and conditions on arguments that no tool takes, or never in that
+Tools are looked at too, as the running gateway offers them or else as they are approved: those that \
+nobody may call, rules that name none, and conditions on arguments that no tool takes, or never in that \
 type. The exit code is 1 when there is something to look at.")]
     Check,
     /// Why somebody may or may not do something, and what would change it
@@ -536,7 +536,7 @@ Examples:
   bartizan policy explain --as user:t1/o1 --group 8a1c --acr mfa --tool github__merge \\
     --arguments '{\"branch\":\"main\"}' --from 10.1.2.3 --at 2026-11-23T10:00:00Z
 
-Nothing is connected to: what a token of an identity provider would say is given by options. A
+Nothing is connected to: what a token of an identity provider would say is given by options. A \
 minted token's roles are looked up.")]
     Explain(Box<ExplainArgs>),
     /// Decide what the audit log recorded once more, by another configuration
@@ -545,9 +545,9 @@ Examples:
   bartizan policy replay --from 7d --policy new.toml
   bartizan policy replay --policy new.toml --output json
 
-The log has who called what, from where, by which client, how they were authenticated, labels and
-findings; not arguments and not groups. A minted token's roles, the groups of people who are signed in
-and what approved tools say of themselves are looked up, and a role whose rule is on record was had.
+The log has who called what, from where, by which client, how they were authenticated, labels and \
+findings; not arguments and not groups. A minted token's roles, the groups of people who are signed in \
+and what approved tools say of themselves are looked up, and a role whose rule is on record was had. \
 What hangs on the rest is shown as `unknown`, with what would have to be known.")]
     Replay {
         /// From then on: so long ago, such as 2h or 7d, or a time as 2026-11-23T17:00:00Z
@@ -573,8 +573,8 @@ Examples:
   bartizan policy put payments payments.cedar
   bartizan policy put payments - < payments.cedar
 
-It is validated beside the roles and policies of the configuration and the other ones of the store, and refused
-with its place where it is not right. Gateways of this store apply it within a second, all or nothing, and record
+It is validated beside the roles and policies of the configuration and the other ones of the store, and refused \
+with its place where it is not right. Gateways of this store apply it within a second, all or nothing, and record \
 who put it there.")]
     Put {
         /// A name for it: 1 to 64 of a-z, 0-9, _ and -
@@ -601,7 +601,7 @@ A file of cases:
   arguments = { branch = \"main\" }
   expect = \"ask\"            # permit, ask or deny
 
-Also: roles, groups, scopes, tenant, client, acr, amr, annotated, labels, findings, from, at, prompt,
+Also: roles, groups, scopes, tenant, client, acr, amr, annotated, labels, findings, from, at, prompt, \
 resource, and rule for the rule that must decide. The exit code is 1 when a case is decided otherwise.")]
     Test {
         /// The file

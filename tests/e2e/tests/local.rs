@@ -65,7 +65,14 @@ async fn a_server_starts_from_the_bytes_that_were_locked_or_not_at_all() {
     let warned = String::from_utf8(warned.stderr).unwrap();
     assert!(warned.contains("bartizan lock npm") && warned.contains("bartizan lock pypi"));
 
+    let told = supply.gateway.command().args(["call", "npm", "greet"]).output().await.unwrap();
+    assert_eq!(told.status.code(), Some(2), "it would hang, since it has no network");
     supply.bartizan(&["lock", "--allow-private"]).await;
+    // The running gateway takes the lock up by itself.
+    eventually("the lock is taken up", async || {
+        supply.gateway.log().contains("the changed configuration is in use")
+    })
+    .await;
     let checked = supply.gateway.command().arg("check").output().await.unwrap();
     assert!(!String::from_utf8(checked.stderr).unwrap().contains("bartizan lock"));
     let supply = supply.restarted().await;

@@ -32,7 +32,7 @@ Examples:
   bartizan audit search --who token:ci --tool 'github__*'
   bartizan audit search --server files --since 2026-11-01T00:00:00Z --output json
 
-Oldest first, from the running gateway's journal and from those of commands that had a gateway of
+Oldest first, from the running gateway's journal and from those of commands that had a gateway of \
 their own; their records are shown as own/N:SEQ.")]
     Search(SearchArgs),
     /// Show all that is recorded of one call, or one record
@@ -84,8 +84,8 @@ For what is to go elsewhere all the time there are [export.NAME] sections: docs/
     #[command(after_help = "\
 Example: bartizan audit forget user:11111111-2222-3333-4444-555555555555/66666666-7777-8888-9999-000000000000
 
-With [audit] personal = \"sealed\". The records stay, and the log still verifies; what named the person in
-them is gone for good, in exports too. A running gateway notices within a minute and records it. Backups
+With [audit] personal = \"sealed\". The records stay, and the log still verifies; what named the person in \
+them is gone for good, in exports too. A running gateway notices within a minute and records it. Backups \
 of the state folder made before still have the key.")]
     Forget {
         /// Who, as `search` shows them
@@ -100,8 +100,8 @@ Examples:
   bartizan audit verify
   bartizan audit verify --dir /mnt/copy --key audit.pub --checkpoint yesterday
 
-Names the first record that was changed, deleted, inserted or moved, with file and line; the exit
-code is 1 then. It may run beside a gateway. Whoever can write to the folder can replace all of it
+Names the first record that was changed, deleted, inserted or moved, with file and line; the exit \
+code is 1 then. It may run beside a gateway. Whoever can write to the folder can replace all of it \
 and its key too: with --key and --checkpoint, kept on another machine, that shows as well.")]
     Verify {
         /// The journal's folder [default: audit in the state folder]
@@ -123,8 +123,8 @@ Examples:
   bartizan audit open 42 --identity auditor.key
   bartizan audit open 42 --sealed | age --decrypt --identity auditor.key
 
-With [audit.payloads] recipients. The intent of a call has its arguments, the outcome its result. The
-sealed bytes are held against the digest in the record first; the exit code is 1 when they are others,
+With [audit.payloads] recipients. The intent of a call has its arguments, the outcome its result. The \
+sealed bytes are held against the digest in the record first; the exit code is 1 when they are others, \
 and when they are no longer there.")]
     Open {
         /// The record's number, as `tail` and `search` show it
@@ -146,7 +146,7 @@ Examples:
   bartizan audit check receipt
   python3 tools/verify/check_receipt.py receipt \"$(cat audit.pub)\"
 
-Whoever has the receipt and the public key needs nothing else, not even Bartizan: the script is
+Whoever has the receipt and the public key needs nothing else, not even Bartizan: the script is \
 one file of plain Python.")]
     Prove {
         /// The record's number, as `tail` and `search` show it
@@ -161,7 +161,7 @@ Examples:
   bartizan audit check receipt --key audit.pub
   bartizan audit prove 42 | bartizan audit check -
 
-tools/verify/check_receipt.py does the same without Bartizan. The exit code is 1 when the receipt
+tools/verify/check_receipt.py does the same without Bartizan. The exit code is 1 when the receipt \
 proves nothing.")]
     Check {
         /// The receipt; `-` reads it from standard input

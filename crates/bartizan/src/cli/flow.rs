@@ -10,7 +10,7 @@ Examples:
   bartizan flow show
   bartizan flow show --output json
 
-A conversation that has read private and untrusted data may not write where others can read.
+A conversation that has read private and untrusted data may not write where others can read. \
 [flow] in the configuration has the rules, `reads` and `writes` of a server the labels.")]
     Show,
     /// Let a conversation begin anew
@@ -19,8 +19,8 @@ Examples:
   bartizan flow reset owner
   bartizan flow reset 'token:ci#1f2e3d4c' 'session x-5'
 
-Look first at what it has read, and at what it wanted to do: the record of the refused call says it
-(bartizan audit search --refused). After a reset the conversation may write again, whatever its
+Look first at what it has read, and at what it wanted to do: the record of the refused call says it \
+(bartizan audit search --refused). After a reset the conversation may write again, whatever its \
 agent still holds in memory.")]
     Reset {
         /// Whose, as `flow show` names it

@@ -14,9 +14,9 @@ Examples:
   pass show github | bartizan secret set github              reads standard input
   bartizan secret set github --expires 90d --owner ops@example.com
 
-Then write ${secret:github} in the configuration where the value belongs. The first secret makes the
-master key, which is in the state folder unless [vault] says otherwise: keep a copy of it elsewhere.
-A value is never an argument, since every user of the machine can read those. When it is a JSON Web
+Then write ${secret:github} in the configuration where the value belongs. The first secret makes the \
+master key, which is in the state folder unless [vault] says otherwise: keep a copy of it elsewhere. \
+A value is never an argument, since every user of the machine can read those. When it is a JSON Web \
 Token, its own end is known.")]
     Set(KeepArgs),
     /// Put a new value in a secret's place; a running gateway uses it within a second
@@ -28,7 +28,7 @@ Example:
     List,
     /// Remove a secret
     #[command(after_help = "\
-A secret that the configuration uses is kept unless --force is given: without it, calls that need it
+A secret that the configuration uses is kept unless --force is given: without it, calls that need it \
 are refused.")]
     Remove {
         /// Its name
@@ -52,7 +52,7 @@ Examples:
   bartizan secret expiry
   bartizan secret expiry --within 30d || mail -s 'secrets expire' ops@example.com
 
-Exit code 1 when something has expired or will within that time (by default `warn-before` of [vault]).
+Exit code 1 when something has expired or will within that time (by default `warn-before` of [vault]). \
 Looks at sealed secrets, and at values in the environment and in files that say their own end.")]
     Expiry {
         /// How far ahead
@@ -61,7 +61,7 @@ Looks at sealed secrets, and at values in the environment and in files that say 
     },
     /// A new master key, and new keys for all secrets; the values stay
     #[command(after_help = "\
-Everything is sealed anew at once or not at all, as [vault] says now: this is also how a changed
+Everything is sealed anew at once or not at all, as [vault] says now: this is also how a changed \
 `master` takes effect. A running gateway goes on meanwhile.")]
     RotateMaster,
 }

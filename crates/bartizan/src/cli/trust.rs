@@ -11,7 +11,7 @@ Examples:
   bartizan trust status files --all
   bartizan trust status --check            for scripts: exit code 1 when anything is held back
 
-States: approved; new (nobody has decided yet); changed (something else was approved); rejected;
+States: approved; new (nobody has decided yet); changed (something else was approved); rejected; \
 revoked. Only what is approved is listed to clients and can be called.")]
     Status {
         /// This server alone
@@ -29,7 +29,7 @@ Examples:
   bartizan trust diff files
   bartizan trust diff files read_file --output json
 
-Hidden characters are shown as ⟨U+200B⟩. Each change has a class (cosmetic, documentation,
+Hidden characters are shown as ⟨U+200B⟩. Each change has a class (cosmetic, documentation, \
 mention, …) and says what is new in it: an address, a path, an order to the model.")]
     Diff {
         /// The server's name
@@ -43,7 +43,7 @@ Examples:
   bartizan trust approve files                 all that waits, after showing it
   bartizan trust approve files read_file --yes
 
-Approves exactly what was shown. What changes later is held back again. What was rejected or
+Approves exactly what was shown. What changes later is held back again. What was rejected or \
 revoked is approved only by its name.")]
     Approve {
         /// The server's name
@@ -60,7 +60,7 @@ Examples:
   bartizan trust lock
   bartizan trust lock --check          for CI: exit code 1 when something is not as it was locked
 
-Servers with how they are reached, digests of definitions, their states, who approved them, and
+Servers with how they are reached, digests of definitions, their states, who approved them, and \
 signatures. It is written from what was seen last; `bartizan trust verify` asks the servers.")]
     Lock {
         /// The file [default: bartizan.lock beside the configuration]
@@ -93,7 +93,7 @@ Only exactly what was locked, of servers that are reached in the same way.")]
 Example:
   bartizan trust suggest-labels mail >> bartizan.toml     then look at it, and change it
 
-It goes by what the tools say of themselves, so somebody has to agree: labels count only in the
+It goes by what the tools say of themselves, so somebody has to agree: labels count only in the \
 configuration.")]
     SuggestLabels {
         /// The server's name
@@ -107,9 +107,9 @@ Examples:
   bartizan trust sign files --key acme.key --kid acme-2026
   bartizan trust sign files --key acme.key --kid acme-2026 --output json
 
-Each signature is a detached JWS (ES256 or EdDSA) over the definition's digest. It is kept in the
-store, and with --output json printed as a provider would put it into
-_meta[\"dev.bartizan/signature\"]. [trust.keys] names the public keys that count, and
+Each signature is a detached JWS (ES256 or EdDSA) over the definition's digest. It is kept in the \
+store, and with --output json printed as a provider would put it into \
+_meta[\"dev.bartizan/signature\"]. [trust.keys] names the public keys that count, and \
 require-signature the servers that need one.")]
     Sign {
         /// The server's name

@@ -40,7 +40,7 @@ Exit code 1 when something is flagged.")]
     /// Inspect files
     #[command(after_help = "\
 Examples:
-  bartizan inspect file README.md
+  bartizan inspect file notes.txt
   bartizan inspect file --as definition tools.json --output json
 
 Exit code 1 when something is flagged.")]
