@@ -156,7 +156,7 @@ async fn a_server_json_and_a_bundle_are_locked_like_packages() {
     let mut update = supply.gateway.command();
     let swapped =
         update.args(["lock", "mcpb", "--allow-private", "--update"]).output().await.unwrap();
-    let shown = String::from_utf8(swapped.stdout).unwrap();
+    let shown = String::from_utf8(swapped.stderr).unwrap();
     assert!(!swapped.status.success() && shown.contains("was expected"), "{shown}");
     fs::remove_file(supply.folder.path().join("swapped")).unwrap();
     supply.bartizan(&["lock", "--allow-private", "--update"]).await;

@@ -96,7 +96,7 @@ fn several_errors_are_told_at_once() {
 
 #[test]
 fn every_mistake_of_the_form_is_told_in_the_order_of_the_file() {
-    let text = "lissten = 1\nhosts = \"a\"\n[limits]\ndepht = 3\n[servers.a]\ncommand = \"sh\"\nsandbox.levl = \"off\"\nheaders = { A = \"b\" }\n";
+    let text = "lissten = 1\nhosts = \"a\"\n[limits]\ndepht = 3\n[servers.a]\ncommand = \"sh\"\nheaders = { A = \"b\" }\n[servers.a.sandbox]\nlevl = \"off\"\n";
     let report = Home::with(text).run(&["check", "--output", "json"]).json();
     let lines: Vec<_> = report["findings"]
         .as_array()
@@ -104,8 +104,8 @@ fn every_mistake_of_the_form_is_told_in_the_order_of_the_file() {
         .iter()
         .map(|one| one["line"].as_u64().unwrap())
         .collect();
-    assert_eq!(lines, [1, 2, 4, 7, 8], "{report}");
-    assert!(report["findings"][4]["help"].as_str().unwrap().contains("[servers.NAME.credential]"));
+    assert_eq!(lines, [1, 2, 4, 7, 9], "{report}");
+    assert!(report["findings"][3]["help"].as_str().unwrap().contains("[servers.NAME.credential]"));
     // What is missing because it was faulty is no mistake of its own.
     let text = "[servers.a]\nurl = \"https://a.example/\"\n[servers.a.credential]\nvalue = 1\n";
     let report = Home::with(text).run(&["check", "--output", "json"]).json();
