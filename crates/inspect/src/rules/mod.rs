@@ -1,7 +1,7 @@
 //! Rules: data that says what to look for.
 //!
-//! A rule names literal *anchors*, and patterns that are tried only near one. So a text is read once by
-//! one automaton however many rules there are, and a text without anchors costs no more than that.
+//! A rule names literal *anchors*, and patterns that are tried only near one. So a text is looked through
+//! once for all anchors however many rules there are, and a text without any costs no more than that.
 
 mod check;
 mod load;
