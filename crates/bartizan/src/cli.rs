@@ -749,9 +749,11 @@ pub enum SandboxCommand {
         /// The server's name
         server: String,
     },
-    /// Propose the entry that allows what a server was seen to reach, as a diff of the configuration
+    /// Propose the least that a server was seen to need, as a diff of the configuration
     #[command(after_help = "\
-Set [servers.NAME.egress] learn = true and use the server for a while first.
+Set learn = true in [servers.NAME.sandbox] (files and system calls) or [servers.NAME.egress] (hosts),
+and use the server for a while first. What it asked for and did not get is proposed too, but for what
+looks like a secret: read the diff.
 
 Examples:
   bartizan sandbox suggest git

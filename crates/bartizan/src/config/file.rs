@@ -363,7 +363,7 @@ pub struct Sandbox {
     /// How much processor time it may use, in percent of one core; without it, whatever is free. Needs control groups.
     #[schemars(extend("examples" = [50]))]
     pub cpu: Option<Bounded<1, 100_000>>,
-    /// The system calls that it may make, by their names, and besides them only the few that every program needs. Without a list: all but some 80 that no server needs, which no list gives back.
+    /// The system calls that it may make, by their names, and besides them only the few that every program needs. Without a list: all but some 70 that no server needs, which no list gives back.
     #[schemars(with = "Vec<String>", extend("examples" = [json!(["openat", "read"])]))]
     pub calls: Vec<Spanned<String>>,
     /// Records which system calls it makes and which files it asks for, for `bartizan sandbox suggest NAME`. What it may is as always, but for `calls`, which does not hold meanwhile; each call takes some microseconds more.
