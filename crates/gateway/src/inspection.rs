@@ -180,8 +180,14 @@ impl Inspector {
             let schema = target.item().and_then(|item| item.raw.json().get("inputSchema"));
             found = self.scanner.arguments(call.arguments(), schema);
         }
-        for (_, member) in call.others().filter(|(_, member)| member.text().len() > 2) {
-            found.extend(self.scanner.arguments(member, None));
+        for (name, member) in call.others().filter(|(_, member)| member.text().len() > 2) {
+            // Roots are files, and what a model or a person answers is text: no parameter says what it is for.
+            found.extend(match &*name {
+                "inputResponses" => {
+                    self.scanner.scan_while(Surface::Arguments, member.text(), || true).0
+                }
+                _ => self.scanner.arguments(member, None),
+            });
         }
         note(&found, modes, noted);
         match found.iter().find(|finding| leads_to(finding, modes, Mode::Block)) {

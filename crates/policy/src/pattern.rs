@@ -40,6 +40,9 @@ pub enum PatternFault {
     /// No slash.
     #[error("`{0}`: a pattern is server/name, such as github/get_*, or * for everything")]
     NoSlash(String),
+    /// A server's part with a letter that no server's name has.
+    #[error("`{0}`: a server's name has small letters, digits and dashes")]
+    Server(String),
     /// Longer than 512 bytes.
     #[error("a pattern is at most 512 bytes")]
     TooLong,
@@ -122,6 +125,9 @@ impl FromStr for Pattern {
         if server.is_empty() || name.is_empty() {
             return Err(PatternFault::Empty(text.into()));
         }
+        if !server.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(PatternFault::Server(text.into()));
+        }
         Ok(Pattern { text: text.into(), kind, server: Glob::new(server), name: Glob::new(name) })
     }
 }
@@ -190,6 +196,7 @@ mod tests {
         assert_eq!("/x".parse::<Pattern>(), Err(PatternFault::Empty("/x".into())));
         assert_eq!("github/".parse::<Pattern>(), Err(PatternFault::Empty("github/".into())));
         assert_eq!(format!("a/{}", "b".repeat(511)).parse::<Pattern>(), Err(PatternFault::TooLong));
+        assert_eq!("a\0b/x".parse::<Pattern>(), Err(PatternFault::Server("a\0b/x".into())));
         assert_eq!(pattern("tool:a/*").to_string(), "tool:a/*");
     }
 }

@@ -75,7 +75,7 @@ fn explain(message: &str) -> (String, Option<String>) {
         (message.split_once(" `"), quoted.split_first())
     {
         // What many clients call so, and many people write.
-        if ["header", "headers"].contains(name) && known.contains(&"credential") {
+        if *name == "header" && known.contains(&"credential") {
             let mend = "a header is a credential: [servers.NAME.credential] header = \"Authorization\", value = \"Bearer ${secret:NAME}\"";
             return (format!("unknown key `{name}`"), Some(mend.to_owned()));
         }

@@ -96,7 +96,7 @@ fn several_errors_are_told_at_once() {
 
 #[test]
 fn every_mistake_of_the_form_is_told_in_the_order_of_the_file() {
-    let text = "lissten = 1\nhosts = \"a\"\n[limits]\ndepht = 3\n[servers.a]\ncommand = \"sh\"\nheaders = { A = \"b\" }\n[servers.a.sandbox]\nlevl = \"off\"\n";
+    let text = "lissten = 1\nhosts = \"a\"\n[limits]\ndepht = 3\n[servers.a]\ncommand = \"sh\"\nheader = { A = \"b\" }\n[servers.a.sandbox]\nlevl = \"off\"\n";
     let report = Home::with(text).run(&["check", "--output", "json"]).json();
     let lines: Vec<_> = report["findings"]
         .as_array()
