@@ -3,7 +3,7 @@
 //! `bench egress`: what the way of a local server through its gate costs;
 //! `bench journal`: how quick the journal is;
 //! `bench leaks`: how fast texts pass the filter for secrets;
-//! `bench models`: how much later a model's answer begins;
+//! `bench models`: how much later a model's short answer is there;
 //! `bench policy`: what a decision costs;
 //! `bench telemetry`: what telling everything costs a call;
 //! `bench sandbox`: what confining a local server costs.
@@ -46,7 +46,7 @@ enum Verb {
     Journal(journal::Options),
     /// Measures how fast texts pass the filter for secrets.
     Leaks(leaks::Options),
-    /// Measures how much later the first event of a model's answer comes.
+    /// Measures how much later a model's answer of one event is there.
     Models(models::Options),
     /// Measures what a decision costs with many policies and tools.
     Policy(policy::Options),
