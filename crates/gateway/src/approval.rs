@@ -314,7 +314,6 @@ fn digest(
     answered: bool,
 ) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
-    let definition = target.item().map(|item| item.approved.digest().to_string());
     for part in [
         caller.principal().partition(),
         target.served.name().as_str(),
@@ -322,7 +321,7 @@ fn digest(
         &target.name,
         call.arguments().text(),
         &call.rest(!answered),
-        definition.as_deref().unwrap_or_default(),
+        &target.definition(),
         asking.rule,
         asking.result.map(Json::text).unwrap_or_default(),
     ] {
@@ -346,7 +345,6 @@ fn shown(
         nothing if nothing == "{}" => String::new(),
         more => format!(",\"more\":{more}"),
     };
-    let definition = target.item().map(|item| item.approved.digest().to_string());
     let result = asking.result.map(|result| format!(",\"result\":{}", result.text()));
     format!(
         "{{\"principal\":{},\"client\":{},\"server\":{},\"method\":{},\"name\":{},\"definition\":{},\"rule\":{},\"reason\":{},\"arguments\":{}{more}{}}}",
@@ -355,7 +353,7 @@ fn shown(
         quote(target.served.name().as_str()),
         quote(&call.method_name),
         quote(&target.name),
-        quote(definition.as_deref().unwrap_or_default()),
+        quote(&target.definition()),
         quote(asking.rule),
         quote(asking.reason),
         call.arguments().text(),

@@ -60,7 +60,7 @@ impl Approved {
         let [id, rule, until, definition] = json.pick(["id", "rule", "until", "definition"]);
         let text = |member: Option<Json<'_>>| Some(member?.string()?.into_owned());
         // Another definition than the approver saw was not approved.
-        if text(definition)? != self::definition(target) {
+        if text(definition)? != target.definition() {
             return None;
         }
         let mut state = [0; 32];
@@ -75,14 +75,9 @@ impl Approved {
             quote(&self.id),
             quote(&self.rule),
             self.until,
-            quote(&definition(target))
+            quote(&target.definition())
         )
     }
-}
-
-/// The digest of the definition that is called, where there is one.
-fn definition(target: &Target) -> String {
-    target.item().map(|item| item.approved.digest().to_string()).unwrap_or_default()
 }
 
 impl Opened {

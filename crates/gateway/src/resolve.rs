@@ -48,6 +48,11 @@ impl Target {
         self.listing.as_ref()?.find(&self.name)
     }
 
+    /// The definition's digest as text, empty where there is none.
+    pub fn definition(&self) -> String {
+        self.item().map(|item| item.approved.digest().to_string()).unwrap_or_default()
+    }
+
     /// The digest of the list that the definition is in.
     pub fn catalogue(&self) -> Option<[u8; 32]> {
         self.listing.as_ref().map(|listing| listing.digest)

@@ -174,8 +174,10 @@ impl Served {
         events: &Events,
     ) -> Result<Answer, Refusal> {
         let (principal, method) = (caller.principal().id(), outgoing.method);
-        let send =
-            |credential| self.send(principal, Outgoing { credential, ..outgoing.clone() }, events);
+        // Boxed: it is large, and handed on.
+        let send = |credential| {
+            Box::pin(self.send(principal, Outgoing { credential, ..outgoing.clone() }, events))
+        };
         let answer = self.with(caller, fetched, send).await?;
         self.guard.answer(principal, method, answer).await
     }

@@ -32,7 +32,7 @@ use std::{
 };
 
 use directory::Directory;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use directory::{
     ALICE, BOB, CAROL, CONSUMERS, DAEMON, DAVE, ERIN, GATEWAY, GATEWAY_SECRET, GRAPH, MACHINE,
@@ -164,6 +164,23 @@ impl Entra {
     /// A token with any claims, signed by one of its keys.
     pub fn sign(&self, signer: Signer, claims: &Value) -> String {
         self.change(|state| state.keys.sign(signer, "2.0", claims))
+    }
+
+    /// Has an application take a subject of its own issuer for proof, and gives the subject's token: what a
+    /// workload has in a file.
+    pub fn federate(&self, app: &str, subject: &str) -> String {
+        let issuer = self.issuer();
+        let now = self.change(|state| {
+            state.directory.app_mut(app).federated = vec![(issuer.clone(), subject.to_owned())];
+            state.now()
+        });
+        self.sign(
+            Signer::Current,
+            &json!({
+                "iss": issuer, "sub": subject, "aud": "api://AzureADTokenExchange", "iat": now,
+                "nbf": now, "exp": now + 600,
+            }),
+        )
     }
 }
 

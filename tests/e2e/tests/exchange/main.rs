@@ -325,18 +325,7 @@ async fn bartizan_and_its_machine_have_credentials_of_their_own() {
 #[tokio::test]
 async fn a_workload_identity_is_found_in_the_environment() {
     let entra = Entra::start().await;
-    let issuer = entra.issuer();
-    entra.change(|state| {
-        state.directory.app_mut(GATEWAY).federated = vec![(issuer.clone(), MACHINE.to_owned())];
-    });
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let token = entra.sign(
-        entra::Signer::Current,
-        &json!({
-            "iss": issuer, "sub": MACHINE, "aud": "api://AzureADTokenExchange", "iat": now, "nbf": now,
-            "exp": now + 600,
-        }),
-    );
+    let token = entra.federate(GATEWAY, MACHINE);
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), token).unwrap();
     let host = format!("{}/", entra.url);

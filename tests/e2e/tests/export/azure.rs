@@ -3,7 +3,6 @@
 use std::{
     io::Read,
     sync::{Arc, Mutex},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -12,7 +11,7 @@ use entra::{Entra, GATEWAY, GATEWAY_SECRET, MACHINE, TENANT};
 use flate2::read::GzDecoder;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// A data collection endpoint: the tokens that it was shown, and the records. It refuses the first token.
 #[derive(Default)]
@@ -91,18 +90,7 @@ async fn azure_monitor_takes_the_tokens_of_machines_workloads_and_clients() {
     assert!(tokens.iter().all(|claims| claims["aud"] == "https://monitor.azure.com"), "{tokens:?}");
     assert!(tokens.iter().all(|claims| claims["appid"] == GATEWAY), "{tokens:?}");
 
-    let issuer = entra.issuer();
-    entra.change(|state| {
-        state.directory.app_mut(GATEWAY).federated = vec![(issuer.clone(), MACHINE.to_owned())];
-    });
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let token = entra.sign(
-        entra::Signer::Current,
-        &json!({
-            "iss": issuer, "sub": MACHINE, "aud": "api://AzureADTokenExchange", "iat": now, "nbf": now,
-            "exp": now + 600,
-        }),
-    );
+    let token = entra.federate(GATEWAY, MACHINE);
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), token).unwrap();
     let host = format!("{}/", entra.url);

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use policy::{Action, Annotations, Context, Forgotten, Kind, Operation, Policy, Recalled};
 use serde_json::Value;
 use store::Store;
+use trust::Digest;
 
 use super::question::Caller;
 use crate::{command::now, state};
@@ -46,7 +47,9 @@ impl Known {
             let texts = store.pin_texts(&pin.identity, &pin.kind, &pin.name).await?;
             let Some(text) = texts.and_then(|texts| texts.approved) else { continue };
             if let Ok(tool) = mcp::Json::read(text.as_bytes(), &mcp::Limits::default()) {
-                known.definitions.insert(hex(&approved), Annotations::of(tool));
+                known
+                    .definitions
+                    .insert(Digest::from_bytes(approved).to_string(), Annotations::of(tool));
             }
         }
         store.close().await;
@@ -63,10 +66,6 @@ fn texts(value: Option<&Value>) -> Vec<String> {
         Some(Value::String(text)) => text.split_whitespace().map(str::to_owned).collect(),
         _ => Vec::new(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A request that policy decided, as the log has it.
