@@ -335,7 +335,8 @@ impl Gateway {
         let contents = result.json().get("contents").unwrap_or(Json::EMPTY);
         let text = format!("{{\"uri\":{},\"contents\":{}}}", quote(&target.name), contents.text());
         let served = &target.served;
-        match self.judge_text(served, trust::Kind::UiContent, &crate::made(text)).await? {
+        let text = crate::made(text);
+        match Box::pin(self.judge_text(served, trust::Kind::UiContent, &text)).await? {
             Ok(_) => Ok(reply),
             Err(state) => Err(held(served.name(), &target.name, state)),
         }

@@ -389,10 +389,10 @@ impl Gateway {
             Ok(Step::Lookup(lookup)) => lookup,
             Ok(Step::Jwt(token)) => {
                 let current = self.current();
-                let (verified, believed) = match self.own_token(token.text()).await {
+                let (verified, believed) = match Box::pin(self.own_token(token.text())).await {
                     Some(own) => (own?, Authenticator::CACHE_SECONDS),
                     None => (
-                        current.prove(token.text(), now).await?,
+                        Box::pin(current.prove(token.text(), now)).await?,
                         current.config.identity.recheck.as_secs(),
                     ),
                 };

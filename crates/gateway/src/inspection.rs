@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fmt::Write,
-    future::ready,
     hash::{BuildHasher, RandomState},
     sync::Arc,
     time::{Duration, Instant},
@@ -13,7 +12,6 @@ use identity::Verified;
 use inspect::{Class, Finding, Rule, Scanner, ScannerFault, Severity, Surface};
 use mcp::{Json, JsonBuf, Kind, Patch, quote};
 use policy::Question;
-use tokio::sync::mpsc;
 use upstream::{Event, Events, HttpClient};
 
 use crate::{
@@ -21,7 +19,6 @@ use crate::{
     approval::Asking,
     call::{Call, Reply},
     detector::{Detector, External},
-    hearing::hear,
     refusal::Refusal,
     resolve::Target,
     secrets::Secrets,
@@ -207,7 +204,7 @@ impl Inspector {
         let server = target.served.name().as_str();
         match &self.external {
             Some(detector) if self.modes(server).of(Class::Injection) != Mode::Off => {
-                detector.judge(target, body).await
+                Box::pin(detector.judge(target, body)).await
             }
             _ => Ok(Vec::new()),
         }
@@ -348,25 +345,6 @@ impl Gateway {
         let current = self.current();
         let more = current.inspector.asked_elsewhere(target, body.json()).await?;
         current.inspector.result(target.served.name().as_str(), body.json(), more, noted)
-    }
-
-    /// Sends a call, and has the detectors look at what its server tells meanwhile.
-    pub(crate) async fn listen_in<T, F: Future<Output = T>>(
-        &self,
-        target: &Target,
-        events: &Events,
-        noted: &mut String,
-        send: impl FnOnce(Events) -> F,
-    ) -> T {
-        let server = target.served.name().as_str();
-        let current = self.current();
-        let inspector = &current.inspector;
-        if events.is_closed() || !inspector.listens_to(server) {
-            return send(events.clone()).await;
-        }
-        let (inner, heard) = mpsc::channel(events.max_capacity());
-        let pass = |event| ready(inspector.event(server, event, noted));
-        hear(heard, events, send(inner), pass).await
     }
 
     /// Holds a result back until an approver has seen it. What nobody releases in time is refused: the call

@@ -11,14 +11,13 @@ use std::{
 use audit::{Append, Journal, Kind, Outcome, Record};
 use bytes::Bytes;
 use mcp::{JsonBuf, ServerName};
-use tokio::sync::mpsc;
-use upstream::{Answer, Event, Events, Offer};
+use upstream::{Answer, Event, Offer};
 use vault::{
     Fetched,
     leak::{Filter, Known},
 };
 
-use crate::{hearing::hear, refusal::Refusal};
+use crate::refusal::Refusal;
 
 /// What records call a request to a model.
 const MODELS: &str = "models/call";
@@ -196,17 +195,6 @@ impl Guard {
             detail: names,
             ..Record::default()
         })
-    }
-
-    /// Cleans what comes in on `heard` until `sending`, which fills it, has ended.
-    pub async fn hear<T>(
-        &self,
-        principal: &str,
-        heard: mpsc::Receiver<Event>,
-        events: &Events,
-        sending: impl Future<Output = T>,
-    ) -> T {
-        hear(heard, events, sending, |event| self.event(principal, event)).await
     }
 }
 

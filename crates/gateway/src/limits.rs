@@ -238,7 +238,7 @@ impl Gateway {
             let slot = limiter.enter(&key, self.uptime())?;
             occupied.0.push((limiter.clone(), slot));
             if let Some(quota) = limiter.limit.quota {
-                self.use_quota(limiter, key, quota).await?;
+                Box::pin(self.use_quota(limiter, key, quota)).await?;
             }
         }
         Ok(occupied)

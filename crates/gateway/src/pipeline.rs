@@ -3,7 +3,11 @@
 //! authenticate → resolve → require approved → inspect arguments → decide → record intent
 //!   → fetch credential → send → inspect result → record outcome → reply
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use audit::{Intended, Outcome, Record};
 use identity::Verified;
@@ -16,6 +20,7 @@ use crate::{
     call::{Call, Door, Reply, ResultKind},
     decide::Noticed,
     facts::Facts,
+    hearing::Look,
     leak,
     limits::Counted,
     mrtr,
@@ -107,11 +112,8 @@ impl Gateway {
             Ok(credential) => {
                 facts.step(Step::Credential);
                 facts.fetched = Some(began.elapsed());
-                let trace = facts.trace.as_ref();
-                // Boxed, as whatever is large and handed on, or rare: a call's future is copied when it starts.
-                let send =
-                    |events| Box::pin(send(cleared, credential, call, &target, trace, events));
-                self.listen_in(&target, events, &mut facts.findings, send).await
+                // Boxed, as whatever is large or rare: a call's future is copied when it starts.
+                Box::pin(self.send(cleared, credential, &target, events, &mut facts)).await
             }
             Err(refusal) => Err(refusal),
         };
@@ -164,6 +166,28 @@ impl Gateway {
         facts.keep_arguments(&self.glance().config.audit.payloads)?;
         let intent = self.record_intent(facts).await?;
         Ok((target, Cleared::new(caller, approved, arguments, permit, place, opened.state), intent))
+    }
+
+    /// Sends it; the detectors look at what the server tells meanwhile.
+    async fn send(
+        &self,
+        cleared: Cleared<'_>,
+        credential: vault::Fetched,
+        target: &Target,
+        events: &Events,
+        facts: &mut Facts<'_>,
+    ) -> Result<Reply, Refusal> {
+        let (current, server) = (self.current(), target.served.name().as_str());
+        let noted = Mutex::new(mem::take(&mut facts.findings));
+        let look = |event| {
+            let noted = &mut noted.lock().unwrap_or_else(PoisonError::into_inner);
+            current.inspector.event(server, event, noted)
+        };
+        let look = current.inspector.listens_to(server).then_some(&look as Look<'_>);
+        let (call, trace) = (facts.call, facts.trace.as_ref());
+        let reply = send(cleared, credential, call, target, trace, events, look).await;
+        facts.findings = noted.into_inner().unwrap_or_else(PoisonError::into_inner);
+        reply
     }
 
     fn inspect_arguments<'a>(

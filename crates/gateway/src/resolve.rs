@@ -89,7 +89,7 @@ impl Gateway {
                 let renamed = named.renamed.then(|| ("uri", quote(&named.own)));
                 Ok(target(named, Kind::Resource, renamed))
             }
-            Method::CompletionComplete => self.completion(caller, call, params).await,
+            Method::CompletionComplete => Box::pin(self.completion(caller, call, params)).await,
             Method::TasksCancel | Method::TasksGet | Method::TasksUpdate => {
                 self.task(caller, call, call.name()?)
             }
@@ -121,7 +121,7 @@ impl Gateway {
             Some(listing) if listing.find(&target.name).is_some() => listing,
             // Not there, or held back: the server may have got it, or a person may have approved it since.
             // One asking is shared by all who wait.
-            _ => self.listing(caller, call, &target, listed).await?,
+            _ => Box::pin(self.listing(caller, call, &target, listed)).await?,
         };
         if !listing.knows(&target.name) {
             return Err(unknown(name.to_owned(), None));

@@ -11,6 +11,7 @@ use upstream::{Events, Outgoing};
 
 use crate::{
     call::{Call, Reply},
+    hearing::Look,
     mrtr::State,
     refusal::Refusal,
     resolve::{ApprovedTarget, Target},
@@ -48,7 +49,8 @@ pub(crate) async fn send(
     call: &Call,
     target: &Target,
     trace: Option<&Trace>,
-    events: Events,
+    events: &Events,
+    look: Option<Look<'_>>,
 ) -> Result<Reply, Refusal> {
     let params = cleared.arguments.json();
     let meta = trace.map(|trace| trace.meta(params));
@@ -68,7 +70,7 @@ pub(crate) async fn send(
         credential: upstream::Credential::default(),
         deadline: Instant::now() + served.entry.timeout,
     };
-    let answer = served.deliver(cleared.caller, fetched, outgoing, &events).await;
+    let answer = served.deliver(cleared.caller, fetched, outgoing, events, look).await;
     let answer = answer.map_err(|refusal| match refusal {
         Refusal::Server { fault: upstream::LinkFault::Parked, .. } => Refusal::RequestState,
         refusal => refusal,

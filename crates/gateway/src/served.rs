@@ -23,6 +23,7 @@ use crate::{
     credential::{How, Source},
     egress::Witness,
     grants::{GrantKind, Grants, Shared},
+    hearing::{Look, Pass, hear},
     launch::launch,
     leak::{self, Guard, OnLeak},
     refusal::Refusal,
@@ -149,7 +150,7 @@ impl Served {
             Ok(done) => return Ok(done),
             Err(fault) => fault,
         };
-        let another = self.credential.another(caller, &fetched, &fault).await?;
+        let another = Box::pin(self.credential.another(caller, &fetched, &fault)).await?;
         let Some(another) = another else { return Err(self.fault(fault)) };
         let another = self.credential.show(&another).await?;
         once(another).await.map_err(|fault| self.fault(fault))
@@ -162,39 +163,40 @@ impl Served {
         outgoing: Outgoing<'_>,
     ) -> Result<Answer, Refusal> {
         let (events, _) = mpsc::channel(1);
-        self.deliver(caller, self.credential(caller).await?, outgoing, &events).await
+        self.deliver(caller, self.credential(caller).await?, outgoing, &events, None).await
     }
 
-    /// Sends it with this credential.
+    /// Sends it with this credential. Notifications that come meanwhile are cleaned, and then looked at.
     pub(crate) async fn deliver(
         &self,
         caller: &Verified,
         fetched: Fetched,
         outgoing: Outgoing<'_>,
         events: &Events,
+        look: Option<Look<'_>>,
     ) -> Result<Answer, Refusal> {
         let (principal, method) = (caller.principal().id(), outgoing.method);
-        // Boxed: it is large, and handed on.
         let send = |credential| {
-            Box::pin(self.send(principal, Outgoing { credential, ..outgoing.clone() }, events))
+            self.send(principal, Outgoing { credential, ..outgoing.clone() }, events, look)
         };
         let answer = self.with(caller, fetched, send).await?;
         self.guard.answer(principal, method, answer).await
     }
 
-    /// Sends it; notifications that come meanwhile are cleaned.
     async fn send(
         &self,
         principal: &str,
         outgoing: Outgoing<'_>,
         events: &Events,
+        look: Option<Look<'_>>,
     ) -> Result<Answer, LinkFault> {
-        if events.is_closed() || leak::filter().is_empty() {
-            return self.link.send(outgoing, events).await;
+        // Boxed, here and below: it is large, and whatever waits for it would be as large.
+        if events.is_closed() || look.is_none() && leak::filter().is_empty() {
+            return Box::pin(self.link.send(outgoing, events)).await;
         }
         let (inner, heard) = mpsc::channel(events.max_capacity());
-        let sending = self.link.send(outgoing, &inner);
-        self.guard.hear(principal, heard, events, sending).await
+        let pass = Pass { guard: &self.guard, principal, look };
+        hear(heard, events, Box::pin(self.link.send(outgoing, &inner)), pass).await
     }
 
     /// What the server says of itself.

@@ -62,7 +62,7 @@ impl Gateway {
                 .map_err(|fault| Refusal::TokenUnbound(fault.to_string()))?;
         }
         match &proofs.calls {
-            Some(signer) => self.verify_call(call, definition, signer).await,
+            Some(signer) => Box::pin(self.verify_call(call, definition, signer)).await,
             None => Ok(()),
         }
     }

@@ -120,8 +120,10 @@ class Handler(BaseHTTPRequestHandler):
             files = {"mcpb": f"{self.server.url}/old/greeter.mcpb", "npm": "greeter", "pypi": "greeter-py"}
             package = {"registryType": name, "identifier": files[name], "version": versions[-1],
                        "transport": {"type": "stdio"}}
-            if name == "mcpb":
-                package["fileSha256"] = hashlib.sha256(bundle(versions[-1])).hexdigest()
+            # FOLDER/doubted: it says of every package what none has.
+            doubted = (self.server.folder / "doubted").exists()
+            made = {"mcpb": bundle, "npm": tarball, "pypi": wheel}[name]
+            package["fileSha256"] = hashlib.sha256(made("6.6.6" if doubted else versions[-1])).hexdigest()
             document = {"name": "test/greeter", "version": versions[-1], "packages": [package]}
             self.reply("application/json", json.dumps({"server": document, "_meta": {}}).encode())
         elif path == "/old/greeter.mcpb":

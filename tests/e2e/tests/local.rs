@@ -4,6 +4,7 @@ use std::{fs, path::Path};
 
 use e2e::{Era, Gateway, Upstream, environment, eventually, run, source};
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 /// The fixture's registry, and a gateway whose servers come from it.
 struct Supply {
@@ -30,11 +31,15 @@ impl Supply {
     }
 
     async fn bartizan(&self, arguments: &[&str]) -> String {
+        run(&mut self.command(arguments)).await
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.gateway.command();
         command.args(arguments);
         command.env("npm_config_registry", &self.registry.url);
         command.env("PIP_INDEX_URL", format!("{}/simple", self.registry.url));
-        run(&mut command).await
+        command
     }
 
     async fn restarted(self) -> Supply {
@@ -159,6 +164,15 @@ async fn a_server_json_and_a_bundle_are_locked_like_packages() {
     let shown = String::from_utf8(swapped.stderr).unwrap();
     assert!(!swapped.status.success() && shown.contains("was expected"), "{shown}");
     fs::remove_file(supply.folder.path().join("swapped")).unwrap();
+    // Nor are those that the package's own registry vouches for.
+    fs::write(supply.folder.path().join("doubted"), "").unwrap();
+    for kind in ["npm", "pypi"] {
+        let mut update = supply.command(&["lock", kind, "--allow-private", "--update"]);
+        let doubted = update.output().await.unwrap();
+        let shown = String::from_utf8(doubted.stderr).unwrap();
+        assert!(!doubted.status.success() && shown.contains("fileSha256"), "{kind}: {shown}");
+    }
+    fs::remove_file(supply.folder.path().join("doubted")).unwrap();
     supply.bartizan(&["lock", "--allow-private", "--update"]).await;
     let supply = supply.restarted().await;
     assert_eq!(said(&supply.greet("mcpb").await), "mcpb 1.0.1", "{}", supply.gateway.log());

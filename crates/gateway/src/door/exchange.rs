@@ -134,9 +134,12 @@ pub enum Step {
     Answered(Answered),
 }
 
+/// A call under way. Boxed where it is made: it is large, and moved about otherwise.
+pub type Calling = Pin<Box<dyn Future<Output = Answered> + Send>>;
+
 /// A running call and its notifications.
 pub struct Exchange {
-    call: Pin<Box<dyn Future<Output = Answered> + Send>>,
+    call: Calling,
     events: mpsc::Receiver<Event>,
     questions: Option<mpsc::Receiver<String>>,
     answered: Option<Answered>,
@@ -145,11 +148,8 @@ pub struct Exchange {
 
 impl Exchange {
     /// `call` writes its notifications to the sender of `events`.
-    pub fn new(
-        call: impl Future<Output = Answered> + Send + 'static,
-        events: mpsc::Receiver<Event>,
-    ) -> Exchange {
-        Exchange { call: Box::pin(call), events, questions: None, answered: None, ended: false }
+    pub fn new(call: Calling, events: mpsc::Receiver<Event>) -> Exchange {
+        Exchange { call, events, questions: None, answered: None, ended: false }
     }
 
     /// The call may also ask the client something.

@@ -160,7 +160,7 @@ pub fn start(
         param_headers: None,
         signature: headers.and_then(CallSignature::in_headers),
     };
-    let run = async move {
+    let run = Box::pin(async move {
         let running = session.run(&id);
         let turn = Turn { gateway: &gateway, caller: &caller, session: &session, questions };
         let answer = tokio::select! {
@@ -176,7 +176,7 @@ pub fn start(
             answered.status = StatusCode::OK;
         }
         answered
-    };
+    });
     Exchange::new(run, received).asking(asked)
 }
 

@@ -28,7 +28,7 @@ use crate::{
 /// A body that takes longer than this to arrive is given up.
 const BODY: Duration = Duration::from_secs(30);
 
-/// Answers one request.
+/// Answers one request. What is large and not a call is boxed: the future is copied for each request.
 pub async fn handle(
     gateway: Arc<Gateway>,
     connection: &Connection,
@@ -42,7 +42,7 @@ pub async fn handle(
             guard::check_host(&current.config, &head.headers, &head.uri).map(|_| from)
         });
         return match admitted {
-            Ok(from) => oauth::handle(gateway, from, &head, body).await,
+            Ok(from) => Box::pin(oauth::handle(gateway, from, &head, body)).await,
             Err(refusal) => refused(None, &refuse(&gateway, &head, None, refusal).await),
         };
     }
@@ -66,7 +66,7 @@ pub async fn handle(
                     // A proxy of another user's that names no client does not bring its own machine's user.
                     let near = network::is_loopback(&current.config, peer, client, &head.headers)
                         && connection.is_own();
-                    grants::handle(&gateway, near, &head, body).await
+                    Box::pin(grants::handle(&gateway, near, &head, body)).await
                 }
                 Err(refusal) => refused(None, &refuse(&gateway, &head, None, refusal).await),
             }
@@ -81,14 +81,14 @@ pub async fn handle(
         }
         Some(Route::Grants) if grants::own::is_browser(&head) => {
             match network::client(&current.config, peer, &head.headers) {
-                Ok(_) => grants::own::page(&gateway, &head, body).await,
+                Ok(_) => Box::pin(grants::own::page(&gateway, &head, body)).await,
                 Err(refusal) => refused(None, &gateway.refuse(None, refusal).await),
             }
         }
         Some(route) => match enter(&gateway, connection, &head, &route).await {
             Ok((caller, client)) => match route {
                 Route::Model(model) => {
-                    models::handle(gateway, caller, model, client, &head, body).await
+                    Box::pin(models::handle(gateway, caller, model, client, &head, body)).await
                 }
                 route => served(gateway, caller, route, Door::Http(client), &head, body).await,
             },
@@ -266,12 +266,12 @@ async fn served(
         },
         (Route::Approval(id), &Method::GET) => approvals::show(&gateway, &caller, &id).await,
         (Route::Approval(id), &Method::POST) => match message(&gateway, head, body).await {
-            Ok(message) => approvals::decide(gateway, caller, &id, &message).await,
+            Ok(message) => Box::pin(approvals::decide(gateway, caller, &id, &message)).await,
             Err(refusal) => refused(None, &refuse(&gateway, head, Some(&caller), refusal).await),
         },
         (Route::Grants, &Method::GET) => grants::own::list(&gateway, &caller).await,
         (Route::Grants, &Method::POST) => match message(&gateway, head, body).await {
-            Ok(message) => grants::own::revoke(&gateway, &caller, &message).await,
+            Ok(message) => Box::pin(grants::own::revoke(&gateway, &caller, &message)).await,
             Err(refusal) => refused(None, &refuse(&gateway, head, Some(&caller), refusal).await),
         },
         (Route::Approval(_) | Route::Grants, _) => not_allowed("GET, POST"),

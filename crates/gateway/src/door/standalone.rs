@@ -31,10 +31,10 @@ pub fn open(
     door: Door,
 ) -> Exchange {
     let (events, received) = mpsc::channel(EVENTS);
-    let run = async move {
+    let run = Box::pin(async move {
         watch(&gateway, &caller, &session, door, &events).await;
         Answered::new("null", Ok(Json::EMPTY.into()))
-    };
+    });
     Exchange::new(run, received)
 }
 

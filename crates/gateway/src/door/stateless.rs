@@ -83,13 +83,13 @@ pub async fn post(
 /// Starts a call; whoever polls the exchange drives it.
 pub fn start(gateway: Arc<Gateway>, caller: Verified, call: Call, id: Box<str>) -> Exchange {
     let (events, received) = mpsc::channel(EVENTS);
-    let run = async move {
+    let run = Box::pin(async move {
         match gateway.run(&caller, &call, &events).await {
             Ok(reply) => Answered::new(&id, stateless_form(call.method, reply)),
             Err(refusal) if call.door == Door::Local => Answered::refused_to_owner(&id, &refusal),
             Err(refusal) => Answered::refused(&id, &refusal),
         }
-    };
+    });
     Exchange::new(run, received)
 }
 

@@ -66,7 +66,7 @@ pub async fn post(
         (Era::Handshake, Message::Request(request))
             if Method::of(&request.method) == Method::Initialize =>
         {
-            initialize(gateway, caller, scope, door, &message, request).await
+            Box::pin(initialize(gateway, caller, scope, door, &message, request)).await
         }
         (Era::Handshake, _) => match find(&gateway, &caller, &scope, headers) {
             Ok(session) => {

@@ -157,7 +157,7 @@ impl Exchanges {
         {
             return Ok(held.fetched.clone());
         }
-        self.renew(caller, &slot, None, None).await
+        Box::pin(self.renew(caller, &slot, None, None)).await
     }
 
     /// After the server refused `used`: another one, to try once more.

@@ -41,7 +41,7 @@ impl Injection {
         let mut values: Vec<Secret> = Vec::new();
         let mut until: Option<Instant> = None;
         for reference in self.credentials.references() {
-            let resolved = self.secrets.resolve(reference).await?;
+            let resolved = Box::pin(self.secrets.resolve(reference)).await?;
             until = Some(until.map_or(resolved.until, |until| until.min(resolved.until)));
             values.push(resolved.secret);
         }

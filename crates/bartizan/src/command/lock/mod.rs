@@ -171,7 +171,13 @@ async fn documented(
     let mut package = match &from {
         document::From::Npm(name) => {
             let asked = format!("{name}@{version}");
-            npm::install(installer, spec, &asked, None, known).await?
+            let package = npm::install(installer, spec, &asked, None, known).await?;
+            if let Some(sha256) = sha256
+                && npm::archive(installer, &package).await? != sha256
+            {
+                anyhow::bail!("the registry has other bytes than its fileSha256 says");
+            }
+            package
         }
         document::From::Pypi(name) => {
             let asked = format!("{name}=={version}");

@@ -5,7 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sandbox::gate::Rule;
+use sandbox::{
+    gate::Rule,
+    package::{Digest, file_digest},
+};
 use serde_json::Value;
 
 use super::install::{Installer, Stage, rule_of, setting};
@@ -63,6 +66,22 @@ pub async fn install(
         digest: installer.keep(stage.path())?.to_string(),
         requires,
     })
+}
+
+/// The SHA-256 of an installed package's file: npm's own checksums are of other kinds.
+pub async fn archive(installer: &Installer<'_>, package: &Package) -> anyhow::Result<Digest> {
+    let registry = Registry::find().await?;
+    let stage = installer.stage()?;
+    let version = package.version.as_deref().unwrap_or_default();
+    let wanted = format!("{}@{version}", package.name);
+    let output = registry.npm(installer, &stage, &["pack", &wanted, "--json"]).await?;
+    let packed: Value = serde_json::from_slice(&output.stdout).context("what `npm pack` says")?;
+    // What was installed, and not what somebody has put in its place since.
+    if packed[0]["integrity"].as_str() != package.integrity.as_deref() {
+        bail!("the registry has other bytes of {wanted} than it had a moment ago");
+    }
+    let file = packed[0]["filename"].as_str().map(Path::new).and_then(Path::file_name);
+    Ok(file_digest(&stage.path().join(file.context("`npm pack` names no file")?))?)
 }
 
 /// The version that the registry calls its latest.
