@@ -69,17 +69,23 @@ struct Compare {
     #[arg(long, default_value = "target/release/bartizan")]
     bartizan: PathBuf,
     /// Another gateway that stands in front of the same upstream; see `--upstream-listen`.
-    #[arg(long, requires_all = ["peer_config", "peer_url"])]
+    #[arg(long, requires = "peer_url")]
     peer: Option<PathBuf>,
-    /// Its configuration, passed as `-f FILE` unless there is a `--peer-arg`.
-    #[arg(long)]
+    /// Its configuration, passed as `-f FILE`.
+    #[arg(long, conflicts_with = "peer_arg")]
     peer_config: Option<PathBuf>,
     /// Its endpoint.
     #[arg(long)]
     peer_url: Option<String>,
-    /// Its arguments, one by one, instead of `-f FILE`.
+    /// Its arguments, one by one.
     #[arg(long, allow_hyphen_values = true)]
     peer_arg: Vec<String>,
+    /// A bearer token that it wants.
+    #[arg(long)]
+    peer_token: Option<String>,
+    /// It is not asked in the stateless era, which it does not know.
+    #[arg(long)]
+    peer_handshake: bool,
     /// What it puts before a tool's name.
     #[arg(long, default_value = "")]
     peer_prefix: String,

@@ -43,6 +43,8 @@ struct Target {
     pid: u32,
     /// Measured in the small cells only: what it differs in does not depend on the size.
     small: bool,
+    /// Measured in the handshake era only.
+    handshake: bool,
 }
 
 impl Target {
@@ -60,7 +62,7 @@ impl Target {
     }
 
     fn measures(&self, cell: Cell) -> bool {
-        !self.small || is_small(cell.payload)
+        (!self.small || is_small(cell.payload)) && (!self.handshake || cell.era == Era::Handshake)
     }
 }
 
@@ -82,6 +84,7 @@ impl Stage {
             token: None,
             pid: upstream.pid(),
             small: false,
+            handshake: false,
         }];
         let mut gateways = Vec::new();
         if !options.direct_only {
@@ -98,9 +101,10 @@ impl Stage {
                 name: "peer".into(),
                 url: peer.url.clone(),
                 prefix: options.peer_prefix.clone(),
-                token: None,
+                token: options.peer_token.clone(),
                 pid: peer.pid(),
                 small: false,
+                handshake: options.peer_handshake,
             });
             running.push(peer);
         }
@@ -134,26 +138,22 @@ fn gateway_targets(gateways: &[Gateway]) -> anyhow::Result<Vec<Target>> {
             token: gateway.token.clone(),
             pid: process.pid(),
             small,
+            handshake: false,
         })
     });
     targets.into_iter().collect()
 }
 
 fn peer(options: &Compare, folder: &Path) -> anyhow::Result<Option<Running>> {
-    let (Some(peer), Some(config), Some(url)) =
-        (&options.peer, &options.peer_config, &options.peer_url)
-    else {
-        return Ok(None);
-    };
+    let (Some(peer), Some(url)) = (&options.peer, &options.peer_url) else { return Ok(None) };
     let mut command = Command::new(if options.pin { Path::new("taskset") } else { peer });
     if options.pin {
         command.args(["-c", "0"]).arg(peer);
     }
-    if options.peer_arg.is_empty() {
-        command.arg("-f").arg(config);
-    } else {
-        command.args(&options.peer_arg);
-    }
+    match &options.peer_config {
+        Some(config) => command.arg("-f").arg(config),
+        None => command.args(&options.peer_arg),
+    };
     Ok(Some(Running::silent(command, &folder.join("peer.log"), url)?))
 }
 
