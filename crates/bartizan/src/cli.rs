@@ -523,6 +523,18 @@ pub enum ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
+    /// What a policy can say of a tool's arguments, by the tool's own schema
+    #[command(after_help = "\
+Examples:
+  bartizan policy arguments github__merge
+  bartizan policy arguments github/merge --output json
+
+Each argument with its type, whether it is always given, and a condition in Cedar that looks at it. The definition \
+is what the running gateway offers, or else the approved one.")]
+    Arguments {
+        /// The tool (or prompt), as SERVER__TOOL or SERVER/TOOL
+        tool: String,
+    },
     /// Look for rules that can't be meant: idle ones, servers that nobody or everybody may use
     #[command(after_help = "\
 Tools are looked at too, as the running gateway offers them or else as they are approved: those that \
@@ -574,8 +586,8 @@ Examples:
   bartizan policy put payments - < payments.cedar
 
 It is validated beside the roles and policies of the configuration and the other ones of the store, and refused \
-with its place where it is not right. Gateways of this store apply it within a second, all or nothing, and record \
-who put it there.")]
+with its place where it is not right. A condition on an argument that no tool takes is told, and kept. Gateways of \
+this store apply it within a second, all or nothing, and record who put it there.")]
     Put {
         /// A name for it: 1 to 64 of a-z, 0-9, _ and -
         name: String,

@@ -19,6 +19,11 @@ pub(crate) fn pointed<'a>(root: Json<'a>, pointer: &str) -> Option<Json<'a>> {
     Some(at)
 }
 
+/// The pointer to a member of what a pointer leads to.
+pub(crate) fn member(pointer: &str, name: &str) -> String {
+    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
 /// Whether a text is a JSON pointer to something inside.
 pub(crate) fn is_pointer(text: &str) -> bool {
     let escapes_well =
@@ -62,6 +67,7 @@ mod tests {
         assert_eq!(at("/a/x"), None);
         assert_eq!(at("/"), Some("1"));
         assert_eq!(at(""), Some(root.text()));
+        assert_eq!(at(&member("/a", "b/c")), Some("[10,{\"~\":true}]"));
         assert!(is_pointer("/a~1b") && !is_pointer("a") && !is_pointer("/a~2"));
     }
 

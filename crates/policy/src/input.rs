@@ -57,7 +57,7 @@ pub enum Arguments<'a> {
 const SCHEMAS: usize = 256;
 
 /// Names that are told.
-const NAMES: usize = 100;
+pub(crate) const NAMES: usize = 100;
 
 impl<'a> Arguments<'a> {
     /// Of a definition as the server lists it.
@@ -84,13 +84,11 @@ impl<'a> Arguments<'a> {
                 }
                 _ => Argument::None,
             },
-            Arguments::Schema(root) => {
-                match (Walk { root: *root, left: SCHEMAS }).says(*root, &path) {
-                    Said::Nothing | Said::Anything => Argument::Open,
-                    Said::None => Argument::None,
-                    Said::Of(types) => Argument::Of(types),
-                }
-            }
+            Arguments::Schema(root) => match Walk::new(*root).says(*root, &path) {
+                Said::Nothing | Said::Anything => Argument::Open,
+                Said::None => Argument::None,
+                Said::Of(types) => Argument::Of(types),
+            },
         }
     }
 
@@ -151,12 +149,40 @@ impl Said {
     }
 }
 
-struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     root: Json<'a>,
     left: usize,
 }
 
 impl<'a> Walk<'a> {
+    pub(crate) fn new(root: Json<'a>) -> Walk<'a> {
+        Walk { root, left: SCHEMAS }
+    }
+
+    /// What one schema says, and all that it is put together of: each with whether it always holds.
+    pub(crate) fn parts(
+        &mut self,
+        schema: Json<'a>,
+        always: bool,
+        found: &mut Vec<(Json<'a>, bool)>,
+    ) {
+        let Some(left) = self.left.checked_sub(1) else { return };
+        self.left = left;
+        found.push((schema, always));
+        for (combination, all) in [("allOf", always), ("anyOf", false), ("oneOf", false)] {
+            for branch in schema.get(combination).unwrap_or(Json::EMPTY).items() {
+                self.parts(branch, all, found);
+            }
+        }
+        for branch in ["then", "else"].into_iter().filter_map(|name| schema.get(name)) {
+            self.parts(branch, false, found);
+        }
+        let reference = schema.get("$ref").and_then(Json::string);
+        if let Some(schema) = reference.and_then(|reference| self.referred(&reference)) {
+            self.parts(schema, always, found);
+        }
+    }
+
     fn says(&mut self, schema: Json<'a>, path: &[String]) -> Said {
         let Some(left) = self.left.checked_sub(1) else { return Said::Anything };
         self.left = left;

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::{
     Action, Argument, ArgumentType, Arguments, Policy,
+    arguments::member,
     compile::quoted,
     source::{Written, literals, walk},
 };
@@ -105,6 +106,11 @@ impl Look {
 }
 
 impl Policy {
+    /// Whether any condition looks at an argument.
+    pub fn looks_at_arguments(&self) -> bool {
+        self.written.iter().any(|written| !written.looks.is_empty())
+    }
+
     /// Conditions on arguments that can't be meant, by the definitions of what is offered. One that some tool or
     /// prompt under the policy takes is meant; a policy about nothing that is offered is not looked at.
     pub fn misread(&self, offered: &[Offered<'_>]) -> Vec<Misread> {
@@ -153,7 +159,6 @@ fn misread(written: &Written, look: &Look, about: &[&Offered<'_>]) -> Option<Mis
         ),
     };
     let known: BTreeSet<String> = about.iter().flat_map(|one| one.arguments().names()).collect();
-    let as_pointer = |name: String| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
     Some(Misread {
         rule: written.rule.clone(),
         pointer: pointer.clone(),
@@ -161,7 +166,7 @@ fn misread(written: &Written, look: &Look, about: &[&Offered<'_>]) -> Option<Mis
             (file.clone(), look.place.clone().unwrap_or_else(|| policy.clone()))
         }),
         message,
-        known: known.into_iter().map(as_pointer).collect(),
+        known: known.iter().map(|name| member("", name)).collect(),
     })
 }
 

@@ -9,7 +9,7 @@ use std::{
 use audit::AuditFault;
 use gateway::{Gateway, StartFault};
 
-use super::{ended, posture, wait, watch::Watch};
+use super::{ended, policy::arguments, posture, wait, watch::Watch};
 use crate::{
     cli::Global,
     config::{
@@ -56,6 +56,7 @@ pub fn run(global: &Global, listen: Option<Listen>) -> anyhow::Result<()> {
             listening => listening?,
         };
         state::tell_configuration(&folder, loaded.path.as_deref())?;
+        arguments::warn(&folder, &loaded, &gateway.current().policy, |_| true).await;
         print::text(&banner(global, &loaded, &folder, running.address()))?;
         tokio::select! {
             () = ended() => {}
@@ -135,6 +136,7 @@ async fn apply(loaded: &Loaded, folder: &Path, gateway: &Arc<Gateway>) -> anyhow
     }
     let servers: Vec<String> = new.servers.iter().map(|server| server.name.to_string()).collect();
     gateway.apply(new).await?;
+    arguments::warn(folder, loaded, &gateway.current().policy, |_| true).await;
     tracing::info!(servers = servers.join(" "), "the changed configuration is in use");
     Ok(())
 }

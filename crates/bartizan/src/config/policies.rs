@@ -66,12 +66,17 @@ fn unreadable(named: &Spanned<PathBuf>, error: &std::io::Error) -> Finding {
     )
 }
 
-/// Whether roles and files make a policy; otherwise what is wrong with the first that does not.
-pub fn check(file: &File, files: &[CedarFile], path: &Path, text: &str) -> Result<(), Faulty> {
+/// The policy that roles and files make; otherwise what is wrong with the first that does not.
+pub fn check(
+    file: &File,
+    files: &[CedarFile],
+    path: &Path,
+    text: &str,
+) -> Result<policy::Policy, Faulty> {
     let roles: Vec<policy::Role> =
         file.roles.iter().map(|(key, role)| role.get_ref().resolve(&key.0)).collect();
     let found = match policy::Policy::new(&roles, files) {
-        Ok(_) => return Ok(()),
+        Ok(policy) => return Ok(policy),
         Err(PolicyFault::Files(found)) => found,
         Err(fault) => {
             let span = file.policy.files.first().map_or(0..0, Spanned::span);

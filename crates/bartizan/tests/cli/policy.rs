@@ -151,12 +151,49 @@ fn conditions_are_held_against_what_tools_take() {
     assert_eq!(typed, "/a of demo/add is a number, and is looked at as a text");
     assert!(place.ends_with("a.cedar:3:38"), "{place}");
 
-    let up = home.up();
+    let mut up = home.up();
     assert_eq!(found(&home), offline, "the running gateway offers the same");
+    // What is put into the store is held against it too, before it is kept.
+    let text = "permit(principal, action, resource == Tool::\"demo/add\")\n\
+                when { context.arguments.given.contains(\"/aa\") };\n";
+    home.write("put.cedar", text);
+    let put = home.run(&["policy", "put", "sums", "put.cedar"]).ok().err;
+    let missing = "warning: demo/add takes no argument /aa";
+    assert!(put.contains(missing) && put.contains("put.cedar:2:41"), "{put}");
+    assert!(put.contains("did you mean /a?") && !put.contains("a.cedar:3"), "{put}");
+    home.write("put.cedar", &text.replace("/aa", "/a"));
+    assert_eq!(home.run(&["policy", "put", "sums", "put.cedar"]).ok().err, "");
+    home.run(&["policy", "remove", "sums"]).ok();
+    // And so is a configuration that is taken up.
+    let log = up.logged("a.cedar:3:38");
+    assert!(log.contains("bartizan.toml:8:39"), "{log}");
     drop(up);
     let right = r#"{ match = "demo/add", arguments = { "/a" = { max = 9 } } }"#;
     home.write("bartizan.toml", &config(right, ""));
     assert_eq!(found(&home), []);
+}
+
+#[test]
+fn what_a_policy_can_say_of_a_tools_arguments() {
+    let home = Home::new();
+    let unknown = home.run(&["policy", "arguments", "demo__add"]);
+    assert!(unknown.code == 2 && unknown.err.contains("bartizan trust"), "{}", unknown.err);
+    home.run(&["call", "demo", "time"]).ok();
+    let misspelt = home.run(&["policy", "arguments", "demo/ad"]);
+    assert!(misspelt.code == 2 && misspelt.err.contains("demo/add?"), "{}", misspelt.err);
+
+    let shown = home.run(&["policy", "arguments", "demo__add", "--output", "json"]).ok().json();
+    let rows = shown.as_array().unwrap();
+    let told: Vec<_> = rows.iter().map(|row| (&row["argument"], &row["types"])).collect();
+    let number = serde_json::json!(["a number"]);
+    assert_eq!(told, [(&"/a".into(), &number), (&"/b".into(), &number)]);
+    // Each condition can stand in a policy as it is.
+    let conditions = rows.iter().map(|row| row["conditions"][0].as_str().unwrap());
+    let policy = |condition| {
+        format!("permit(principal, action, resource == Tool::\"demo/add\") when {{ {condition} }};\n")
+    };
+    let text: String = conditions.map(policy).collect();
+    assert_eq!(home.run_with_input(&["policy", "put", "sums", "-"], &text).ok().err, "");
 }
 
 #[test]

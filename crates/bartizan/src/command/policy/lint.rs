@@ -3,7 +3,7 @@
 use policy::{Action, Kind, Policy};
 use serde::Serialize;
 
-use super::{live, of, question::Caller, stored};
+use super::{arguments, live, of, question::Caller, stored};
 use crate::{
     cli::{Global, Output},
     command::{token, wait},
@@ -55,7 +55,7 @@ pub fn run(global: &Global) -> anyhow::Result<()> {
     let offered = live::offered(global, &loaded)?;
     findings.extend(live::unmatched(&offered, &loaded));
     findings.extend(live::unusable(&offered, &callers, &policy));
-    findings.extend(live::misread(&offered, &loaded, &policy));
+    findings.extend(arguments::misread(&offered, &loaded, &policy));
     print::rows(global.output, &findings, "ok")?;
     if findings.is_empty() { Ok(()) } else { Err(Told::failure().into()) }
 }

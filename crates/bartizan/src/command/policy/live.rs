@@ -4,23 +4,23 @@ use std::path::Path;
 
 use gateway::call::Scope;
 use mcp::{Json, JsonBuf};
-use policy::{Action, Annotations, Kind, Misread, Policy};
+use policy::{Action, Annotations, Kind, Policy};
 use store::Store;
 
 use super::{lint::Finding, question, question::Caller};
 use crate::{
     cli::Global,
     command::wait,
-    config::{self, Loaded, fault::nearest, resolve::resolve},
+    config::{Loaded, resolve::resolve},
     gate::Gate,
     state,
 };
 
 /// A tool or a prompt.
 pub struct Offered {
-    server: String,
-    name: String,
-    kind: Kind,
+    pub server: String,
+    pub name: String,
+    pub kind: Kind,
     annotations: Annotations,
     definition: JsonBuf,
 }
@@ -34,6 +34,11 @@ impl Offered {
     fn action(&self) -> Action<'_> {
         let action = Action::new(&self.server, self.kind, &self.name);
         Action { annotations: self.annotations, ..action }
+    }
+
+    /// As policy holds conditions against it.
+    pub fn offered(&self) -> policy::Offered<'_> {
+        policy::Offered { action: self.action(), definition: self.definition.json() }
     }
 }
 
@@ -67,7 +72,8 @@ async fn listed(gate: Gate, loaded: &Loaded) -> anyhow::Result<Vec<Offered>> {
     Ok(found)
 }
 
-async fn approved(folder: &Path, loaded: &Loaded) -> anyhow::Result<Vec<Offered>> {
+/// The definitions that are approved.
+pub async fn approved(folder: &Path, loaded: &Loaded) -> anyhow::Result<Vec<Offered>> {
     let resolved = resolve(loaded, folder)?;
     if !resolved.store.exists() {
         return Ok(Vec::new());
@@ -93,65 +99,6 @@ async fn approved(folder: &Path, loaded: &Loaded) -> anyhow::Result<Vec<Offered>
     }
     store.close().await;
     Ok(found)
-}
-
-/// Conditions on arguments that nothing takes.
-pub fn misread(offered: &[Offered], loaded: &Loaded, policy: &Policy) -> Vec<Finding> {
-    let offered: Vec<policy::Offered<'_>> = offered
-        .iter()
-        .map(|one| policy::Offered { action: one.action(), definition: one.definition.json() })
-        .collect();
-    let finding = |found: Misread| {
-        let known = nearest(&found.pointer, found.known.iter().map(String::as_str));
-        let mend = known.filter(|_| !found.known.contains(&found.pointer));
-        let mend = mend.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        Finding {
-            finding: "argument",
-            detail: format!("{}{mend}", found.message),
-            place: place(loaded, &found),
-            rule: found.rule,
-        }
-    };
-    policy.misread(&offered).into_iter().map(finding).collect()
-}
-
-/// File, line and column of a condition.
-fn place(loaded: &Loaded, misread: &Misread) -> Option<String> {
-    let (file, text, span) = match &misread.place {
-        Some((name, span)) => {
-            let file = loaded.policies.iter().find(|file| file.name == *name)?;
-            (name.clone(), file.text.as_str(), span.clone())
-        }
-        None => {
-            let line = line(loaded, &misread.rule)?;
-            // TOML and JSON pointers agree on what needs no escape.
-            let pointer = format!("\"{}\"", misread.pointer);
-            let inside = loaded.text.get(line.clone()).and_then(|line| line.find(&pointer));
-            let start = line.start + inside.unwrap_or_default();
-            (loaded.path.as_ref()?.display().to_string(), loaded.text.as_str(), start..line.end)
-        }
-    };
-    let at = config::Finding::error("", span, "");
-    let (line, column) = at.position(text)?;
-    Some(format!("{file}:{line}:{column}"))
-}
-
-/// Where a role's line stands, by what records call it.
-fn line(loaded: &Loaded, name: &str) -> Option<std::ops::Range<usize>> {
-    loaded.file.roles.iter().find_map(|(key, role)| {
-        let written = role.get_ref();
-        let resolved = written.resolve(&key.0);
-        [
-            ("allow", &written.allow, &resolved.allow),
-            ("ask", &written.ask, &resolved.ask),
-            ("deny", &written.deny, &resolved.deny),
-        ]
-        .into_iter()
-        .find_map(|(effect, written, resolved)| {
-            let mut both = written.iter().zip(resolved);
-            both.find(|(_, rule)| rule.named(&key.0, effect) == name).map(|(at, _)| at.span())
-        })
-    })
 }
 
 /// Tools that nobody but the owner may call, of servers of which others may use something.

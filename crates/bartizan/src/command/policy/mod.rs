@@ -1,5 +1,6 @@
 //! `policy`: what it says, why, and whether it says what is meant.
 
+pub mod arguments;
 mod lint;
 mod live;
 mod question;
@@ -19,6 +20,7 @@ use crate::{
 
 pub fn run(global: &Global, command: PolicyCommand) -> anyhow::Result<()> {
     match command {
+        PolicyCommand::Arguments { tool } => arguments::run(global, &tool),
         PolicyCommand::Check => lint::run(global),
         PolicyCommand::Explain(args) => explain(global, &args),
         PolicyCommand::Get { name } => stored::get(global, &name),

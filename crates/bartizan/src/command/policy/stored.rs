@@ -6,11 +6,14 @@ use std::{
 };
 
 use gateway::Stored;
-use policy::{CedarFile, Role};
+use policy::{CedarFile, Misread, Role};
 use serde::Serialize;
 use store::{Store, StoredPolicy};
 
-use super::super::{now, token::time, wait};
+use super::{
+    super::{now, token::time, wait},
+    arguments,
+};
 use crate::{
     cli::Global,
     config::{LoadFault, Loaded, fault::nearest, policies},
@@ -56,17 +59,19 @@ pub fn put(global: &Global, name: &str, file: &Path) -> anyhow::Result<()> {
         Mistake::new(what, "choose 1 to 64 of a-z, 0-9, _ and -")
     })?;
     let new = read(file)?;
-    let loaded = super::super::load(global)?;
+    let mut loaded = super::super::load(global)?;
+    let folder = state::folder(global.state_dir.clone())?;
     wait(async {
         let store = open(global).await?;
         let stored = Stored::read(&store).await?;
         let own = format!("store:{name}");
-        let others = stored.files.iter().filter(|file| file.name != own);
-        let files: Vec<CedarFile> =
-            loaded.policies.iter().chain(others).chain([&new]).cloned().collect();
+        let others = stored.files.into_iter().filter(|file| file.name != own);
+        loaded.policies.extend(others.chain([new.clone()]));
         let path = loaded.path.clone().unwrap_or_default();
-        policies::check(&loaded.file, &files, &path, &loaded.text)
+        let policy = policies::check(&loaded.file, &loaded.policies, &path, &loaded.text)
             .map_err(|faulty| LoadFault::Faulty(Box::new(faulty)))?;
+        let is_new = |found: &Misread| found.place.as_ref().is_some_and(|at| at.0 == new.name);
+        arguments::warn(&folder, &loaded, &policy, is_new).await;
         let digest = digest(&new.text);
         let policy =
             StoredPolicy { name: name.to_owned(), cedar: new.text, by: OWNER.into(), set: now() };
