@@ -24,25 +24,35 @@ pub struct Options {
 
 const SERVERS: usize = 20;
 const ROLES: usize = 50;
+const GROUPS: usize = 200;
 
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let plain = policy(options, false)?;
     let conditioned = policy(options, true)?;
     let roles: Vec<String> = (0..5).map(|at| format!("r{at}")).collect();
     let caller = PrincipalView { id: "token:bench", roles: &roles, ..PrincipalView::default() };
+    // As the gateway has it: once for each caller.
+    let caller = PrincipalView { digest: Some(caller.digest()), ..caller };
+    let groups: Vec<String> =
+        (0..GROUPS).map(|at| format!("{at:08}-0000-4000-8000-000000000000")).collect();
+    let many = PrincipalView { groups: &groups, digest: None, ..caller };
+    let many = PrincipalView { digest: Some(many.digest()), ..many };
     let names: Vec<(String, String)> = (0..options.tools)
         .map(|at| (format!("s{}", at % SERVERS), format!("t{}", at / SERVERS)))
         .collect();
     let arguments = br#"{"branch":"main","title":"a"}"#;
     let arguments = mcp::Json::read(arguments, &mcp::Limits::default())?;
     let context = Context { arguments: Some(arguments), time: 1_795_392_060, ..Context::default() };
-    let decide = |policy: &Policy, at: usize| {
+    let decide_for = |caller: &PrincipalView<'_>, policy: &Policy, at: usize| {
         let (server, name) = &names[at % names.len()];
-        policy.decide(&caller, &Action::new(server, Kind::Tool, name), &context)
+        policy.decide(caller, &Action::new(server, Kind::Tool, name), &context)
     };
+    let decide = |policy: &Policy, at: usize| decide_for(&caller, policy, at);
 
     let first = each(names.len(), |at| drop(black_box(decide(&plain, at))));
     let again = each(options.decisions, |at| drop(black_box(decide(&plain, at))));
+    (0..names.len()).for_each(|at| drop(black_box(decide_for(&many, &plain, at))));
+    let grouped = each(options.decisions, |at| drop(black_box(decide_for(&many, &plain, at))));
     let permitted =
         (0..names.len()).filter(|at| matches!(decide(&plain, *at), Decision::Permit(_))).count();
     for at in 0..names.len() {
@@ -54,6 +64,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let whole = whole(&plain, options)?;
     let rows = [
         ("from memory", again),
+        ("from memory, a caller in 200 groups", grouped),
         ("first time", first),
         ("with arguments, evaluated each time", evaluated),
         ("baseline: Cedar, all policies", whole),

@@ -139,7 +139,7 @@ fn step_up(
 /// A caller as policy sees one.
 pub(crate) fn view(caller: &Verified) -> PrincipalView<'_> {
     let principal = caller.principal();
-    PrincipalView {
+    let view = PrincipalView {
         id: principal.id(),
         provider: principal.provider().unwrap_or_default(),
         tenant: principal.tenant().unwrap_or_default(),
@@ -151,7 +151,9 @@ pub(crate) fn view(caller: &Verified) -> PrincipalView<'_> {
         acr: principal.acr().unwrap_or_default(),
         amr: principal.amr(),
         authenticated_at: principal.authenticated_at(),
-    }
+        digest: None,
+    };
+    PrincipalView { digest: Some(principal.digested(|| view.digest())), ..view }
 }
 
 /// What holds of every request of this client at this moment.

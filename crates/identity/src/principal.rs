@@ -1,6 +1,6 @@
 //! The caller, and the proof that it is the caller.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::{Attributes, Grant, ProviderName, Shown, Subject, SubjectText, TokenHash, TokenRecord};
 
@@ -34,7 +34,20 @@ struct Facts {
     token: Option<TokenHash>,
     shown: Option<Shown>,
     attributes: Attributes,
+    digest: Kept,
 }
+
+/// What was computed of a caller: says nothing that the caller's facts do not say.
+#[derive(Clone, Debug, Default)]
+struct Kept(OnceLock<u128>);
+
+impl PartialEq for Kept {
+    fn eq(&self, _: &Kept) -> bool {
+        true
+    }
+}
+
+impl Eq for Kept {}
 
 impl Principal {
     /// What made the caller known.
@@ -157,6 +170,12 @@ impl Principal {
         self.0.shown.as_ref()
     }
 
+    /// What `digest` says of this caller, computed once for as long as the caller is known: it must stand for nothing but
+    /// what this type tells.
+    pub fn digested(&self, digest: impl FnOnce() -> u128) -> u128 {
+        *self.0.digest.0.get_or_init(digest)
+    }
+
     /// Whether the client can answer a claims challenge (Entra's `xms_cc` has `cp1`).
     pub fn answers_claims_challenges(&self) -> bool {
         self.0.attributes.answers_claims
@@ -224,7 +243,16 @@ impl Verified {
         };
         let token = Some(record.hash);
         let kind = PrincipalKind::Token;
-        Verified(Principal(Arc::new(Facts { kind, id, partition, token, shown: None, attributes })))
+        let (shown, digest) = (None, Kept::default());
+        Verified(Principal(Arc::new(Facts {
+            kind,
+            id,
+            partition,
+            token,
+            shown,
+            attributes,
+            digest,
+        })))
     }
 
     /// A person of whom a provider says `attributes`.
@@ -256,6 +284,7 @@ impl Verified {
             token: None,
             shown: None,
             attributes,
+            digest: Kept::default(),
         })))
     }
 }

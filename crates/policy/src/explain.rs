@@ -211,7 +211,7 @@ impl Policy {
         context: &Context<'_>,
     ) -> Vec<String> {
         let may = |scopes: &[String]| {
-            let caller = PrincipalView { scopes, ..*caller };
+            let caller = PrincipalView { scopes, digest: None, ..*caller };
             self.decide(&caller, action, context).is_possible()
         };
         let mut wanted: Vec<String> = self

@@ -9,7 +9,7 @@ use cedar_policy::{
 
 use crate::{
     Action, Ask, CedarFile, Context, Decision, Denied, Permit, PrincipalView, Role,
-    cache::Cache,
+    cache::{Cache, Key},
     compile::{Effect, built_in, compile},
     context::{set, text},
     fault::PolicyFault,
@@ -155,7 +155,7 @@ impl Policy {
         action: &Action<'_>,
         context: &Context<'_>,
     ) -> Decision {
-        let key = self.decided.key(&(caller, action));
+        let key = Key::of(&(caller, action));
         let known = match self.decided.find(key) {
             Some(known) => known,
             None => match self.learn(caller, action) {
@@ -180,7 +180,7 @@ impl Policy {
     fn learn(&self, caller: &PrincipalView<'_>, action: &Action<'_>) -> Result<Arc<Known>, String> {
         let what = What::of(action, &self.names).ok_or("an action has no name")?;
         let deciding = self.scopes.deciding(&self.who(caller), &what);
-        let key = self.slices.key(&deciding);
+        let key = Key::of(&deciding);
         let slice = match self.slices.find(key) {
             Some(slice) => slice,
             None => {
@@ -309,7 +309,7 @@ impl Policy {
     /// Whether anything of this server could be allowed to the caller. What can't be touched is neither
     /// started nor contacted nor named for them.
     pub fn may_touch(&self, caller: &PrincipalView<'_>, server: &str) -> bool {
-        let key = self.touched.key(&(caller, server));
+        let key = Key::of(&(caller, server));
         if let Some(touches) = self.touched.find(key) {
             return touches;
         }

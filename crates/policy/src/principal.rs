@@ -2,7 +2,7 @@
 
 use cedar_policy::{EntityId, EntityTypeName, EntityUid};
 
-use crate::names::Names;
+use crate::{cache::Key, names::Names};
 
 /// Who asks: what authentication proved, and nothing that the caller merely says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,6 +29,9 @@ pub struct PrincipalView<'a> {
     pub amr: &'a [String],
     /// When, in seconds since 1970.
     pub authenticated_at: Option<u64>,
+    /// What [`PrincipalView::digest`] said of the very same view, where that was kept: a caller may be in
+    /// hundreds of groups. Whoever changes another field takes this away.
+    pub digest: Option<u128>,
 }
 
 /// What made a caller known; the type of a principal in Cedar.
@@ -61,15 +64,36 @@ impl PrincipalType {
     }
 }
 
-/// What a decision without circumstances depends on.
 impl std::hash::Hash for PrincipalView<'_> {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        (self.id, self.provider, self.tenant, self.subject, self.client).hash(state);
-        (self.groups, self.roles, self.scopes).hash(state);
+        self.digest().hash(state);
     }
 }
 
 impl PrincipalView<'_> {
+    /// Stands for all of a caller that a decision without circumstances depends on, as long as this process runs.
+    pub fn digest(&self) -> u128 {
+        if let Some(digest) = self.digest {
+            return digest;
+        }
+        // Whoever adds a member decides here whether it is one of those.
+        let PrincipalView {
+            id,
+            provider,
+            tenant,
+            subject,
+            client,
+            groups,
+            roles,
+            scopes,
+            acr: _,
+            amr: _,
+            authenticated_at: _,
+            digest: _,
+        } = *self;
+        Key::of(&((id, provider, tenant, subject, client), (groups, roles, scopes))).number()
+    }
+
     pub(crate) fn kind(&self) -> PrincipalType {
         match self.id.split_once(':').map_or(self.id, |(kind, _)| kind) {
             "loopback" => PrincipalType::Loopback,
@@ -215,4 +239,34 @@ impl Membership {
 
 pub(crate) fn uid(name: &EntityTypeName, id: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(name.clone(), EntityId::new(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_tells_callers_apart_and_not_their_circumstances() {
+        let (a, b) = (["a".to_owned()], ["b".to_owned()]);
+        let view = PrincipalView { id: "user:t/o", groups: &a, roles: &b, ..Default::default() };
+        let others = [
+            PrincipalView { id: "user:t/p", ..view },
+            PrincipalView { provider: "x", ..view },
+            PrincipalView { tenant: "x", ..view },
+            PrincipalView { subject: "x", ..view },
+            PrincipalView { client: "x", ..view },
+            PrincipalView { groups: &b, roles: &a, ..view },
+            PrincipalView { groups: &[], ..view },
+            PrincipalView { scopes: &a, ..view },
+        ];
+        let mut digests: Vec<u128> =
+            others.iter().chain([&view]).map(PrincipalView::digest).collect();
+        digests.sort_unstable();
+        digests.dedup();
+        assert_eq!(digests.len(), others.len() + 1);
+        let elsewhere = PrincipalView { acr: "x", amr: &a, authenticated_at: Some(1), ..view };
+        assert_eq!(elsewhere.digest(), view.digest());
+        let kept = PrincipalView { digest: Some(view.digest()), ..view };
+        assert_eq!(Key::of(&kept), Key::of(&view));
+    }
 }

@@ -355,6 +355,7 @@ fn the_scopes_that_would_do_and_no_more() {
     let scopes = |id, held: &[&str], name| {
         let held: Vec<String> = held.iter().map(|scope| (*scope).to_owned()).collect();
         let view = PrincipalView { id, scopes: &held, ..PrincipalView::default() };
+        let view = PrincipalView { digest: Some(view.digest()), ..view };
         policy.scopes_for(&view, &tool("github", name), &Context::default()).join(" ")
     };
     assert_eq!(scopes("user:t/o", &["repo"], "merge"), "write");

@@ -39,6 +39,7 @@ impl Caller {
             acr: &self.acr,
             amr: &self.amr,
             authenticated_at: self.authenticated_at,
+            digest: None,
         }
     }
 }
