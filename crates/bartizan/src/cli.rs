@@ -572,18 +572,19 @@ What hangs on the rest is shown as `unknown`, with what would have to be known."
         #[arg(long, value_name = "DIR")]
         journal: Option<PathBuf>,
     },
-    /// Policies in Cedar that the store holds, for all gateways that share it
+    /// Policies and roles that the store holds, for all gateways that share it
     List,
     /// Print one of them
     Get {
         /// Its name
         name: String,
     },
-    /// Put a policy in Cedar into the store, in place of what has its name
+    /// Put a policy in Cedar, or roles, into the store, in place of what has its name
     #[command(after_help = "\
 Examples:
   bartizan policy put payments payments.cedar
   bartizan policy put payments - < payments.cedar
+  bartizan policy put team roles.toml            # sections [roles.NAME], as in bartizan.toml
 
 It is validated beside the roles and policies of the configuration and the other ones of the store, and refused \
 with its place where it is not right. A condition on an argument that no tool takes is told, and kept. Gateways of \
@@ -593,8 +594,11 @@ this store apply it within a second, all or nothing, and record who put it there
         name: String,
         /// The file; `-` reads standard input
         file: PathBuf,
+        /// It holds roles in TOML, which a name that ends in .toml says too
+        #[arg(long)]
+        roles: bool,
     },
-    /// Take a policy out of the store
+    /// Take a policy, or roles, out of the store
     Remove {
         /// Its name
         name: String,

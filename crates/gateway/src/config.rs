@@ -40,6 +40,8 @@ pub struct Config {
     pub roles: Vec<policy::Role>,
     /// What roles can't say, in Cedar.
     pub policies: Vec<policy::CedarFile>,
+    /// Reads roles that the store holds, in the form of a configuration file.
+    pub read_roles: fn(&str) -> Result<Vec<policy::Role>, String>,
     /// Where callers may come from.
     pub network: policy::Network,
     /// The servers, in the order of the file.
@@ -94,6 +96,7 @@ impl Config {
             sign_in: None,
             roles: Vec::new(),
             policies: Vec::new(),
+            read_roles: |_| Err("nothing here reads roles".to_owned()),
             network: policy::Network::default(),
             servers: Vec::new(),
             models: Vec::new(),

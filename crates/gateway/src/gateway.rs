@@ -39,7 +39,7 @@ use crate::{
     secrets::{SafeFault, Secrets},
     served::Served,
     stack::Stacks,
-    stored::Stored,
+    stored::{Stored, StoredFault},
     telemetry::{Context, Metrics, Tracer},
     who::Who,
 };
@@ -48,7 +48,7 @@ use crate::{
 pub struct Current {
     /// As resolved.
     pub config: Config,
-    /// The store's policies.
+    /// The store's policies and roles.
     pub(crate) stored: Stored,
     /// How the digest of the configuration and those policies begins: in each record that was decided by them.
     pub(crate) policy_id: Box<str>,
@@ -140,9 +140,9 @@ pub enum StartFault {
     /// Rules of the detectors.
     #[error("[inspect]: {0}")]
     Inspect(#[from] inspect::ScannerFault),
-    /// Roles.
-    #[error("{0}")]
-    Policy(#[from] policy::PolicyFault),
+    /// Roles and policies.
+    #[error(transparent)]
+    Policy(#[from] StoredFault),
     /// An identity provider.
     #[error("provider {provider}: {fault}")]
     Provider {
@@ -568,7 +568,7 @@ fn assemble(
     witness: &Witness,
     grants: &Arc<grants::Shared>,
 ) -> Result<Current, StartFault> {
-    let policy = Policy::new(&config.roles, &stored.with(&config))?;
+    let policy = stored.policy(&config)?;
     let mut servers = BTreeMap::new();
     for entry in &config.servers {
         let name: Box<str> = entry.name.as_str().into();

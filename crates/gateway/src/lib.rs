@@ -66,7 +66,7 @@ pub use gateway::{Current, Gateway, StartFault};
 use mcp::{Json, JsonBuf};
 pub use refusal::{Blame, Refusal};
 pub use served::Served;
-pub use stored::Stored;
+pub use stored::{SharedRoles, Stored, StoredFault};
 
 /// Seconds since 1970.
 pub fn now() -> u64 {

@@ -1,9 +1,10 @@
-//! Policies that the store holds for all of its gateways: taken up together with those of the configuration, and again when they change.
+//! Policies and roles that the store holds for all of its gateways: taken up together with those of the configuration, and
+//! again when they change.
 
 use audit::Payload;
 use futures_util::future::try_join_all;
-use policy::CedarFile;
-use store::{Store, StoreFault};
+use policy::{CedarFile, Policy, PolicyFault, Role};
+use store::{PolicyForm, Store, StoreFault};
 
 use crate::{Gateway, config::Config, refusal::Refusal};
 
@@ -12,34 +13,96 @@ use crate::{Gateway, config::Config, refusal::Refusal};
 pub struct Stored {
     /// Which moment.
     pub generation: i64,
-    /// The policies, by name.
-    pub files: Vec<CedarFile>,
+    /// The policies in Cedar, by name.
+    pub cedar: Vec<CedarFile>,
+    /// The roles, by the name that they were put under.
+    pub roles: Vec<SharedRoles>,
+}
+
+/// Roles as they are in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedRoles {
+    /// The name that they were put under.
+    pub name: String,
+    /// TOML, as in a configuration.
+    pub text: String,
+}
+
+/// Why what the store holds makes no policy with this configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum StoredFault {
+    /// Roles that can't be read.
+    #[error("the roles `{name}` in the store can't be read: {fault}")]
+    Roles {
+        /// The name that they were put under.
+        name: String,
+        /// Why.
+        fault: String,
+    },
+    /// A role of the configuration, or of another entry of the store.
+    #[error(
+        "role `{role}` of `{name}` in the store is defined elsewhere too: rename it in this gateway's configuration, or \
+         take it out of the store (`bartizan policy get {name}` prints it)"
+    )]
+    Twice {
+        /// The role.
+        role: String,
+        /// The name that it was put under.
+        name: String,
+    },
+    /// Whatever else.
+    #[error(transparent)]
+    Policy(#[from] PolicyFault),
 }
 
 impl Stored {
     /// As it is now.
     pub async fn read(store: &Store) -> Result<Stored, StoreFault> {
         let (generation, policies) = store.policies().await?;
-        let file = |policy: store::StoredPolicy| CedarFile {
-            name: format!("store:{}", policy.name),
-            text: policy.cedar,
-        };
-        Ok(Stored { generation, files: policies.into_iter().map(file).collect() })
+        let mut stored = Stored { generation, ..Stored::default() };
+        for store::StoredPolicy { name, form, text, .. } in policies {
+            match form {
+                PolicyForm::Cedar => {
+                    let name = format!("store:{name}");
+                    stored.cedar.push(CedarFile { name, text });
+                }
+                PolicyForm::Roles => stored.roles.push(SharedRoles { name, text }),
+            }
+        }
+        Ok(stored)
     }
 
-    /// Those of the configuration and these.
-    pub(crate) fn with(&self, config: &Config) -> Vec<CedarFile> {
-        config.policies.iter().chain(&self.files).cloned().collect()
+    /// The roles of the configuration and these. None is defined twice: two halves of one would each look like the whole.
+    pub fn roles(&self, config: &Config) -> Result<Vec<Role>, StoredFault> {
+        let mut roles: Vec<Role> = config.roles.clone();
+        for SharedRoles { name, text } in &self.roles {
+            let read = (config.read_roles)(text);
+            let read = read.map_err(|fault| StoredFault::Roles { name: name.clone(), fault })?;
+            for role in read {
+                if roles.iter().any(|known| known.name == role.name) {
+                    return Err(StoredFault::Twice { role: role.name, name: name.clone() });
+                }
+                roles.push(role);
+            }
+        }
+        Ok(roles)
+    }
+
+    /// The policy that the configuration and these make.
+    pub fn policy(&self, config: &Config) -> Result<Policy, StoredFault> {
+        let files: Vec<CedarFile> = config.policies.iter().chain(&self.cedar).cloned().collect();
+        Ok(Policy::new(&self.roles(config)?, &files)?)
     }
 
     /// The digest of what decides: the configuration's; where the store holds policies, the SHA-256 of that and their texts.
     pub(crate) fn digest(&self, config: &Config) -> [u8; 32] {
-        if self.files.is_empty() {
-            return config.digest;
-        }
-        let texts = self.files.iter().map(|file| file.text.as_bytes());
+        let roles = self.roles.iter().map(|roles| roles.text.as_bytes());
+        let texts = self.cedar.iter().map(|file| file.text.as_bytes()).chain(roles);
         let all: Vec<&[u8]> = std::iter::once(config.digest.as_slice()).chain(texts).collect();
-        Payload::of(&all.concat()).sha256
+        match all.len() {
+            1 => config.digest,
+            _ => Payload::of(&all.concat()).sha256,
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub use grants::Grant;
 pub use oauth::{Consent, Device, DynamicClient, Poll, SealedKey, Session, Taken};
 pub use open::Store;
 pub use pins::{Decision, PINS, Pin, PinTexts, Showing};
-pub use policies::{PolicyChange, StoredPolicy};
+pub use policies::{PolicyChange, PolicyForm, StoredPolicy};
 pub use quotas::QuotaPart;
 pub use secrets::{RootKey, SealedSecret, SecretChange};
 pub use tokens::Token;

@@ -22,6 +22,7 @@ const STEPS: &[&str] = &[
     include_str!("schema_policies.sql"),
     include_str!("schema_signed.sql"),
     include_str!("schema_wants.sql"),
+    include_str!("schema_roles.sql"),
 ];
 
 /// The open store. Cheap to clone.

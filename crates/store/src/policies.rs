@@ -5,13 +5,40 @@ use sqlx::{Sqlite, Transaction};
 use crate::column::{bytes, seconds, to_seconds};
 use crate::{Store, StoreFault};
 
-/// A policy file in Cedar. Times are seconds since 1970.
+/// What a shared policy is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyForm {
+    /// Cedar.
+    Cedar,
+    /// Roles in TOML.
+    Roles,
+}
+
+impl PolicyForm {
+    /// `cedar`, `roles`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PolicyForm::Cedar => "cedar",
+            PolicyForm::Roles => "roles",
+        }
+    }
+
+    fn of(name: &str) -> Result<PolicyForm, StoreFault> {
+        let known = [PolicyForm::Cedar, PolicyForm::Roles].into_iter();
+        let mut known = known.filter(|form| form.as_str() == name);
+        known.next().ok_or(StoreFault::Malformed("policy's form"))
+    }
+}
+
+/// A file with policies. Times are seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPolicy {
     /// Its name.
     pub name: String,
+    /// What it is written in.
+    pub form: PolicyForm,
     /// Its text.
-    pub cedar: String,
+    pub text: String,
     /// Who put it there.
     pub by: String,
     /// When.
@@ -39,12 +66,12 @@ impl Store {
         // Of one moment.
         let mut transaction = self.pool.begin().await?;
         let generation = generation(&mut transaction).await?;
-        let select = "select name, cedar, by, set_at from policies order by name";
-        let rows: Vec<(String, String, String, i64)> =
+        let select = "select name, form, text, by, set_at from policies order by name";
+        let rows: Vec<(String, String, String, String, i64)> =
             sqlx::query_as(select).fetch_all(&mut *transaction).await?;
         transaction.commit().await?;
-        let policy = |(name, cedar, by, set): (String, String, String, i64)| {
-            Ok(StoredPolicy { name, cedar, by, set: seconds(set)? })
+        let policy = |(name, form, text, by, set): (String, String, String, String, i64)| {
+            Ok(StoredPolicy { name, form: PolicyForm::of(&form)?, text, by, set: seconds(set)? })
         };
         Ok((generation, rows.into_iter().map(policy).collect::<Result<_, StoreFault>>()?))
     }
@@ -61,11 +88,13 @@ impl Store {
         if self::generation(&mut transaction).await? != generation {
             return Ok(false);
         }
-        let upsert = "insert into policies (name, cedar, by, set_at) values ($1, $2, $3, $4) \
-             on conflict (name) do update set cedar = excluded.cedar, by = excluded.by, set_at = excluded.set_at";
+        let upsert = "insert into policies (name, form, text, by, set_at) values ($1, $2, $3, $4, $5) \
+             on conflict (name) do update set form = excluded.form, text = excluded.text, \
+             by = excluded.by, set_at = excluded.set_at";
         sqlx::query(upsert)
             .bind(&policy.name)
-            .bind(&policy.cedar)
+            .bind(policy.form.as_str())
+            .bind(&policy.text)
             .bind(&policy.by)
             .bind(to_seconds(policy.set))
             .execute(&mut *transaction)
@@ -150,8 +179,9 @@ async fn note(
 mod tests {
     use super::*;
 
-    fn policy(name: &str, cedar: &str) -> StoredPolicy {
-        StoredPolicy { name: name.into(), cedar: cedar.into(), by: "owner".into(), set: 10 }
+    fn policy(name: &str, text: &str) -> StoredPolicy {
+        let form = if text == "3" { PolicyForm::Roles } else { PolicyForm::Cedar };
+        StoredPolicy { name: name.into(), form, text: text.into(), by: "owner".into(), set: 10 }
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
 //! The real binary, running.
 
 use std::{
-    fs::{self, File},
+    fs::{self, DirBuilder, File},
+    os::unix::fs::DirBuilderExt,
     path::PathBuf,
     process::{ExitStatus, Stdio},
 };
@@ -45,6 +46,17 @@ impl Gateway {
     pub async fn restart(mut self) -> Self {
         self.stop().await;
         Self::run_in(self.folder, &[]).await
+    }
+
+    /// Starts another one, with this configuration and the same store.
+    pub async fn beside(&self, configuration: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("bartizan.toml"), configuration).unwrap();
+        let state = folder.path().join("state");
+        DirBuilder::new().mode(0o700).create(&state).unwrap();
+        let store = self.folder.path().join("state/bartizan.db");
+        std::os::unix::fs::symlink(store, state.join("bartizan.db")).unwrap();
+        Self::run_in(folder, &[]).await
     }
 
     /// Changes the configuration while it runs.

@@ -1,17 +1,19 @@
 //! Policy through every door: what is listed is what may be called, limits, networks, approvals.
 
-use e2e::{Client, Era, Gateway, binary, run};
+use e2e::{Client, Era, Gateway, binary, eventually, run};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 /// A gateway in front of the fixture, with these sections more, and a token for each of the names.
 async fn gateway(more: &str) -> Gateway {
+    Gateway::start_with(&configuration(more), &[]).await
+}
+
+fn configuration(more: &str) -> String {
     let command = binary("everything");
-    Gateway::start_with(
-        &format!("{more}\n[trust]\non-first-use = \"approve\"\n[servers.new]\ncommand = {command:?}\nargs = [\"stdio\"]\n"),
-        &[],
+    format!(
+        "{more}\n[trust]\non-first-use = \"approve\"\n[servers.new]\ncommand = {command:?}\nargs = [\"stdio\"]\n"
     )
-    .await
 }
 
 async fn client(gateway: &Gateway, token: &str, path: &str, era: Era) -> Client {
@@ -327,6 +329,57 @@ async fn a_client_that_shows_links_is_given_one_and_it_takes_two() {
         assert_eq!(answer["result"]["content"][0]["text"], text, "{answer}");
         assert_eq!(*link.lock().unwrap(), format!("{url}/approvals/{id}"));
     }
+}
+
+/// Two gateways with configurations of their own and one store.
+#[tokio::test]
+async fn roles_in_the_store_are_those_of_every_gateway_that_has_it() {
+    let own = "[roles.local]\nmembers = [\"token:bob\"]\nallow = [\"new/test_*\"]\n";
+    let one = gateway(own).await;
+    let other = one.beside(&configuration(own)).await;
+    let ada = one.token("ada").await;
+    let tools = async |of: &Gateway| client(of, &ada, "/mcp", Era::Stateless).await.tools().await;
+    for gateway in [&one, &other] {
+        assert_eq!(tools(gateway).await, [""; 0]);
+    }
+    let team = "[roles.team]\nmembers = [\"token:ada\"]\nallow = [\"new/echo\"]\n";
+    let put = async |text: &str| {
+        std::fs::write(one.folder().join("team.toml"), text).unwrap();
+        one.command().args(["policy", "put", "team", "team.toml"]).output().await.unwrap()
+    };
+    assert!(put(team).await.status.success());
+    for gateway in [&one, &other] {
+        eventually("the role is taken up", async || tools(gateway).await == ["new__echo"]).await;
+        let client = client(gateway, &ada, "/mcp", Era::Handshake).await;
+        assert_eq!(client.call_text("new__echo", json!({"text": "hi"})).await, "hi");
+        let denied = client.call("new__test_simple_text", json!({})).await;
+        assert!(denied["error"].is_object(), "{denied}");
+    }
+
+    // A role is defined in one place: neither the store nor a configuration adds to the other's.
+    let refused = put(&format!("{team}[roles.local]\nallow = [\"*\"]\n")).await;
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("role `local` is defined in") && said.contains("team.toml:4"), "{said}");
+    let clash = team.replace("new/echo", "*");
+    other.configure_with(&configuration(&format!("{own}{clash}")));
+    eventually("the clash is told", async || {
+        other.log().contains("role `team` of `team` in the store is defined elsewhere too")
+    })
+    .await;
+    assert_eq!(tools(&other).await, ["new__echo"]);
+
+    run(one.command().args(["policy", "remove", "team"])).await;
+    for gateway in [&one, &other] {
+        eventually("the role is gone", async || tools(gateway).await.is_empty()).await;
+    }
+    // Whoever took the change up recorded who made it.
+    let mut told = String::new();
+    for gateway in [&one, &other] {
+        let search = ["audit", "search", "--kind", "config", "--output", "json"];
+        told += &run(gateway.command().args(search)).await;
+    }
+    assert!(told.contains("put in the store") && told.contains("remove in the store"), "{told}");
 }
 
 #[tokio::test]

@@ -22,6 +22,9 @@ pub fn run(global: &Global) -> anyhow::Result<()> {
 
 /// What the configuration says, and what this machine was seen to do.
 pub async fn all(global: &Global, loaded: &Loaded) -> anyhow::Result<Vec<Protection>> {
+    let folder = state::folder(global.state_dir.clone())?;
+    let store = folder.join(state::STORE);
+    let loaded = &super::policy::stored::beside(loaded.clone(), &store).await?;
     let mut all = protections(loaded);
     let tokens = super::token::valid(global).await?;
     let unlimited = super::token::unlimited(loaded, &tokens);
@@ -33,7 +36,6 @@ pub async fn all(global: &Global, loaded: &Loaded) -> anyhow::Result<Vec<Protect
         );
         row.mend = "`bartizan token revoke NAME`, then mint it anew".to_owned();
     }
-    let folder = state::folder(global.state_dir.clone())?;
     if let Some(row) = all.iter_mut().find(|row| row.name == "audit")
         && let Some(fault) = log_fault(&folder).await
     {
@@ -117,7 +119,7 @@ pub fn protections(loaded: &Loaded) -> Vec<Protection> {
     all.extend(sign_in(file));
     all.push(protection("sessions", State::On, "sessions, cursors and pending questions are sealed and bound to the caller they were made for", ""));
     all.push(definitions(file));
-    all.push(policy(file));
+    all.push(policy(loaded));
     all.push(flow(file));
     all.push(protection("inspection", State::Partial, "size and structure of messages are bounded; detectors look at arguments and results, and miss a part of what is there (docs/detection.md)", "what they do with a finding: [inspect.modes]"));
     all.push(vault(file));
@@ -249,8 +251,9 @@ fn definitions(file: &File) -> Protection {
     }
 }
 
-fn policy(file: &File) -> Protection {
-    if file.roles.is_empty() {
+fn policy(loaded: &Loaded) -> Protection {
+    let roles = || loaded.role_texts().flat_map(|(_, _, roles)| roles);
+    if roles().next().is_none() {
         return protection(
             "policy",
             State::Off,
@@ -258,7 +261,7 @@ fn policy(file: &File) -> Protection {
             "[roles.NAME] members, allow",
         );
     }
-    let wide = file.roles.iter().filter(|(_, role)| {
+    let wide = roles().filter(|(_, role)| {
         role.get_ref().allow.iter().any(|pattern| pattern.get_ref().is_everything())
     });
     let wide: Vec<&str> = wide.map(|(key, _)| key.0.as_str()).collect();

@@ -1,9 +1,10 @@
 //! `token`: minted here, shown once, kept as a hash.
 
+use policy::Member;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{load, now, same, wait};
+use super::{load, now, policy::stored::beside, same, wait};
 use crate::{
     cli::{Global, Output, TokenCommand},
     config::{Loaded, fault::nearest, value::Period},
@@ -41,7 +42,7 @@ async fn mint(
     let name = identity::TokenName::new(name).map_err(|fault| {
         Mistake::new(fault.to_string(), "choose a name such as `laptop` or `ci`")
     })?;
-    let (roles, hint) = granted(global, name.as_str(), roles)?;
+    let (roles, hint) = granted(global, name.as_str(), roles).await?;
     let mut random = [0; 32];
     aws_lc_rs::rand::fill(&mut random)
         .map_err(|_| anyhow::anyhow!("the machine gives no random numbers"))?;
@@ -98,9 +99,9 @@ pub async fn valid(global: &Global) -> anyhow::Result<Vec<store::Token>> {
     Ok(tokens)
 }
 
-/// The names of those that no role of the configuration can narrow.
+/// The names of those that no role can narrow.
 pub fn unlimited<'a>(loaded: &Loaded, tokens: &'a [store::Token]) -> Vec<&'a str> {
-    if loaded.file.roles.is_empty() {
+    if loaded.roles().is_empty() {
         return Vec::new();
     }
     let all = |token: &&store::Token| token.roles.iter().any(|role| role == ALL);
@@ -108,7 +109,7 @@ pub fn unlimited<'a>(loaded: &Loaded, tokens: &'a [store::Token]) -> Vec<&'a str
 }
 
 /// The roles that the token gets, and what that means.
-fn granted(
+async fn granted(
     global: &Global,
     name: &str,
     roles: Vec<String>,
@@ -124,8 +125,9 @@ fn granted(
         )
         .into());
     }
-    let file = load(global)?.file;
-    let configured = || file.roles.keys().map(|key| key.0.as_str());
+    let loaded = beside(load(global)?, &folder.join(state::STORE)).await?;
+    let defined = loaded.roles();
+    let configured = || defined.iter().map(|role| role.name.as_str());
     let known = |role: &str| role == ALL || configured().any(|known| known == role);
     if let Some(role) = roles.iter().find(|role| !known(role)) {
         let mend = match nearest(role, configured().chain([ALL])) {
@@ -134,17 +136,10 @@ fn granted(
         };
         return Err(Mistake::new(format!("there is no role `{role}`"), mend).into());
     }
-    let member_of: Vec<&str> =
-        file.roles
-            .iter()
-            .filter(|(_, role)| {
-                role.get_ref().members.iter().any(|member| {
-                    member.get_ref().0.to_string().strip_prefix("token:") == Some(name)
-                })
-            })
-            .map(|(key, _)| key.0.as_str())
-            .collect();
-    if roles.is_empty() && file.roles.is_empty() {
+    let names = |member: &Member| member.to_string().strip_prefix("token:") == Some(name);
+    let member_of = defined.iter().filter(|role| role.members.iter().any(names));
+    let member_of: Vec<&str> = member_of.map(|role| role.name.as_str()).collect();
+    if roles.is_empty() && defined.is_empty() {
         let hint = "No roles are configured, so it has the role `all` and may call everything. It stays so when [roles] come: then revoke it and mint it anew.";
         return Ok((vec![ALL.to_owned()], hint.to_owned()));
     }

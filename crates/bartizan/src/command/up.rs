@@ -9,7 +9,12 @@ use std::{
 use audit::AuditFault;
 use gateway::{Gateway, StartFault};
 
-use super::{ended, policy::arguments, posture, wait, watch::Watch};
+use super::{
+    ended,
+    policy::{arguments, stored},
+    posture, wait,
+    watch::Watch,
+};
 use crate::{
     cli::Global,
     config::{
@@ -57,7 +62,8 @@ pub fn run(global: &Global, listen: Option<Listen>) -> anyhow::Result<()> {
         };
         state::tell_configuration(&folder, loaded.path.as_deref())?;
         arguments::warn(&folder, &loaded, &gateway.current().policy, |_| true).await;
-        print::text(&banner(global, &loaded, &folder, running.address()))?;
+        let all = stored::beside(loaded.clone(), &folder.join(state::STORE)).await?;
+        print::text(&banner(global, &all, &folder, running.address()))?;
         tokio::select! {
             () = ended() => {}
             () = take_changes(&mut watch, listen, &folder, &gateway) => {}

@@ -11,6 +11,7 @@ use super::{
     exchange,
     fault::{Finding, nearest},
     file::{self, File, Loopback, Role, Server},
+    roles::Roles,
     secrets,
     value::Template,
 };
@@ -19,7 +20,7 @@ use super::{
 pub fn check(file: &File, folder: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
     check_door(file, folder, &mut findings);
-    check_roles(file, &mut findings);
+    check_roles(&file.roles, file, &mut findings);
     super::provider::check(&file.identity, folder, &mut findings);
     super::sign_in::check(file, &mut findings);
     file.inspect.check(file, folder, &mut findings);
@@ -114,9 +115,10 @@ pub fn check_mode(_: &Path, _: &File) -> Option<Finding> {
     None
 }
 
-fn check_roles(file: &File, findings: &mut Vec<Finding>) {
+/// Roles of a configuration, or of the store that its gateway has.
+pub fn check_roles(roles: &Roles, file: &File, findings: &mut Vec<Finding>) {
     let servers = || file.servers.keys().chain(file.models.keys()).map(|key| key.0.as_str());
-    for role in file.roles.values() {
+    for role in roles.values() {
         let Role { members, allow, ask, deny, when: _ } = role.get_ref();
         let loopback = members.iter().find(|member| member.get_ref().0.to_string() == "loopback");
         if let Some(member) = loopback.filter(|_| file.identity.loopback == Loopback::Token) {

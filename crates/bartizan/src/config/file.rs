@@ -25,7 +25,7 @@ use super::leaks::Leaks;
 use super::models::Model;
 pub use super::provider::{Kind as ProviderKind, Provider};
 use super::receiver::ExportKey;
-pub use super::roles::{Approvals, LimitOn, Network, Policy, Role};
+pub use super::roles::{Approvals, LimitOn, Network, Policy, Role, Roles};
 use super::sign_in::SignIn;
 use super::telemetry::Telemetry;
 use super::trust::{OnFirstUse, Trust};
@@ -72,7 +72,7 @@ pub struct File {
     /// What no role of a caller allows is denied, and is not listed either. The role `all` is built in and allows everything: the owner of the state folder
     /// always has it, a token when it was minted with it, and `loopback` callers while no role is configured.
     #[schemars(with = "BTreeMap<RoleKey, Role>")]
-    pub roles: BTreeMap<RoleKey, Spanned<Role>>,
+    pub roles: Roles,
     /// What roles can't say, in Cedar: docs/policy.md. Forbids win over permits, those of roles included, and nothing is permitted by default.
     pub policy: Policy,
     /// Where callers may come from.

@@ -2,16 +2,17 @@
 
 use std::ops::Range;
 
+use serde::de::DeserializeOwned;
 use toml_edit::{Document, Item, Table};
 
-use super::{fault::Finding, file::File};
+use super::fault::Finding;
 
 /// At most so many are told.
 const MOST: usize = 16;
 
 /// Reads a file. Where that fails, the entry at fault is taken out and the rest is read, as long as that finds more;
 /// in the order of the file.
-pub fn read(text: &str) -> Result<File, Vec<Finding>> {
+pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Vec<Finding>> {
     let mut rest = text.to_owned();
     let mut findings: Vec<Finding> = Vec::new();
     loop {

@@ -33,9 +33,10 @@ pub mod vault;
 
 use std::path::{Path, PathBuf};
 
-pub use check::{check_listen, find_program, is_private, is_this_machine};
+pub use check::{check_listen, check_roles, find_program, is_private, is_this_machine};
 pub use fault::{Faulty, Finding, Severity};
 pub use file::File;
+pub use roles::{Roles, Shared};
 
 /// The file's usual name.
 pub const FILE_NAME: &str = "bartizan.toml";
@@ -51,6 +52,8 @@ pub struct Loaded {
     pub file: File,
     /// The policies in Cedar that it names.
     pub policies: Vec<::policy::CedarFile>,
+    /// Roles that the store holds, where they were asked for.
+    pub shared: Vec<Shared>,
     /// What is probably not meant.
     pub warnings: Vec<Finding>,
 }
@@ -63,6 +66,7 @@ impl Loaded {
             text: String::new(),
             file: File::default(),
             policies: Vec::new(),
+            shared: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -73,6 +77,19 @@ impl Loaded {
         let policies = self.policies.iter().map(|file| file.text.as_str());
         let texts: String = std::iter::once(self.text.as_str()).chain(policies).collect();
         ::audit::Payload::of(texts.as_bytes()).sha256
+    }
+
+    /// All roles, as policy takes them.
+    pub fn roles(&self) -> Vec<::policy::Role> {
+        self.role_texts().flat_map(|(_, _, roles)| roles::resolved(roles)).collect()
+    }
+
+    /// The texts that define roles, each with what it is called in messages: the file, then those of the store.
+    pub fn role_texts(&self) -> impl Iterator<Item = (String, &str, &Roles)> {
+        let name = self.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let shared = self.shared.iter();
+        let shared = shared.map(|one| (one.file.clone(), one.text.as_str(), &one.roles));
+        std::iter::once((name, self.text.as_str(), &self.file.roles)).chain(shared)
     }
 
     /// The folder that relative paths begin at.
@@ -172,6 +189,14 @@ pub fn parse(path: &Path, text: String) -> Result<Loaded, Faulty> {
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(Faulty { path: path.to_owned(), findings, text });
     }
-    policies::check(&file, &policies, path, &text)?;
-    Ok(Loaded { path: Some(path.to_owned()), text, file, policies, warnings: findings })
+    let loaded = Loaded {
+        path: Some(path.to_owned()),
+        text,
+        file,
+        policies,
+        shared: Vec::new(),
+        warnings: findings,
+    };
+    policies::policy(&loaded)?;
+    Ok(loaded)
 }

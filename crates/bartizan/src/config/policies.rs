@@ -1,13 +1,18 @@
 //! The files that `[policy]` names.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use policy::{CedarFile, PolicyFault, SourceFault};
 use toml::Spanned;
 
 use super::{
+    Loaded,
     fault::{Faulty, Finding, Severity},
-    file::{File, Policy},
+    file::Policy,
+    value::RoleKey,
 };
 
 /// The longest file, in bytes.
@@ -66,28 +71,46 @@ fn unreadable(named: &Spanned<PathBuf>, error: &std::io::Error) -> Finding {
     )
 }
 
-/// The policy that roles and files make; otherwise what is wrong with the first that does not.
-pub fn check(
-    file: &File,
-    files: &[CedarFile],
-    path: &Path,
-    text: &str,
-) -> Result<policy::Policy, Faulty> {
-    let roles: Vec<policy::Role> =
-        file.roles.iter().map(|(key, role)| role.get_ref().resolve(&key.0)).collect();
-    let found = match policy::Policy::new(&roles, files) {
+/// The policy that all roles and files make; otherwise what is wrong with the first that does not.
+pub fn policy(loaded: &Loaded) -> Result<policy::Policy, Faulty> {
+    if let Some(faulty) = twice(loaded) {
+        return Err(faulty);
+    }
+    let found = match policy::Policy::new(&loaded.roles(), &loaded.policies) {
         Ok(policy) => return Ok(policy),
         Err(PolicyFault::Files(found)) => found,
         Err(fault) => {
-            let span = file.policy.files.first().map_or(0..0, Spanned::span);
+            let span = loaded.file.policy.files.first().map_or(0..0, Spanned::span);
             let finding = Finding::error(fault.to_string(), span, "see docs/policy.md");
-            return Err(Faulty { path: path.into(), text: text.into(), findings: vec![finding] });
+            let path = loaded.path.clone().unwrap_or_default();
+            return Err(Faulty { path, text: loaded.text.clone(), findings: vec![finding] });
         }
     };
     let first = found.first().map(|fault| fault.file.clone()).unwrap_or_default();
-    let text = files.iter().find(|file| file.name == first).map(|file| file.text.clone());
+    let text = loaded.policies.iter().find(|file| file.name == first);
+    let text = text.map(|file| file.text.clone()).unwrap_or_default();
     let findings = found.into_iter().filter(|fault| fault.file == first).map(finding).collect();
-    Err(Faulty { path: first.into(), text: text.unwrap_or_default(), findings })
+    Err(Faulty { path: first.into(), text, findings })
+}
+
+/// A role of the store that is defined elsewhere too: two halves of one would each look like the whole.
+fn twice(loaded: &Loaded) -> Option<Faulty> {
+    let mut known: BTreeMap<&RoleKey, String> = BTreeMap::new();
+    for (file, text, roles) in loaded.role_texts() {
+        for (key, role) in roles {
+            if let Some(other) = known.insert(key, file.clone()) {
+                let title = format!("role `{}` is defined in {other} too", key.0);
+                let mend = "give one of them another name: a role is defined in one place";
+                let finding = Finding::error(title, role.span(), mend);
+                return Some(Faulty {
+                    path: file.into(),
+                    text: text.to_owned(),
+                    findings: vec![finding],
+                });
+            }
+        }
+    }
+    None
 }
 
 fn finding(fault: SourceFault) -> Finding {

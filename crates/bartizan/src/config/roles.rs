@@ -11,10 +11,58 @@ use serde::{
 use serde_json::json;
 use toml::Spanned;
 
-use super::value::{
-    ArgumentText, Bounded, HintText, HoursText, Member, NetText, OriginText, PatternText,
-    PerPeriod, Period, PointerText,
+use super::{
+    fault::{Faulty, Finding},
+    mistakes,
+    value::{
+        ArgumentText, Bounded, HintText, HoursText, Member, NetText, OriginText, PatternText,
+        PerPeriod, Period, PointerText, RoleKey,
+    },
 };
+
+/// Roles by name.
+pub type Roles = BTreeMap<RoleKey, Spanned<Role>>;
+
+/// Roles that the store holds, or that are put there.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// What they are called in messages: the file, or `store:` and the name in the store.
+    pub file: String,
+    /// TOML.
+    pub text: String,
+    /// What it says.
+    pub roles: Roles,
+}
+
+/// A text with roles alone.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Alone {
+    roles: Roles,
+}
+
+impl Shared {
+    /// Reads and checks a text.
+    pub fn read(file: &str, text: String) -> Result<Shared, Faulty> {
+        match mistakes::read(&text) {
+            Ok(Alone { roles }) => Ok(Shared { file: file.to_owned(), text, roles }),
+            Err(findings) => Err(Faulty { path: file.into(), text, findings }),
+        }
+    }
+}
+
+/// Roles that the store holds, as the gateway takes them.
+pub fn read_shared(text: &str) -> Result<Vec<policy::Role>, String> {
+    match toml::from_str(text) {
+        Ok(Alone { roles }) => Ok(resolved(&roles).collect()),
+        Err(error) => Err(Finding::of(&error).title),
+    }
+}
+
+/// As policy takes them.
+pub fn resolved(roles: &Roles) -> impl Iterator<Item = policy::Role> + '_ {
+    roles.iter().map(|(key, role)| role.get_ref().resolve(&key.0))
+}
 
 /// One role: its members and what they may call.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]

@@ -190,7 +190,9 @@ fn what_a_policy_can_say_of_a_tools_arguments() {
     // Each condition can stand in a policy as it is.
     let conditions = rows.iter().map(|row| row["conditions"][0].as_str().unwrap());
     let policy = |condition| {
-        format!("permit(principal, action, resource == Tool::\"demo/add\") when {{ {condition} }};\n")
+        format!(
+            "permit(principal, action, resource == Tool::\"demo/add\") when {{ {condition} }};\n"
+        )
     };
     let text: String = conditions.map(policy).collect();
     assert_eq!(home.run_with_input(&["policy", "put", "sums", "-"], &text).ok().err, "");
@@ -269,6 +271,42 @@ fn what_the_log_does_not_hold_is_not_guessed() {
     // Calls that would now wait for a person.
     let (rows, _) = replay("[roles.r]\nmembers = [\"owner\"]\nask = [\"demo/time\"]\n");
     assert_eq!((rows.len(), &rows[0]["now"]), (1, &"ask".into()), "{rows:?}");
+}
+
+#[test]
+fn roles_of_the_store_count_wherever_roles_do() {
+    let home = Home::with("[servers.demo]\ncommand = \"sh\"\n");
+    let team = "[roles.team]\nmembers = [\"token:ada\"]\nallow = [\"demo/echo\"]\n";
+    home.write("team.toml", &team.replace("token:ada", "ada"));
+    let refused = home.run(&["policy", "put", "team", "team.toml"]);
+    assert!(refused.code == 2 && refused.err.contains("team.toml:2"), "{}", refused.err);
+    let whole =
+        home.run_with_input(&["policy", "put", "team", "-", "--roles"], "separator = \".\"\n");
+    assert!(whole.code == 2 && whole.err.contains("`separator`"), "{}", whole.err);
+    let put = ["policy", "put", "team", "-", "--roles"];
+    let odd = home.run_with_input(&put, &team.replace("demo/echo", "dmeo/echo")).ok().err;
+    assert!(odd.contains("no server is called `dmeo`"), "{odd}");
+    home.run_with_input(&put, team).ok();
+
+    let list = home.run(&["policy", "list", "--output", "json"]).ok().json();
+    assert_eq!((&list[0]["name"], &list[0]["form"]), (&"team".into(), &"roles".into()), "{list}");
+    assert_eq!(home.run(&["policy", "get", "team"]).ok().out, team);
+    assert!(home.run(&["policy", "show"]).ok().out.contains("role team allow demo/echo"));
+    let who = home.run(&["policy", "who-can", "demo__echo"]).ok().out;
+    assert!(who.contains("token:ada") && who.contains("role team"), "{who}");
+    // A token minted now is not one that may do everything.
+    let minted = home.run(&["token", "mint", "ada"]).ok().err;
+    assert!(minted.contains("Its roles: team"), "{minted}");
+    home.run(&["token", "mint", "eve", "--role", "team"]).ok();
+    let posture = home.run(&["posture", "--output", "json"]).ok().json();
+    let policy = posture.as_array().unwrap().iter().find(|row| row["name"] == "policy").unwrap();
+    assert_eq!(policy["state"], "on", "{policy}");
+    // What has the same name takes its place, in whatever form.
+    let cedar = "forbid(principal, action, resource == Tool::\"demo/echo\");\n";
+    home.run_with_input(&["policy", "put", "team", "-"], cedar).ok();
+    let list = home.run(&["policy", "list", "--output", "json"]).ok().json();
+    assert_eq!((list.as_array().unwrap().len(), &list[0]["form"]), (1, &"cedar".into()), "{list}");
+    home.run(&["policy", "remove", "team"]).ok();
 }
 
 #[test]

@@ -34,6 +34,7 @@ use crate::{
 pub fn run(global: &Global, application: Option<&Path>) -> anyhow::Result<()> {
     let loaded = load(global)?;
     let config = resolve(&loaded, &state::folder(global.state_dir.clone())?)?;
+    let loaded = super::policy::stored::with(loaded, global)?;
     let shown = application.map(read).transpose()?;
     let bar = print::waiting("asking the providers");
     let findings = wait(examine(&loaded, &config, shown.as_deref()))?;
@@ -135,7 +136,7 @@ async fn entra(
 
 /// Everybody to whom a role gives something, as it is written.
 fn members(loaded: &Loaded) -> Vec<String> {
-    let roles = loaded.file.roles.values();
+    let roles = loaded.role_texts().flat_map(|(_, _, roles)| roles.values());
     let members = roles.flat_map(|role| &role.get_ref().members);
     let text = |member| serde_json::to_value(member).ok()?.as_str().map(str::to_owned);
     members.filter_map(|member| text(member.get_ref())).collect()

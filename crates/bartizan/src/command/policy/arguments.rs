@@ -91,13 +91,8 @@ pub fn misread(offered: &[Offered], loaded: &Loaded, policy: &Policy) -> Vec<Fin
 }
 
 /// Tells which conditions of what is in use (or about to be) look at no argument of the tools that are approved, each at
-/// its place; `of` says which are of interest.
-pub async fn warn(
-    folder: &Path,
-    loaded: &Loaded,
-    policy: &Policy,
-    of: impl Fn(&Misread) -> bool,
-) {
+/// its place; `of` says of which files.
+pub async fn warn(folder: &Path, loaded: &Loaded, policy: &Policy, of: impl Fn(&str) -> bool) {
     if !policy.looks_at_arguments() {
         return;
     }
@@ -107,8 +102,11 @@ pub async fn warn(
             return tracing::warn!("conditions can't be held against what tools take: {fault:#}");
         }
     };
-    for found in held_against(&approved, policy).iter().filter(|found| of(found)) {
-        let Some(Place { file, text, span }) = place(loaded, found) else { continue };
+    for found in &held_against(&approved, policy) {
+        let Some(Place { file, text, span }) = place(loaded, found).filter(|at| of(&at.file))
+        else {
+            continue;
+        };
         let mend = match meant(found) {
             Some(near) => format!("did you mean {near}?"),
             None => "`bartizan policy arguments SERVER/TOOL` says what a tool takes".to_owned(),
@@ -151,32 +149,35 @@ fn place<'a>(loaded: &'a Loaded, misread: &Misread) -> Option<Place<'a>> {
         let file = loaded.policies.iter().find(|file| file.name == *name)?;
         return Some(Place { file: name.clone(), text: &file.text, span: span.clone() });
     }
-    let line = line(loaded, &misread.rule)?;
+    let (file, text, line) = line(loaded, &misread.rule)?;
     // TOML and JSON pointers agree on what needs no escape.
     let pointer = format!("\"{}\"", misread.pointer);
-    let inside = loaded.text.get(line.clone()).and_then(|line| line.find(&pointer));
+    let inside = text.get(line.clone()).and_then(|line| line.find(&pointer));
     let span = match inside {
         Some(inside) => line.start + inside..line.start + inside + pointer.len(),
         None => line,
     };
-    let file = loaded.path.as_ref()?.display().to_string();
-    Some(Place { file, text: &loaded.text, span })
+    Some(Place { file, text, span })
 }
 
 /// Where a role's line stands, by what records call it.
-fn line(loaded: &Loaded, name: &str) -> Option<Range<usize>> {
-    loaded.file.roles.iter().find_map(|(key, role)| {
-        let written = role.get_ref();
-        let resolved = written.resolve(&key.0);
-        [
-            ("allow", &written.allow, &resolved.allow),
-            ("ask", &written.ask, &resolved.ask),
-            ("deny", &written.deny, &resolved.deny),
-        ]
-        .into_iter()
-        .find_map(|(effect, written, resolved)| {
-            let mut both = written.iter().zip(resolved);
-            both.find(|(_, rule)| rule.named(&key.0, effect) == name).map(|(at, _)| at.span())
-        })
+fn line<'a>(loaded: &'a Loaded, name: &str) -> Option<(String, &'a str, Range<usize>)> {
+    loaded.role_texts().find_map(|(file, text, roles)| {
+        let span = roles.iter().find_map(|(key, role)| line_of(&key.0, role.get_ref(), name))?;
+        Some((file, text, span))
+    })
+}
+
+fn line_of(role: &str, written: &config::file::Role, name: &str) -> Option<Range<usize>> {
+    let resolved = written.resolve(role);
+    [
+        ("allow", &written.allow, &resolved.allow),
+        ("ask", &written.ask, &resolved.ask),
+        ("deny", &written.deny, &resolved.deny),
+    ]
+    .into_iter()
+    .find_map(|(effect, written, resolved)| {
+        let mut both = written.iter().zip(resolved);
+        both.find(|(_, rule)| rule.named(role, effect) == name).map(|(at, _)| at.span())
     })
 }

@@ -63,8 +63,7 @@ pub fn run(global: &Global) -> anyhow::Result<()> {
 /// Lines that another line of the same role makes idle.
 fn shadowed(loaded: &Loaded) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (key, role) in &loaded.file.roles {
-        let role = role.get_ref().resolve(&key.0);
+    for role in loaded.roles() {
         let line =
             |effect, rule: &policy::Rule| format!("role {} {effect} {}", role.name, rule.pattern);
         for (effect, rules) in [("allow", &role.allow), ("ask", &role.ask)] {
@@ -139,11 +138,10 @@ pub fn callers(loaded: &Loaded, tokens: &[store::Token]) -> Vec<(String, Caller)
     let mut callers =
         vec![("owner".to_owned(), Caller { id: "owner".into(), ..Caller::default() })];
     let stranger = || Caller { id: "user:nobody/nobody".into(), ..Caller::default() };
-    for (key, role) in &loaded.file.roles {
-        callers
-            .push((format!("role {}", key.0), Caller { roles: vec![key.0.clone()], ..stranger() }));
-        for member in &role.get_ref().members {
-            let member = &member.get_ref().0;
+    for role in loaded.roles() {
+        let has = Caller { roles: vec![role.name.clone()], ..stranger() };
+        callers.push((format!("role {}", role.name), has));
+        for member in &role.members {
             let mut caller = stranger();
             match member {
                 policy::Member::Client(client) => caller.client = client.clone(),

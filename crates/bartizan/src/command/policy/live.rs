@@ -127,8 +127,7 @@ pub fn unusable(
 /// Lines that name something of a server that it does not offer.
 pub fn unmatched(offered: &[Offered], loaded: &Loaded) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (key, role) in &loaded.file.roles {
-        let role = role.get_ref().resolve(&key.0);
+    for role in loaded.roles() {
         let lines = [("allow", &role.allow), ("ask", &role.ask), ("deny", &role.deny)];
         for (effect, pattern) in lines
             .into_iter()

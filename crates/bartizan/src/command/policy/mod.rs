@@ -6,7 +6,7 @@ mod live;
 mod question;
 mod recorded;
 mod replay;
-mod stored;
+pub mod stored;
 mod test;
 
 use policy::Policy;
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{Global, Output, PolicyCommand},
-    config::Loaded,
+    config::{LoadFault, Loaded, policies},
     print,
 };
 
@@ -25,7 +25,7 @@ pub fn run(global: &Global, command: PolicyCommand) -> anyhow::Result<()> {
         PolicyCommand::Explain(args) => explain(global, &args),
         PolicyCommand::Get { name } => stored::get(global, &name),
         PolicyCommand::List => stored::list(global),
-        PolicyCommand::Put { name, file } => stored::put(global, &name, &file),
+        PolicyCommand::Put { name, file, roles } => stored::put(global, &name, &file, roles),
         PolicyCommand::Remove { name } => stored::remove(global, &name),
         PolicyCommand::Replay { from, policy, journal } => {
             replay::run(global, from, &policy, journal)
@@ -39,9 +39,7 @@ pub fn run(global: &Global, command: PolicyCommand) -> anyhow::Result<()> {
 
 /// The policy of a configuration.
 fn of(loaded: &Loaded) -> anyhow::Result<Policy> {
-    let roles: Vec<policy::Role> =
-        loaded.file.roles.iter().map(|(key, role)| role.get_ref().resolve(&key.0)).collect();
-    Ok(Policy::new(&roles, &loaded.policies)?)
+    Ok(policies::policy(loaded).map_err(|faulty| LoadFault::Faulty(Box::new(faulty)))?)
 }
 
 #[derive(Serialize)]

@@ -1,14 +1,14 @@
-//! Policies that the store holds.
+//! Policies and roles that the store holds.
 
 use std::{
     io::Read,
     path::{Path, PathBuf},
 };
 
-use gateway::Stored;
-use policy::{CedarFile, Misread, Role};
+use gateway::{SharedRoles, Stored};
+use policy::{CedarFile, Role};
 use serde::Serialize;
-use store::{Store, StoredPolicy};
+use store::{PolicyForm, Store, StoredPolicy};
 
 use super::{
     super::{now, token::time, wait},
@@ -16,7 +16,11 @@ use super::{
 };
 use crate::{
     cli::Global,
-    config::{LoadFault, Loaded, fault::nearest, policies},
+    config::{
+        self, Faulty, LoadFault, Loaded, Shared,
+        fault::{self, nearest},
+        policies,
+    },
     outcome::Mistake,
     print, state,
 };
@@ -24,24 +28,38 @@ use crate::{
 /// As changes are recorded that the owner of the state folder makes.
 const OWNER: &str = "owner";
 
-/// The configuration that serves here, with the store's policies.
+/// The configuration that serves here, with what the store holds.
 pub fn load(global: &Global) -> anyhow::Result<Loaded> {
     with(super::super::load(global)?, global)
 }
 
-/// A configuration with the store's policies.
-pub fn with(mut loaded: Loaded, global: &Global) -> anyhow::Result<Loaded> {
+/// A configuration with what the store holds.
+pub fn with(loaded: Loaded, global: &Global) -> anyhow::Result<Loaded> {
     let path = path(global)?;
-    if path.exists() {
-        let stored = wait(async {
-            let store = Store::open(&path).await?;
-            let stored = Stored::read(&store).await?;
-            store.close().await;
-            Ok(stored)
-        })?;
-        loaded.policies.extend(stored.files);
+    wait(beside(loaded, &path))
+}
+
+/// The same of a store, if it is there.
+pub async fn beside(mut loaded: Loaded, store: &Path) -> anyhow::Result<Loaded> {
+    if store.exists() {
+        let store = Store::open(store).await?;
+        let stored = Stored::read(&store).await?;
+        store.close().await;
+        add(&mut loaded, stored)?;
     }
     Ok(loaded)
+}
+
+fn add(loaded: &mut Loaded, stored: Stored) -> Result<(), LoadFault> {
+    loaded.policies.extend(stored.cedar);
+    for SharedRoles { name, text } in stored.roles {
+        loaded.shared.push(Shared::read(&format!("store:{name}"), text).map_err(faulty)?);
+    }
+    Ok(())
+}
+
+fn faulty(faulty: Faulty) -> LoadFault {
+    LoadFault::Faulty(Box::new(faulty))
 }
 
 fn path(global: &Global) -> anyhow::Result<PathBuf> {
@@ -53,32 +71,53 @@ async fn open(global: &Global) -> anyhow::Result<Store> {
     Ok(Store::open(&path(global)?).await?)
 }
 
-pub fn put(global: &Global, name: &str, file: &Path) -> anyhow::Result<()> {
+pub fn put(global: &Global, name: &str, file: &Path, roles: bool) -> anyhow::Result<()> {
     Role::check_name(name).map_err(|_| {
         let what = format!("`{name}` can't be the name of a policy");
         Mistake::new(what, "choose 1 to 64 of a-z, 0-9, _ and -")
     })?;
+    let form = match roles || file.extension().is_some_and(|ending| ending == "toml") {
+        true => PolicyForm::Roles,
+        false => PolicyForm::Cedar,
+    };
     let new = read(file)?;
     let mut loaded = super::super::load(global)?;
     let folder = state::folder(global.state_dir.clone())?;
     wait(async {
         let store = open(global).await?;
-        let stored = Stored::read(&store).await?;
-        let own = format!("store:{name}");
-        let others = stored.files.into_iter().filter(|file| file.name != own);
-        loaded.policies.extend(others.chain([new.clone()]));
-        let path = loaded.path.clone().unwrap_or_default();
-        let policy = policies::check(&loaded.file, &loaded.policies, &path, &loaded.text)
-            .map_err(|faulty| LoadFault::Faulty(Box::new(faulty)))?;
-        let is_new = |found: &Misread| found.place.as_ref().is_some_and(|at| at.0 == new.name);
-        arguments::warn(&folder, &loaded, &policy, is_new).await;
+        let mut stored = Stored::read(&store).await?;
+        let generation = stored.generation;
+        stored.cedar.retain(|file| file.name.strip_prefix("store:") != Some(name));
+        stored.roles.retain(|roles| roles.name != name);
+        add(&mut loaded, stored)?;
+        match form {
+            PolicyForm::Cedar => loaded.policies.push(new.clone()),
+            PolicyForm::Roles => loaded.shared.push(shared(&new, &loaded)?),
+        }
+        let policy = policies::policy(&loaded).map_err(faulty)?;
+        arguments::warn(&folder, &loaded, &policy, |file| file == new.name).await;
         let digest = digest(&new.text);
-        let policy =
-            StoredPolicy { name: name.to_owned(), cedar: new.text, by: OWNER.into(), set: now() };
-        let kept = store.policy_put(&policy, &digest, stored.generation).await?;
+        let name = name.to_owned();
+        let policy = StoredPolicy { name, form, text: new.text, by: OWNER.into(), set: now() };
+        let kept = store.policy_put(&policy, &digest, generation).await?;
         store.close().await;
         done(kept, "kept; gateways of this store apply it within a second")
     })
+}
+
+/// Roles that are to be shared, with what is probably not meant told.
+fn shared(new: &CedarFile, loaded: &Loaded) -> Result<Shared, LoadFault> {
+    let shared = Shared::read(&new.name, new.text.clone()).map_err(faulty)?;
+    let mut warnings = Vec::new();
+    // Without a file the demo server serves, and no section names it.
+    if loaded.path.is_some() {
+        config::check_roles(&shared.roles, &loaded.file, &mut warnings);
+    }
+    if !warnings.is_empty() {
+        let told = fault::render(Path::new(&new.name), &new.text, &warnings, fault::coloured());
+        eprintln!("{told}\n");
+    }
+    Ok(shared)
 }
 
 pub fn remove(global: &Global, name: &str) -> anyhow::Result<()> {
@@ -86,7 +125,7 @@ pub fn remove(global: &Global, name: &str) -> anyhow::Result<()> {
         let store = open(global).await?;
         let (generation, policies) = store.policies().await?;
         let policy = found(&policies, name)?;
-        let digest = digest(&policy.cedar);
+        let digest = digest(&policy.text);
         let removed = store.policy_remove(name, &digest, generation, OWNER, now()).await?;
         store.close().await;
         done(removed, "removed; gateways of this store go on without it within a second")
@@ -98,23 +137,30 @@ pub fn get(global: &Global, name: &str) -> anyhow::Result<()> {
         let store = open(global).await?;
         let (_, policies) = store.policies().await?;
         store.close().await;
-        print::text(&found(&policies, name)?.cedar)
+        print::text(&found(&policies, name)?.text)
     })
 }
 
 #[derive(Serialize)]
 struct Row {
     name: String,
+    form: &'static str,
     set: String,
     by: String,
     sha256: String,
 }
 
 impl print::Row for Row {
-    const TITLES: &'static [&'static str] = &["NAME", "SET", "BY", "SHA-256"];
+    const TITLES: &'static [&'static str] = &["NAME", "FORM", "SET", "BY", "SHA-256"];
 
     fn cells(&self) -> Vec<String> {
-        vec![self.name.clone(), self.set.clone(), self.by.clone(), self.sha256.clone()]
+        vec![
+            self.name.clone(),
+            self.form.to_owned(),
+            self.set.clone(),
+            self.by.clone(),
+            self.sha256.clone(),
+        ]
     }
 }
 
@@ -124,8 +170,9 @@ pub fn list(global: &Global) -> anyhow::Result<()> {
         let (_, policies) = store.policies().await?;
         store.close().await;
         let row = |policy: StoredPolicy| Row {
+            form: policy.form.as_str(),
             set: time(policy.set),
-            sha256: digest(&policy.cedar).iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: digest(&policy.text).iter().map(|byte| format!("{byte:02x}")).collect(),
             name: policy.name,
             by: policy.by,
         };
@@ -159,7 +206,7 @@ fn found<'a>(policies: &'a [StoredPolicy], name: &str) -> Result<&'a StoredPolic
 /// A file, or standard input.
 fn read(file: &Path) -> anyhow::Result<CedarFile> {
     let mistake = |error: std::io::Error| {
-        let mend = "name a file in Cedar of at most 4 MiB, or `-` for standard input";
+        let mend = "name a file of at most 4 MiB, in Cedar or with roles in TOML, or `-` for standard input";
         Mistake::new(error.to_string(), mend)
     };
     if file != Path::new("-") {

@@ -1,6 +1,7 @@
 //! Who may call a definition once it is approved.
 
-use policy::{Action, Context, Policy, PrincipalView};
+use gateway::Stored;
+use policy::{Action, Context, PrincipalView};
 use trust::Kind;
 
 use super::{Desk, now};
@@ -12,7 +13,8 @@ pub async fn by(
     kind: Kind,
     name: &str,
 ) -> anyhow::Result<Vec<String>> {
-    let policy = Policy::new(&desk.config.roles, &desk.config.policies)?;
+    let stored = Stored::read(&desk.store).await?;
+    let (policy, roles) = (stored.policy(&desk.config)?, stored.roles(&desk.config)?);
     let kind = match kind {
         Kind::Prompt => policy::Kind::Prompt,
         Kind::ResourceTemplate | Kind::UiContent | Kind::UiResource => policy::Kind::Resource,
@@ -26,8 +28,7 @@ pub async fn by(
         policy.foresee(&view, &action, &Context::default()).is_possible()
     };
     let mut found = Vec::new();
-    let members =
-        desk.config.roles.iter().flat_map(|role| role.members.iter().map(ToString::to_string));
+    let members = roles.iter().flat_map(|role| role.members.iter().map(ToString::to_string));
     let now = now();
     let live = |token: &store::Token| {
         token.revoked.is_none() && token.expires.is_none_or(|expires| expires > now)
