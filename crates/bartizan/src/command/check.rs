@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::wait;
+use super::{policy, wait};
 
 use crate::{
     cli::{Global, Output},
@@ -30,6 +30,7 @@ pub fn run(global: &Global) -> anyhow::Result<()> {
         }
         loaded
     });
+    let read = read.and_then(|loaded| beside_store(global, loaded));
     match (read, global.output) {
         (Ok(loaded), Output::Table) => table(&loaded),
         (Ok(loaded), Output::Json) => print::json(&report(&loaded.text, &loaded.warnings)),
@@ -38,6 +39,19 @@ pub fn run(global: &Global) -> anyhow::Result<()> {
             Err(Told::mistake().into())
         }
         (Err(fault), _) => Err(fault.into()),
+    }
+}
+
+/// Whether it makes a policy together with what the store holds, as far as the state folder can be looked into.
+fn beside_store(global: &Global, loaded: Loaded) -> Result<Loaded, LoadFault> {
+    let all = policy::stored::with(loaded.clone(), global);
+    match all.and_then(|all| policy::of(&all)).map_err(anyhow::Error::downcast) {
+        Ok(_) => Ok(loaded),
+        Err(Ok(fault)) => Err(fault),
+        Err(Err(fault)) => {
+            tracing::warn!("what the store holds can't be looked up: {fault:#}");
+            Ok(loaded)
+        }
     }
 }
 

@@ -301,6 +301,21 @@ fn roles_of_the_store_count_wherever_roles_do() {
     let posture = home.run(&["posture", "--output", "json"]).ok().json();
     let policy = posture.as_array().unwrap().iter().find(|row| row["name"] == "policy").unwrap();
     assert_eq!(policy["state"], "on", "{policy}");
+    // A role is defined in one place.
+    let own = home.read("bartizan.toml");
+    home.write("bartizan.toml", &format!("{own}{team}"));
+    for command in [&["check"][..], &["policy", "show"], &["policy", "check"]] {
+        let clash = home.run(command);
+        assert!(clash.code == 2 && clash.err.contains("store:team:1"), "{}", clash.err);
+        assert!(clash.err.contains("is defined in bartizan.toml too"), "{}", clash.err);
+    }
+    let refused = home.run(&["up", "--listen", "127.0.0.1:0"]);
+    assert!(
+        refused.code != 0 && refused.err.contains("bartizan policy get team"),
+        "{}",
+        refused.err
+    );
+    home.write("bartizan.toml", &own);
     // What has the same name takes its place, in whatever form.
     let cedar = "forbid(principal, action, resource == Tool::\"demo/echo\");\n";
     home.run_with_input(&["policy", "put", "team", "-"], cedar).ok();

@@ -38,7 +38,7 @@ pub fn run(global: &Global, command: PolicyCommand) -> anyhow::Result<()> {
 }
 
 /// The policy of a configuration.
-fn of(loaded: &Loaded) -> anyhow::Result<Policy> {
+pub fn of(loaded: &Loaded) -> anyhow::Result<Policy> {
     Ok(policies::policy(loaded).map_err(|faulty| LoadFault::Faulty(Box::new(faulty)))?)
 }
 
