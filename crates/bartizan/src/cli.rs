@@ -229,8 +229,10 @@ Examples:
   bartizan call --remote github get_issue '{\"number\":1}'
 
 Your browser opens on the gateway's page, which says what you agree to, and then on your \
-organisation's sign-in page. The tokens are kept in the state folder, readable by you alone, and \
-renewed as long as the gateway and your organisation agree.")]
+organisation's sign-in page. The tokens are kept sealed in the state folder, and renewed as long as the \
+gateway and your organisation agree. What opens them is a key in the keyring of your session (Linux: GNOME \
+Keyring, KWallet, KeePassXC); where none answers, a key in a file beside them, or a passphrase with \
+--passphrase. The command says which it was. `bartizan logout` takes tokens and key away.")]
     Login(LoginArgs),
     /// Sign out of a gateway elsewhere
     Logout {
@@ -447,7 +449,7 @@ pub struct LoginArgs {
     /// The client_id that the gateway's operator gave you
     #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,
-    /// From now on a passphrase opens the sign-ins that are kept here, and not a key in a file beside them
+    /// From now on a passphrase opens the sign-ins that are kept here, and not a key in the keyring or in a file
     #[arg(long)]
     pub passphrase: bool,
 }

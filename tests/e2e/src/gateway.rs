@@ -211,6 +211,8 @@ fn command(folder: &TempDir) -> Command {
         .env("HOME", folder)
         .env_remove("XDG_CONFIG_HOME")
         .env_remove("XDG_STATE_HOME")
+        // Nobody's own keyring gets anything of the tests.
+        .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
         .arg("--config")
         .arg(folder.join("bartizan.toml"))
         .arg("--state-dir")

@@ -4,11 +4,12 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::Serialize;
 use serde_json::Value;
 use upstream::HttpClient;
+use vault::sealed::keyring::KeyringFault;
 
 use super::wait;
 use crate::{
     cli::{Global, LoginArgs},
-    login::{self, Login, Logins},
+    login::{self, Login, Logins, Opening},
     outcome::Mistake,
     print, state,
 };
@@ -18,7 +19,7 @@ pub fn login(global: &Global, args: &LoginArgs) -> anyhow::Result<()> {
     wait(async {
         let folder = state::folder(global.state_dir.clone())?;
         let known = {
-            let logins = Logins::open(&folder)?;
+            let logins = Logins::open(&folder).await?;
             let url = match (&args.url, logins.find(None)) {
                 (Some(url), _) => url.clone(),
                 (None, Some(login)) => login.url.clone(),
@@ -48,27 +49,48 @@ pub fn login(global: &Global, args: &LoginArgs) -> anyhow::Result<()> {
             login::by_browser(&client, &server, &resource, &client_id, !args.no_browser).await?
         };
         let who = Who::of(&signed_in);
-        let mut logins = Logins::open(&folder)?;
-        logins.keep(signed_in)?;
-        if args.passphrase {
-            logins.lock_with_passphrase()?;
-        }
+        let mut logins = Logins::open(&folder).await?;
+        logins.keep(signed_in).await?;
+        let no_keyring = match args.passphrase {
+            true => logins.lock_with_passphrase().await.map(|()| None)?,
+            false => logins.lock_with_keyring().await?,
+        };
+        let kept = kept(logins.opening(), no_keyring);
         drop(logins);
         eprintln!(
-            "Signed in as {}. `bartizan call --remote` and `bartizan stdio --remote` use it.",
+            "Signed in as {}. `bartizan call --remote` and `bartizan stdio --remote` use it.\n{kept}",
             who.name
         );
         Ok(())
     })
 }
 
+/// Where the tokens are now.
+fn kept(opening: &Opening, no_keyring: Option<KeyringFault>) -> String {
+    match (opening, no_keyring) {
+        (Opening::Keyring(_), _) => {
+            "The tokens are sealed in the state folder; their key is in this session's keyring."
+                .to_owned()
+        }
+        (Opening::Passphrase(_), _) => {
+            "The tokens are sealed in the state folder; your passphrase opens them.".to_owned()
+        }
+        (Opening::KeyFile, why) => {
+            let why = why.map(|why| format!(", since {why}")).unwrap_or_default();
+            format!(
+                "The tokens are sealed in the state folder, and their key lies beside them{why}. With --passphrase no file has it."
+            )
+        }
+    }
+}
+
 /// Ends a sign-in, here and at the gateway.
 pub fn logout(global: &Global, url: Option<&str>) -> anyhow::Result<()> {
     wait(async {
         let folder = state::folder(global.state_dir.clone())?;
-        let mut logins = Logins::open(&folder)?;
+        let mut logins = Logins::open(&folder).await?;
         let login = named(&logins, url)?.clone();
-        logins.remove(&login.url)?;
+        logins.remove(&login.url).await?;
         match login::ended(&HttpClient::new()?, &login).await {
             Ok(()) => print::line(&format!("signed out of {}", login.url)),
             Err(fault) => {
@@ -94,10 +116,12 @@ fn named<'a>(logins: &'a Logins, url: Option<&str>) -> anyhow::Result<&'a Login>
 
 /// Prints who is signed in where.
 pub fn whoami(global: &Global) -> anyhow::Result<()> {
-    let folder = state::folder(global.state_dir.clone())?;
-    let logins = Logins::open(&folder)?;
-    let rows: Vec<Who> = logins.list.iter().map(Who::of).collect();
-    print::rows(global.output, &rows, "not signed in anywhere: bartizan login URL")
+    wait(async {
+        let folder = state::folder(global.state_dir.clone())?;
+        let logins = Logins::open(&folder).await?;
+        let rows: Vec<Who> = logins.list.iter().map(Who::of).collect();
+        print::rows(global.output, &rows, "not signed in anywhere: bartizan login URL")
+    })
 }
 
 /// What a token says of its holder. It is the gateway's to verify; here it is only shown.

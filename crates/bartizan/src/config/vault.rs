@@ -10,7 +10,10 @@ use gateway::secrets;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
-use vault::Source;
+use vault::{
+    Source,
+    sealed::keyring::{self, KeyringFault},
+};
 
 use super::{
     exchange::Exchange,
@@ -71,6 +74,8 @@ pub enum Master {
     File,
     /// Made from a passphrase by Argon2id, and nowhere on the disk.
     Passphrase,
+    /// In the keyring of this user's session (Linux: the Secret Service of GNOME Keyring, KWallet or KeePassXC), sealed there under the login password. The gateway has to run in that session.
+    Keyring,
     /// In the transit engine of HashiCorp Vault, which never gives it away: `transit-key` of `[vault.hashicorp]`.
     Transit,
     /// An RSA key in an Azure Key Vault, which never gives it away: `key` of `[vault.key-vault]`.
@@ -240,7 +245,18 @@ fn check_master(vault: &Vault, findings: &mut Vec<Finding>) {
             "key-vault",
             "key in [vault.key-vault]",
         ),
-        Master::File | Master::Passphrase => return,
+        Master::Keyring if !keyring::MAY_BE => {
+            findings.push(Finding {
+                severity: Severity::Error,
+                title: KeyringFault::Unsupported.to_string(),
+                span: None,
+                mend: Some(
+                    "write master = \"passphrase\", \"transit\" or \"key-vault\"".to_owned(),
+                ),
+            });
+            return;
+        }
+        Master::File | Master::Keyring | Master::Passphrase => return,
     };
     if missing {
         findings.push(Finding {
@@ -288,10 +304,12 @@ pub fn resolve(
     Ok(secrets::Config {
         master: match master {
             Master::File => secrets::Master::File,
+            Master::Keyring => secrets::Master::Keyring,
             Master::Passphrase => secrets::Master::Passphrase,
             Master::Transit => secrets::Master::Transit,
             Master::KeyVault => secrets::Master::KeyVault,
         },
+        folder: state_dir.to_owned(),
         key_file: key_file.as_ref().map_or_else(|| state_dir.join(secrets::KEY_FILE), path),
         passphrase_file: passphrase_file.as_ref().map(path),
         hashicorp: hashicorp.as_ref().map(|way| secrets::hashicorp::Config {

@@ -1,22 +1,22 @@
-//! Where sign-ins are kept: one file, readable by its owner alone, sealed with a key in a file beside it or made from a passphrase. The first
-//! keeps tokens out of what is searched, indexed or pasted by mistake, and whoever can read all of this user's files can read them; the second
-//! keeps them from whoever does not know the passphrase.
+//! Where sign-ins are kept: one file, readable by its owner alone, sealed with a key that is in the keyring of the person's session; where none
+//! answers, in a file beside it, or made from a passphrase. A file beside it keeps tokens out of what is searched, indexed or pasted by mistake,
+//! and whoever can read all of this user's files can read them; the others keep them from whoever does not know a passphrase.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{Read, Seek, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context;
 use gateway::seal::{Purpose, Sealer};
 use serde::{Deserialize, Serialize};
-use vault::{
-    Secret,
-    sealed::{Passphrase, PassphraseSalt},
-};
+use vault::sealed::keyring::KeyringFault;
 
-use super::passphrase;
+use super::{
+    opening::{Asking, Opening},
+    passphrase,
+};
 
 /// One sign-in at one gateway.
 #[derive(Clone, Serialize, Deserialize)]
@@ -39,29 +39,25 @@ pub struct Login {
     pub refresh_token: Option<String>,
 }
 
-/// Asks for the passphrase; `true` for a new one.
-pub type Asking<'a> = &'a dyn Fn(bool) -> anyhow::Result<Secret>;
-
 /// The file, locked as long as this lives: two commands that renew the same sign-in at once would look like a thief to the gateway.
 pub struct Logins {
     file: File,
-    sealer: Sealer,
-    /// Where the key is made from a passphrase.
-    salt: Option<PassphraseSalt>,
+    folder: PathBuf,
+    opening: Opening,
+    /// Made when it is first needed.
+    sealer: Option<Sealer>,
     pub list: Vec<Login>,
 }
 
 const OWNER: &str = "login";
-/// What stands before the salt, in the first line of a file that a passphrase opens.
-const BY_PASSPHRASE: &str = "passphrase ";
 
 impl Logins {
     /// Opens it, waiting for other commands to be done with it.
-    pub fn open(folder: &Path) -> anyhow::Result<Logins> {
-        Logins::open_asking(folder, &passphrase::asked)
+    pub async fn open(folder: &Path) -> anyhow::Result<Logins> {
+        Logins::open_asking(folder, &passphrase::asked).await
     }
 
-    fn open_asking(folder: &Path, ask: Asking<'_>) -> anyhow::Result<Logins> {
+    async fn open_asking(folder: &Path, ask: Asking<'_>) -> anyhow::Result<Logins> {
         crate::state::make(folder)?;
         let path = folder.join("login");
         let mut options = OpenOptions::new();
@@ -74,45 +70,57 @@ impl Logins {
         file.lock()?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
-        let head = text.split_once('\n').and_then(|(head, sealed)| {
-            Some((PassphraseSalt::parse(head.strip_prefix(BY_PASSPHRASE)?)?, sealed))
-        });
-        let (salt, sealed) = match head {
-            Some((salt, sealed)) => (Some(salt), sealed),
-            None => (None, text.as_str()),
-        };
-        let sealer = match &salt {
-            Some(salt) => sealer(ask(false)?, salt)?,
-            None => Sealer::persistent(&folder.join("login.key")).context("login.key")?,
-        };
-        let list = match sealed {
-            "" => Vec::new(),
-            sealed => {
-                let plain = sealer.open(Purpose::Login, OWNER, 0, sealed).map_err(|_| {
-                    let (path, by) = (path.display(), match salt {
-                        Some(_) => "this passphrase",
-                        None => "login.key",
-                    });
-                    anyhow::anyhow!("{path} does not open with {by}; what can't be opened any more can be deleted, to sign in again")
-                })?;
-                serde_json::from_slice(&plain)?
-            }
-        };
-        Ok(Logins { file, sealer, salt, list })
+        let (opening, sealed) = Opening::split(&text);
+        let (mut sealer, mut list) = (None, Vec::new());
+        if !sealed.is_empty() {
+            let opened = opening.sealer(folder, ask).await?;
+            let plain = opened.open(Purpose::Login, OWNER, 0, sealed).map_err(|_| {
+                let (path, by) = (path.display(), match opening {
+                    Opening::KeyFile => "login.key",
+                    Opening::Keyring(_) => "the key in the keyring",
+                    Opening::Passphrase(_) => "this passphrase",
+                });
+                anyhow::anyhow!("{path} does not open with {by}; what can't be opened any more can be deleted, to sign in again")
+            })?;
+            (sealer, list) = (Some(opened), serde_json::from_slice(&plain)?);
+        }
+        Ok(Logins { file, folder: folder.to_owned(), opening, sealer, list })
+    }
+
+    /// What opens it.
+    pub fn opening(&self) -> &Opening {
+        &self.opening
     }
 
     /// From now on a passphrase opens it.
-    pub fn lock_with_passphrase(&mut self) -> anyhow::Result<()> {
-        self.lock_asking(&passphrase::asked)
+    pub async fn lock_with_passphrase(&mut self) -> anyhow::Result<()> {
+        self.lock_asking(&passphrase::asked).await
     }
 
-    fn lock_asking(&mut self, ask: Asking<'_>) -> anyhow::Result<()> {
-        if self.salt.is_none() {
-            let salt = PassphraseSalt::random()?;
-            self.sealer = sealer(ask(true)?, &salt)?;
-            self.salt = Some(salt);
+    async fn lock_asking(&mut self, ask: Asking<'_>) -> anyhow::Result<()> {
+        if matches!(self.opening, Opening::Passphrase(_)) {
+            return Ok(());
         }
-        self.write()
+        let by = Opening::by_passphrase(ask)?;
+        self.lock_by(by).await
+    }
+
+    /// From now on a key in the keyring opens it, where a key beside it did; or why not.
+    pub async fn lock_with_keyring(&mut self) -> anyhow::Result<Option<KeyringFault>> {
+        if self.opening != Opening::KeyFile {
+            return Ok(None);
+        }
+        match Opening::by_keyring(&self.folder).await? {
+            Ok(by) => self.lock_by(by).await.map(|()| None),
+            Err(fault) => Ok(Some(fault)),
+        }
+    }
+
+    async fn lock_by(&mut self, (opening, sealer): (Opening, Sealer)) -> anyhow::Result<()> {
+        let before = std::mem::replace(&mut self.opening, opening);
+        self.sealer = Some(sealer);
+        self.write()?;
+        before.forget(&self.folder).await
     }
 
     /// The sign-in at this endpoint; the only one when none is named.
@@ -125,34 +133,42 @@ impl Logins {
     }
 
     /// Keeps a sign-in in place of an earlier one.
-    pub fn keep(&mut self, login: Login) -> anyhow::Result<()> {
+    pub async fn keep(&mut self, login: Login) -> anyhow::Result<()> {
         self.list.retain(|held| !same(&held.url, &login.url));
         self.list.push(login);
+        if self.sealer.is_none() {
+            self.sealer = Some(self.opening.sealer(&self.folder, &passphrase::asked).await?);
+        }
         self.write()
     }
 
-    /// Takes one out.
-    pub fn remove(&mut self, url: &str) -> anyhow::Result<()> {
+    /// Takes one out. With the last one the key is taken away, too.
+    pub async fn remove(&mut self, url: &str) -> anyhow::Result<()> {
         self.list.retain(|held| !same(&held.url, url));
-        self.write()
+        self.write()?;
+        if self.list.is_empty() {
+            self.sealer = None;
+            let before = std::mem::replace(&mut self.opening, Opening::KeyFile);
+            before.forget(&self.folder).await?;
+        }
+        Ok(())
     }
 
     fn write(&mut self) -> anyhow::Result<()> {
-        let plain = serde_json::to_vec(&self.list)?;
-        let mut sealed = self.sealer.seal(Purpose::Login, OWNER, u64::MAX, &plain)?;
-        if let Some(salt) = &self.salt {
-            sealed.insert_str(0, &format!("{BY_PASSPHRASE}{salt}\n"));
-        }
+        let text = match &self.sealer {
+            Some(sealer) if !self.list.is_empty() => {
+                let plain = serde_json::to_vec(&self.list)?;
+                let sealed = sealer.seal(Purpose::Login, OWNER, u64::MAX, &plain)?;
+                format!("{}{sealed}", self.opening)
+            }
+            _ => String::new(),
+        };
         self.file.rewind()?;
         self.file.set_len(0)?;
-        self.file.write_all(sealed.as_bytes())?;
+        self.file.write_all(text.as_bytes())?;
         self.file.sync_all()?;
         Ok(())
     }
-}
-
-fn sealer(passphrase: Secret, salt: &PassphraseSalt) -> anyhow::Result<Sealer> {
-    Ok(Sealer::from_key(Passphrase::new(passphrase)?.key(salt)?.bytes())?)
 }
 
 /// A final slash is nobody's intention.
@@ -173,6 +189,8 @@ pub fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use vault::Secret;
+
     use super::*;
 
     fn login(url: &str) -> Login {
@@ -188,12 +206,12 @@ mod tests {
         }
     }
 
-    #[test]
-    fn sign_ins_are_kept_sealed_and_private() {
+    #[tokio::test]
+    async fn sign_ins_are_kept_sealed_and_private() {
         let folder = tempfile::tempdir().unwrap();
-        let mut logins = Logins::open(folder.path()).unwrap();
-        logins.keep(login("https://gw/mcp")).unwrap();
-        logins.keep(login("https://gw/mcp/")).unwrap();
+        let mut logins = Logins::open(folder.path()).await.unwrap();
+        logins.keep(login("https://gw/mcp")).await.unwrap();
+        logins.keep(login("https://gw/mcp/")).await.unwrap();
         drop(logins);
         let text = fs::read_to_string(folder.path().join("login")).unwrap();
         assert!(!text.contains("secret-text") && !text.is_empty());
@@ -203,31 +221,48 @@ mod tests {
             let mode = fs::metadata(folder.path().join("login")).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
-        let mut logins = Logins::open(folder.path()).unwrap();
+        let mut logins = Logins::open(folder.path()).await.unwrap();
         assert_eq!(logins.list.len(), 1);
         assert_eq!(logins.find(None).unwrap().access_token, "secret-text");
-        logins.keep(login("https://other/mcp")).unwrap();
+        logins.keep(login("https://other/mcp")).await.unwrap();
         assert!(logins.find(None).is_none());
-        logins.remove("https://other/mcp").unwrap();
+        logins.remove("https://other/mcp").await.unwrap();
         drop(logins);
         fs::write(folder.path().join("login.key"), [0; 32]).unwrap();
-        assert!(Logins::open(folder.path()).is_err());
+        assert!(Logins::open(folder.path()).await.is_err());
     }
 
-    #[test]
-    fn a_passphrase_opens_what_it_locked_and_another_one_does_not() {
+    #[tokio::test]
+    async fn with_the_last_sign_in_its_key_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut logins = Logins::open(folder.path()).await.unwrap();
+        logins.keep(login("https://gw/mcp")).await.unwrap();
+        assert!(folder.path().join("login.key").exists());
+        logins.remove("https://gw/mcp").await.unwrap();
+        drop(logins);
+        assert!(!folder.path().join("login.key").exists());
+        assert_eq!(fs::read_to_string(folder.path().join("login")).unwrap(), "");
+        let mut logins = Logins::open(folder.path()).await.unwrap();
+        logins.keep(login("https://gw/mcp")).await.unwrap();
+        drop(logins);
+        assert_eq!(Logins::open(folder.path()).await.unwrap().list.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_passphrase_opens_what_it_locked_and_another_one_does_not() {
         let folder = tempfile::tempdir().unwrap();
         let say = |text: &'static str| move |_| Ok(Secret::new(text.into()));
-        let mut logins = Logins::open(folder.path()).unwrap();
-        logins.keep(login("https://gw/mcp")).unwrap();
-        logins.lock_asking(&say("correct horse battery")).unwrap();
+        let mut logins = Logins::open(folder.path()).await.unwrap();
+        logins.keep(login("https://gw/mcp")).await.unwrap();
+        logins.lock_asking(&say("correct horse battery")).await.unwrap();
         drop(logins);
-        // The key beside it is good for nothing any more.
-        fs::remove_file(folder.path().join("login.key")).unwrap();
-        let opened = Logins::open_asking(folder.path(), &say("correct horse battery")).unwrap();
+        // The key that was beside it would open nothing any more.
+        assert!(!folder.path().join("login.key").exists());
+        let asked = say("correct horse battery");
+        let opened = Logins::open_asking(folder.path(), &asked).await.unwrap();
         assert_eq!(opened.find(None).unwrap().access_token, "secret-text");
         drop(opened);
-        assert!(Logins::open_asking(folder.path(), &say("another horse battery")).is_err());
+        assert!(Logins::open_asking(folder.path(), &say("another horse battery")).await.is_err());
         assert!(!folder.path().join("login.key").exists());
     }
 }

@@ -5,6 +5,7 @@ mod discovery;
 mod file;
 mod loopback;
 mod oauth;
+mod opening;
 mod passphrase;
 
 pub use device::by_device;
@@ -12,6 +13,7 @@ pub use discovery::{Server, discover};
 pub use file::{Login, Logins};
 pub use loopback::by_browser;
 pub use oauth::{ended, registered};
+pub use opening::Opening;
 
 use std::{
     path::{Path, PathBuf},
@@ -25,7 +27,7 @@ use crate::outcome::Mistake;
 
 /// Renews the sign-in at `url` (the only one, where none is named) if it is time, puts its token into a file, and gives its URL.
 pub async fn renewed(folder: &Path, url: Option<&str>, token: &Path) -> anyhow::Result<String> {
-    let mut logins = Logins::open(folder)?;
+    let mut logins = Logins::open(folder).await?;
     let Some(mut login) = logins.find(url).cloned() else {
         let what = match url {
             Some(url) => format!("you are not signed in at {url}"),
@@ -38,7 +40,7 @@ pub async fn renewed(folder: &Path, url: Option<&str>, token: &Path) -> anyhow::
         .into());
     };
     if let Some(fresh) = oauth::fresh(&HttpClient::new()?, &login).await? {
-        logins.keep(fresh.clone())?;
+        logins.keep(fresh.clone()).await?;
         login = fresh;
     }
     file::write_private(token, &login.access_token)?;

@@ -13,6 +13,8 @@ use super::Master;
 pub struct Config {
     /// What seals the store's secrets.
     pub master: Master,
+    /// The state folder, which names the master key in the keyring.
+    pub folder: PathBuf,
     /// Where the master key is, when it is in a file.
     pub key_file: PathBuf,
     /// Where the passphrase is, when nobody is to type it.
@@ -48,6 +50,7 @@ impl Config {
     pub fn bare(state_dir: &Path) -> Config {
         Config {
             master: Master::default(),
+            folder: state_dir.to_owned(),
             key_file: state_dir.join(KEY_FILE),
             passphrase_file: None,
             hashicorp: None,

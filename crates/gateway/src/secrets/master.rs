@@ -1,9 +1,10 @@
-//! What opens the root key: a key file, a passphrase, or a service that keeps the key to itself.
+//! What opens the root key: a key in a file or in the keyring, a passphrase, or a service that keeps the key to itself.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use store::RootKey;
+use vault::sealed::keyring::{Keyring, Shelf};
 use vault::sealed::{self, Key, KeyFile, Passphrase, PassphraseSalt, SealFault};
 use vault::{Secret, prompt};
 
@@ -18,6 +19,8 @@ pub enum Master {
     File,
     /// In an Azure Key Vault, which wraps and unwraps.
     KeyVault,
+    /// In the keyring of this user's session.
+    Keyring,
     /// Made from a passphrase.
     Passphrase,
     /// In the transit engine of HashiCorp Vault, which wraps and unwraps.
@@ -35,6 +38,7 @@ pub(super) struct Masters {
 /// No other process changes the master key while this is held.
 pub(super) struct Rotation {
     file: KeyFile,
+    folder: PathBuf,
     _lock: std::fs::File,
 }
 
@@ -51,13 +55,24 @@ impl Rotation {
     }
 
     /// What was sealed under the key that `wrap` prepared is stored: that key is the one in force now.
-    pub fn turn(&self, root: &RootKey) -> Result<(), SafeFault> {
-        if root.master == "file" {
-            self.file.turn()?;
+    pub async fn turn(&self, root: &RootKey) -> Result<(), SafeFault> {
+        match root.master.split_once(' ').unwrap_or((&root.master, "")) {
+            ("file", "") => Ok(self.file.turn()?),
+            ("keyring", id) => {
+                Ok(Keyring::open().await?.forget(shelf(&self.folder), Some(id)).await?)
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
+
+/// Where the keyring has the master key.
+fn shelf(folder: &Path) -> Shelf<'_> {
+    Shelf { purpose: PURPOSE, folder }
+}
+
+/// What the key in the keyring is for.
+const PURPOSE: &str = "master key of the sealed secrets";
 
 impl Masters {
     pub fn new(config: Config, remotes: Arc<Remotes>) -> Masters {
@@ -66,10 +81,10 @@ impl Masters {
 
     /// Waits until no other process changes the master key.
     pub async fn begin_rotation(&self) -> Result<Rotation, SafeFault> {
-        let file = self.file();
+        let (file, folder) = (self.file(), self.config.folder.clone());
         blocking(move || {
             let _lock = file.lock()?;
-            Ok(Rotation { file, _lock })
+            Ok(Rotation { file, folder, _lock })
         })
         .await
     }
@@ -92,6 +107,11 @@ impl Masters {
                 let key = self.vault_key().ok_or_else(|| SafeFault::Master("key-vault".into()))?;
                 let (kid, wrapped) = self.remotes.key_vault(key)?.wrap(key, root.bytes()).await?;
                 (format!("key-vault {kid}"), wrapped)
+            }
+            Master::Keyring => {
+                let key = Key::random()?;
+                Keyring::open().await?.keep(shelf(&self.config.folder), &key).await?;
+                (format!("keyring {}", key.id()), sealed::wrap(root, &key)?)
             }
             Master::Transit => {
                 let key = self.transit_key().ok_or_else(|| SafeFault::Master("transit".into()))?;
@@ -125,6 +145,11 @@ impl Masters {
         let unknown = || SafeFault::Master(root.master.clone());
         match root.master.split_once(' ').unwrap_or((&root.master, "")) {
             ("file", "") => self.by_file(root),
+            ("keyring", id) => {
+                let key = Keyring::open().await?.key(PURPOSE, id).await?;
+                let key = key.ok_or_else(|| SafeFault::NotInKeyring(id.to_owned()))?;
+                Ok(sealed::unwrap(&root.wrapped, &key, &root.id)?)
+            }
             ("key-vault", kid) => {
                 // Only the key of the configuration is asked for, whatever the store says.
                 let ours = |key: &str| kid.strip_prefix(key).is_some_and(|v| v.starts_with('/'));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use store::{SealedSecret, Store, StoreFault};
 use upstream::HttpClient;
+use vault::sealed::keyring::KeyringFault;
 use vault::sealed::{self, Envelope, Key, Label, SealFault};
 use vault::{Secret, SecretName};
 
@@ -24,12 +25,22 @@ pub enum SafeFault {
     /// The key file is not there.
     #[error("the key file {} is gone: without it no sealed secret opens; put it back from where you keep a copy", .0.display())]
     KeyGone(PathBuf),
+    /// The keyring that holds the master key.
+    #[error(
+        "the master key: {0}; or choose another [vault] master: \"file\", \"passphrase\", \"transit\", \"key-vault\""
+    )]
+    Keyring(KeyringFault),
     /// The store was sealed by something that this program does not know.
     #[error("the root key is sealed by `{0}`, which can't be used here")]
     Master(String),
     /// There are as many as there may be.
     #[error("there are {SECRETS} secrets, and no room for more")]
     Full,
+    /// Another keyring, or the item was deleted.
+    #[error(
+        "this session's keyring does not have the master key {0}, without which no sealed secret opens: run as the user, and on the machine, whose keyring has it, or put that keyring back from a copy"
+    )]
+    NotInKeyring(String),
     /// The key file holds another key.
     #[error("the key in {} is not the one that the secrets were sealed under", .0.display())]
     OtherKey(PathBuf),
@@ -51,6 +62,13 @@ pub enum SafeFault {
     /// It opens nothing.
     #[error("this is not the passphrase that the secrets were sealed under")]
     WrongPassphrase,
+}
+
+/// Not as its source, since its words are in its text.
+impl From<KeyringFault> for SafeFault {
+    fn from(fault: KeyringFault) -> SafeFault {
+        SafeFault::Keyring(fault)
+    }
 }
 
 /// The most secrets that are kept.
@@ -173,7 +191,7 @@ impl Safe {
                 sealed.iter().map(|sealed| reseal(&old, &fresh, sealed)).collect();
             let (root, resealed) = (self.masters.wrap(&fresh, Some(&rotation)).await?, resealed?);
             if self.store.secrets_reseal(old.id(), &root, &resealed, by, now).await? {
-                rotation.turn(&root)?;
+                rotation.turn(&root).await?;
                 *self.root.lock().await = Some(Arc::new(fresh));
                 return Ok(resealed.len());
             }

@@ -2,9 +2,10 @@
 //! key under the master key. All are AES-256-GCM with random nonces, and each is bound to what it is for.
 //!
 //! The root key is what a store has and what `bartizan secret rotate-master` replaces. The master key is
-//! elsewhere: in a file, made from a passphrase, or in a service that never gives it away.
+//! elsewhere: in a file, in the keyring, made from a passphrase, or in a service that never gives it away.
 
 mod key;
+pub mod keyring;
 mod master;
 
 pub use key::Key;

@@ -29,6 +29,12 @@ fn kept(loaded: &Loaded) -> Protection {
             "sealed secrets",
             State::Partial,
             "the database alone says nothing; whoever reads the key file too opens everything",
+            "[vault] master = \"keyring\", \"passphrase\", \"transit\" or \"key-vault\", then `bartizan secret rotate-master`",
+        ),
+        Master::Keyring => protection(
+            "sealed secrets",
+            State::Partial,
+            "the login password seals the master key; while the keyring is unlocked, every program of this session can ask it for the key",
             "[vault] master = \"passphrase\", \"transit\" or \"key-vault\", then `bartizan secret rotate-master`",
         ),
         Master::Passphrase | Master::Transit | Master::KeyVault => protection(
