@@ -193,11 +193,11 @@ mod tests {
             };
             slot.read(RULES, fetch).await.map(|given| given.is_news)
         };
-        let all = futures_util::future::join_all((0..1000).map(|_| ask(outage))).await;
+        let all = futures_util::future::join_all((0..10_000).map(|_| ask(outage))).await;
         assert!(all.iter().all(Result::is_err));
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         tokio::time::advance(PAUSE).await;
-        let all = futures_util::future::join_all((0..1000).map(|_| ask(|| value("one")))).await;
+        let all = futures_util::future::join_all((0..10_000).map(|_| ask(|| value("one")))).await;
         assert_eq!(all.iter().filter(|news| matches!(news, Ok(true))).count(), 1);
         assert!(all.iter().all(Result::is_ok));
         assert_eq!(asked.load(Ordering::Relaxed), 2);

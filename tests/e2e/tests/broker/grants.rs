@@ -432,40 +432,20 @@ async fn workloads_and_the_providers_word() {
 
 #[tokio::test]
 async fn a_person_signs_in_from_a_terminal() {
-    use tokio::io::{AsyncBufReadExt, BufReader};
     let place = Place::open("").await;
-    let door = format!("{}/mcp", place.url);
     let home = tempfile::tempdir().unwrap();
     let elsewhere = || {
         let mut command = tokio::process::Command::new(e2e::binary("bartizan"));
         command
             .env("HOME", home.path())
+            .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
             .arg("--state-dir")
             .arg(home.path().join("state"))
             .kill_on_drop(true);
         command
     };
-    let mut login = elsewhere();
-    login.args(["login", &door, "--no-browser"]).stderr(std::process::Stdio::piped());
-    let mut login = login.spawn().unwrap();
-    let mut lines = BufReader::new(login.stderr.take().unwrap()).lines();
-    let url = loop {
-        let line = lines.next_line().await.unwrap().expect("the page's address");
-        if let Some(url) = line.trim().strip_prefix(&place.url) {
-            break url.to_owned();
-        }
-    };
-    let mut browser = Browser::default();
-    let page = browser.get(&place, &url).await.text().await;
-    let at_provider = browser.allow(&place, &page).await;
-    let callback = browser.at_provider(&place, &at_provider).await;
-    let reply = browser.get(&place, &callback).await;
-    let (address, path) =
-        reply.header("location").strip_prefix("http://").unwrap().split_once('/').unwrap();
-    let told =
-        Request::new(http::Method::GET, address, &format!("/{path}")).send().await.text().await;
+    let told = Browser::default().login(&place, elsewhere()).await;
     assert!(told.contains("signed in"), "{told}");
-    assert!(login.wait().await.unwrap().success());
 
     let who = run(elsewhere().args(["whoami", "--output", "json"])).await;
     assert!(who.contains("user:corp/alice"), "{who}");

@@ -133,6 +133,42 @@ async fn a_person_sees_and_ends_their_own_and_nobody_elses() {
     assert_eq!(revoked, 2);
 }
 
+/// `bartizan grants … --remote` on a person's own machine: its exit code, and all that it said.
+async fn grants(front: &Place, arguments: &[&str]) -> (i32, String) {
+    let mut command = front.gateway.command();
+    let done = command.arg("grants").args(arguments).arg("--remote").output().await.unwrap();
+    (done.status.code().unwrap(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
+}
+
+#[tokio::test]
+async fn from_a_terminal() {
+    let (front, server) = two().await;
+    let (code, said) = grants(&front, &["list"]).await;
+    assert!(code == 2 && said.contains("bartizan login URL"), "{said}");
+    let mut browser = Browser::default();
+    front.provider.change(|state| state.user = "alice".to_owned());
+    browser.login(&front, front.gateway.command()).await;
+    let (code, said) = grants(&front, &["list"]).await;
+    assert!(code == 0 && said.contains("you have connected nothing there"), "{said}");
+
+    let client = front.client().await;
+    let token = signed_in(&front, &mut browser, &client, "alice").await;
+    let link_of_alice = link(&front, &token).await;
+    connect(&front, &server, &mut browser, &link_of_alice).await;
+    let (code, said) = grants(&front, &["list", "--output", "json"]).await;
+    let rows: Value = serde_json::from_str(&said).unwrap_or_else(|fault| panic!("{fault}: {said}"));
+    assert_eq!((code, rows.as_array().unwrap().len()), (0, 1), "{rows}");
+    assert_eq!((text(&rows[0], "server"), text(&rows[0], "principal")), ("b", "user:corp/alice"));
+
+    let (code, said) = grants(&front, &["revoke", "one"]).await;
+    assert!(code == 2 && said.contains("you have no grant at `one`"), "{said}");
+    let (code, said) = grants(&front, &["revoke", "b"]).await;
+    assert!(code == 0 && said.contains("its tokens are good no longer"), "{said}");
+    assert_eq!(grants(&front, &["revoke", "b"]).await.0, 2, "it is gone");
+    // The next call asks her again.
+    link(&front, &token).await;
+}
+
 #[tokio::test]
 async fn with_a_real_browser() {
     let (front, server) = two().await;

@@ -1,11 +1,15 @@
 //! A gateway where people sign in, a browser without a screen, and a client.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, process::Stdio};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use e2e::{Gateway, Reply, Request, binary, eventually};
 use http::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
 
 use crate::provider::{Provider, form};
 
@@ -284,6 +288,32 @@ impl Browser {
             ("client-state", place.url.as_str())
         );
         back
+    }
+}
+
+impl Browser {
+    /// Signs in as `bartizan login … --no-browser` asks for it; gives what the last page says.
+    pub async fn login(&mut self, place: &Place, mut command: Command) -> String {
+        command.args(["login", &format!("{}/mcp", place.url), "--no-browser"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let path = loop {
+            let line = lines.next_line().await.unwrap().expect("the page's address");
+            if let Some(path) = line.trim().strip_prefix(&place.url) {
+                break path.to_owned();
+            }
+        };
+        let page = self.get(place, &path).await.text().await;
+        let at_provider = self.allow(place, &page).await;
+        let callback = self.at_provider(place, &at_provider).await;
+        let reply = self.get(place, &callback).await;
+        let (address, path) =
+            reply.header("location").strip_prefix("http://").unwrap().split_once('/').unwrap();
+        let told =
+            Request::new(Method::GET, address, &format!("/{path}")).send().await.text().await;
+        while lines.next_line().await.unwrap().is_some() {}
+        assert!(child.wait().await.unwrap().success(), "{told}");
+        told
     }
 }
 
