@@ -43,6 +43,41 @@ def messages_stream(client):
     return text, usage.input_tokens + usage.output_tokens
 
 
+def chat_spelled(client):
+    text = ""
+    with client.chat.completions.stream(model=model, messages=MESSAGES) as stream:
+        for event in stream:
+            if event.type == "content.delta":
+                text += event.delta
+        done = stream.get_final_completion()
+    said = done.choices[0].message
+    assert said.content == text
+    return text + " " + said.tool_calls[0].function.arguments, done.usage.total_tokens
+
+
+def responses_spelled(client):
+    said = {"response.output_text.delta": "", "response.function_call_arguments.delta": ""}
+    with client.responses.stream(model=model, input="hello") as stream:
+        for event in stream:
+            if event.type in said:
+                said[event.type] += event.delta
+        usage = stream.get_final_response().usage
+    return " ".join(said.values()), usage.total_tokens
+
+
+def messages_spelled(client):
+    text, partial = "", ""
+    with client.messages.stream(model=model, max_tokens=64, messages=MESSAGES) as stream:
+        for event in stream:
+            if event.type == "text":
+                text += event.text
+            if event.type == "input_json":
+                partial += event.partial_json
+        done = stream.get_final_message()
+    assert done.content[0].text == text and done.content[1].input == json.loads(partial)
+    return text + " " + partial, done.usage.input_tokens + done.usage.output_tokens
+
+
 def models(client):
     return ",".join(one.id for one in client.models.list()), None
 
@@ -56,11 +91,14 @@ WAYS = {
     "openai": (plain, chat),
     "openai-stream": (plain, chat_stream),
     "openai-responses": (plain, responses),
+    "openai-spelled": (plain, chat_spelled),
+    "openai-responses-spelled": (plain, responses_spelled),
     "openai-models": (plain, models),
     "azure": (azure, chat),
     "azure-stream": (azure, chat_stream),
     "anthropic": (claude, messages),
     "anthropic-stream": (claude, messages_stream),
+    "anthropic-spelled": (claude, messages_spelled),
     "anthropic-models": (claude, models),
 }
 client, ask = WAYS[what]

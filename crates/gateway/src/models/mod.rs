@@ -5,10 +5,13 @@
 //! and answers are neither read for more than that nor recorded. [`call`] is the way of one call.
 
 mod call;
+mod cleaned;
+mod events;
 mod list;
 mod passed;
 mod refusal;
 mod request;
+mod spelled;
 mod usage;
 
 use std::{sync::Arc, time::Duration};

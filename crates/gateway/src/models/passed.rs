@@ -13,7 +13,7 @@ use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use super::{call::Known, usage::Meter};
+use super::{call::Known, cleaned::Cleaned};
 use crate::leak;
 
 /// A stream that is passed on. Dropped, the request to the model ends, and that is recorded.
@@ -24,8 +24,7 @@ pub(super) struct Passed {
     body: Incoming,
     /// Whether it has come to its end.
     whole: bool,
-    cleaner: vault::leak::Stream,
-    meter: Meter,
+    cleaned: Cleaned,
     bytes: u64,
     idle: Duration,
     silence: Pin<Box<Sleep>>,
@@ -43,8 +42,7 @@ impl Passed {
             intent: Some(intent),
             body,
             whole: false,
-            cleaner: vault::leak::Stream::new(leak::filter()),
-            meter: Meter::new(),
+            cleaned: Cleaned::new(),
             bytes: 0,
             idle,
             silence: Box::pin(tokio::time::sleep(idle)),
@@ -56,10 +54,11 @@ impl Passed {
     /// Records the end, once.
     fn end(&mut self, outcome: Outcome, how: &str) -> Option<Append> {
         let intent = self.intent.take()?;
-        if !self.cleaner.found().is_empty() {
-            self.known.leaked(&leak::names(self.cleaner.found()));
+        let found = self.cleaned.found();
+        if !found.is_empty() {
+            self.known.leaked(&leak::names(&found));
         }
-        let usage = self.meter.usage(self.known.bytes_in(), outcome == Outcome::Ok);
+        let usage = self.cleaned.meter.usage(self.known.bytes_in(), outcome == Outcome::Ok);
         Some(self.known.end(intent, outcome, usage, self.bytes, how))
     }
 
@@ -120,18 +119,17 @@ impl http_body::Body for Passed {
             let mut clean = Vec::new();
             let (outcome, broken) = match next {
                 Some(Ok(data)) => {
-                    this.cleaner.push(&data, &mut clean);
-                    this.meter.push(data);
+                    this.cleaned.push(&data, &mut clean);
                     this.silence.as_mut().reset(Instant::now() + this.idle);
                     (None, None)
                 }
                 Some(Err(why)) => (Some(Outcome::Error), Some(why)),
                 None => {
-                    this.cleaner.finish(&mut clean);
+                    this.cleaned.finish(&mut clean);
                     (Some(Outcome::Ok), None)
                 }
             };
-            let leaks = !this.known.passes_leaks() && !this.cleaner.found().is_empty();
+            let leaks = !this.known.passes_leaks() && !this.cleaned.found().is_empty();
             let (outcome, broken) = match leaks {
                 true => (Some(Outcome::Refused), Some("a secret stood in the model's stream")),
                 false if !clean.is_empty() => {

@@ -1,11 +1,7 @@
 //! How many tokens a call took, by what the model's server says of it in `usage`.
 
-use bytes::Bytes;
-use mcp::SseReader;
 use serde::Deserialize;
 
-/// The longest event that is looked into.
-const EVENT: usize = 1 << 20;
 /// Bytes of text that are about one token, where nobody says.
 const BYTES_PER_TOKEN: u64 = 4;
 
@@ -89,26 +85,18 @@ impl Counts {
 }
 
 /// Counts along with a stream of events.
+#[derive(Default)]
 pub(super) struct Meter {
-    reader: SseReader,
     usage: Usage,
     events: u64,
 }
 
 impl Meter {
-    pub fn new() -> Meter {
-        Meter { reader: SseReader::new(EVENT), usage: Usage::default(), events: 0 }
-    }
-
-    /// The next bytes of the stream, which pass on unchanged.
-    pub fn push(&mut self, chunk: Bytes) {
-        self.reader.push(chunk);
-        // An event too long to be looked into ends the counting, and the guess begins.
-        while let Ok(Some(event)) = self.reader.next_event() {
-            self.events += 1;
-            if event.data.windows(7).any(|window| window == b"\"usage\"") {
-                self.usage.take(&event.data);
-            }
+    /// The data of the next event.
+    pub fn event(&mut self, data: &[u8]) {
+        self.events += 1;
+        if data.windows(7).any(|window| window == b"\"usage\"") {
+            self.usage.take(data);
         }
     }
 
@@ -146,34 +134,41 @@ mod tests {
     }
 
     #[test]
-    fn streams_in_any_chunks() {
-        let openai = "data: {\"choices\":[{}],\"usage\":null}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7}}\n\ndata: [DONE]\n\n";
-        let anthropic = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":5,\"output_tokens\":1}}}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":7}}\n\n";
-        let responses = "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"usage\":{\"input_tokens\":5,\"output_tokens\":7}}}\n\n";
+    fn a_streams_events_say_it_at_any_time() {
+        let openai = [
+            r#"{"choices":[{}],"usage":null}"#,
+            r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":7}}"#,
+            "[DONE]",
+        ];
+        let anthropic = [
+            r#"{"type":"message_start","message":{"usage":{"input_tokens":5,"output_tokens":1}}}"#,
+            r#"{"type":"message_delta","usage":{"output_tokens":7}}"#,
+            r#"{"type":"message_stop"}"#,
+        ];
+        let responses = [
+            r#"{"type":"response.created"}"#,
+            r#"{"type":"response.completed","response":{"usage":{"input_tokens":5,"output_tokens":7}}}"#,
+            "",
+        ];
         for stream in [openai, anthropic, responses] {
-            for size in [1, 7, 4096] {
-                let mut meter = Meter::new();
-                for chunk in stream.as_bytes().chunks(size) {
-                    meter.push(Bytes::copy_from_slice(chunk));
-                }
-                let usage = meter.usage(0, true);
-                assert_eq!((usage.input, usage.output, usage.said), (5, 7, true), "{stream}");
-            }
+            let mut meter = Meter::default();
+            stream.iter().for_each(|event| meter.event(event.as_bytes()));
+            let usage = meter.usage(0, true);
+            assert_eq!((usage.input, usage.output, usage.said), (5, 7, true), "{stream:?}");
         }
     }
 
     #[test]
     fn a_stream_that_is_cut_off_is_not_free() {
-        let mut meter = Meter::new();
-        meter.push(Bytes::from_static(
-            b"data: {\"message\":{\"usage\":{\"input_tokens\":5,\"output_tokens\":1}}}\n\n",
-        ));
+        let mut meter = Meter::default();
+        meter.event(br#"{"message":{"usage":{"input_tokens":5,"output_tokens":1}}}"#);
         for _ in 0..20 {
-            meter.push(Bytes::from_static(b"data: {\"delta\":\"x\"}\n\n"));
+            meter.event(br#"{"delta":"x"}"#);
         }
         assert_eq!(meter.usage(400, false), Usage { input: 5, output: 21, said: true });
-        let mut silent = Meter::new();
-        silent.push(Bytes::from_static(b"data: {}\n\ndata: {}\n\n"));
+        let mut silent = Meter::default();
+        silent.event(b"{}");
+        silent.event(b"{}");
         assert_eq!(silent.usage(400, true), Usage { input: 100, output: 2, said: false });
     }
 }

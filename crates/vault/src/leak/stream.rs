@@ -30,6 +30,11 @@ impl Stream {
         &self.found
     }
 
+    /// Whether something waits for what follows.
+    pub fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// Gives out the rest.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         self.filter.mask_end(&self.held, &mut self.found, out);

@@ -1,6 +1,7 @@
 //! Language models behind the gateway: what reaches them, what comes back, and who may.
 
 mod provider;
+mod spelled;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use e2e::{Gateway, Reply, Request, eventually, python, run, source};
@@ -9,7 +10,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use provider::{LEAKY, Provider};
+use provider::{LEAKY, Provider, SPELLER};
 
 const AZURE: &str = "https://cognitiveservices.azure.com";
 const CHAT: &str = r#"{"model":"gpt-5","messages":[{"role":"user","content":"a secret plan"}]}"#;
@@ -384,6 +385,39 @@ async fn secrets_go_to_no_model_and_come_back_from_none() {
         assert_eq!((&leak["server"], &leak["method"]), (&json!("m"), &json!("models/call")));
         assert!(leak["detail"].as_str().unwrap().contains("env:MODEL_KEY"), "{leak}");
     }
+}
+
+#[tokio::test]
+async fn what_a_model_spells_letter_by_letter_is_found_too() {
+    let provider = Provider::start("").await;
+    for (kind, ways) in [
+        ("openai", &["openai-spelled", "openai-responses-spelled"][..]),
+        ("anthropic", &["anthropic-spelled"]),
+    ] {
+        let gateway = with_key(&provider, kind, "").await;
+        for way in ways {
+            let got = client(way, &gateway, "no-key-at-all", SPELLER).await;
+            let text = r#"the key is [secret], of course {"key":"[secret]"}"#;
+            assert_eq!(got, json!({ "text": text, "tokens": 20 }), "{way}");
+        }
+        let leaks = leaks(&gateway).await;
+        assert_eq!(leaks.len(), ways.len());
+        assert!(leaks.iter().all(|leak| leak["detail"] == "env:MODEL_KEY"), "{leaks:?}");
+    }
+    let gateway = with_key(&provider, "openai", "[leaks]\naction = \"block\"\n").await;
+    let path = "/models/m/v1/chat/completions";
+    let mut reply = post(&gateway, path, &chat(SPELLER, "x", true)).send().await;
+    let mut heard = String::new();
+    while let Some(event) = reply.event().await {
+        heard += &event;
+    }
+    let data = heard.lines().filter_map(|line| line.strip_prefix("data: "));
+    let said = data.filter_map(|data| {
+        let chunk: Value = serde_json::from_str(data).ok()?;
+        chunk.pointer("/choices/0/delta/content")?.as_str().map(str::to_owned)
+    });
+    assert_eq!(said.collect::<String>(), "the key is ", "not its first letter: {heard}");
+    assert_eq!(last_outcome(&gateway).await["outcome"], "refused");
 }
 
 #[tokio::test]

@@ -10,8 +10,13 @@ use hyper::{body::Incoming, service::service_fn};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
+use crate::spelled;
+
 /// The model that says back as whom it is called.
 pub const LEAKY: &str = "claude-leaky";
+
+/// The model that says it letter by letter, in words and in the arguments of a tool.
+pub const SPELLER: &str = "claude-speller";
 
 /// What came in.
 #[derive(Clone, Debug)]
@@ -115,6 +120,13 @@ async fn answer(
         "responses" => (response(), vec![]),
         _ => (completion(), completion_events(&seen.body)),
     };
+    if seen.body["model"] == SPELLER {
+        parts = match path.rsplit('/').next().unwrap() {
+            "messages" => spelled::message(&shown),
+            "responses" => spelled::response(&shown),
+            _ => spelled::completion(&shown),
+        };
+    }
     let leaks = seen.body["model"] == LEAKY;
     if leaks {
         let text = format!("the key is {shown}, of course");
@@ -180,7 +192,7 @@ fn said(status: u16, media: &str, text: String) -> Response<Channel<Bytes, std::
     response.header("x-ratelimit-remaining-tokens", "9").body(channel).unwrap()
 }
 
-fn completion() -> Value {
+pub fn completion() -> Value {
     json!({
         "id": "c-1", "object": "chat.completion", "created": 1, "model": "m",
         "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hello"}}],
@@ -188,14 +200,14 @@ fn completion() -> Value {
     })
 }
 
-fn chunk(choices: Value, usage: Value) -> String {
+pub fn chunk(choices: Value, usage: Value) -> String {
     let chunk = json!({
         "id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices, "usage": usage,
     });
     format!("data: {chunk}\n\n")
 }
 
-fn delta(text: &str) -> Value {
+pub fn delta(text: &str) -> Value {
     json!([{"index": 0, "delta": {"content": text}, "finish_reason": null}])
 }
 
@@ -209,7 +221,7 @@ fn completion_events(asked: &Value) -> Vec<String> {
     parts
 }
 
-fn response() -> Value {
+pub fn response() -> Value {
     let text = json!({"type": "output_text", "text": "hello", "annotations": []});
     json!({
         "id": "r-1", "object": "response", "created_at": 1, "model": "m", "status": "completed", "tools": [],
@@ -222,7 +234,7 @@ fn response() -> Value {
     })
 }
 
-fn message() -> Value {
+pub fn message() -> Value {
     json!({
         "id": "m-1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn", "stop_sequence": null,
         "content": [{"type": "text", "text": "hello"}], "usage": {"input_tokens": 12, "output_tokens": 8},
@@ -244,7 +256,10 @@ fn message_events() -> Vec<String> {
         json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null}, "usage": {"output_tokens": 8}}),
         json!({"type": "message_stop"}),
     ];
-    let event =
-        |event: &Value| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap());
     events.iter().map(event).collect()
+}
+
+/// An event that has its name in itself.
+pub fn event(event: &Value) -> String {
+    format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap())
 }
