@@ -1,6 +1,6 @@
 //! One keep-alive HTTP/1.1 connection, as lean as can be: the load generator shares its cores with what it measures.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use bytes::{Buf, BytesMut};
@@ -34,6 +34,7 @@ pub struct Connection {
     stream: TcpStream,
     unread: BytesMut,
     body: BytesMut,
+    first: Option<Instant>,
 }
 
 enum Length {
@@ -51,7 +52,14 @@ impl Connection {
             .await
             .with_context(|| format!("connecting to {authority}"))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, unread: BytesMut::with_capacity(64 << 10), body: BytesMut::new() })
+        let unread = BytesMut::with_capacity(64 << 10);
+        Ok(Self { stream, unread, body: BytesMut::new(), first: None })
+    }
+
+    /// When the first chunk of the last response's body was here, or all of it where it had no chunks.
+    #[must_use]
+    pub fn first(&self) -> Option<Instant> {
+        self.first
     }
 
     /// The body of the last response.
@@ -67,6 +75,7 @@ impl Connection {
     pub async fn exchange(&mut self, request: &str) -> anyhow::Result<Head> {
         self.stream.write_all(request.as_bytes()).await?;
         self.body.clear();
+        self.first = None;
         let (head, length) = self.head().await?;
         match length {
             Length::Exactly(length) => self.exactly(length).await?,
@@ -110,6 +119,7 @@ impl Connection {
             ensure!(read > 0, "the connection was closed inside a body");
             missing -= read;
         }
+        self.first.get_or_insert_with(Instant::now);
         Ok(())
     }
 

@@ -1,12 +1,12 @@
-//! `bench models`: how much later a model's answer of one event is there through the gateway. Its end waits until the
-//! call's record is durable.
+//! `bench models`: how much later a model's answer is there through the gateway: its first event, and its end, which
+//! waits until the call's record is durable.
 
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use bench::{client::Connection, target::Programs};
 use clap::Args;
 
@@ -30,7 +30,15 @@ pub struct Options {
     output: Output,
 }
 
-const ANSWER: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\"}}]}\n\n";
+/// What the first event may take longer (issue 4).
+const BUDGET: &str = "200";
+/// The model thinks so long before its second event.
+const PAUSE: Duration = Duration::from_millis(1);
+const EVENTS: [&str; 3] = [
+    "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\"}}]}\n\n",
+    "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+    "data: [DONE]\n\n",
+];
 const ASKED: &str =
     r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"Say hello."}]}"#;
 
@@ -45,7 +53,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 async fn measure(options: &Options) -> anyhow::Result<Vec<Extra>> {
     let programs = Programs::new(options.bartizan.clone())?;
     let folder = tempfile::tempdir()?;
-    let model = answer::always("text/event-stream", ANSWER).await?;
+    let model = answer::events(&EVENTS, PAUSE).await?;
     let gateway = programs.model(folder.path(), model)?;
     let authority = gateway.process()?.authority();
     let mut ways = [
@@ -56,31 +64,42 @@ async fn measure(options: &Options) -> anyhow::Result<Vec<Extra>> {
         for way in &mut ways {
             let begun = Instant::now();
             let head = way.connection.exchange(&way.request).await?;
-            let took = begun.elapsed();
+            let whole = begun.elapsed();
+            let first = way.connection.first().context("an answer without a body")? - begun;
             ensure!(head.status == 200 && head.sse, "status {}", head.status);
-            ensure!(way.connection.body() == ANSWER.as_bytes(), "another answer");
+            ensure!(way.connection.body() == EVENTS.concat().as_bytes(), "another answer");
             // The first ones warm both up.
             if turn >= 100 {
-                way.times.push(took);
+                way.first.push(first);
+                way.whole.push(whole);
             }
         }
     }
     let [direct, through] = &mut ways;
-    let [p50, p99] = [50, 99].map(|at| (direct.percentile(at), through.percentile(at)));
-    Ok(vec![
-        extra("later at the median", p50.1 - p50.0, "µs", ""),
-        extra("p50, the model alone", p50.0, "µs", ""),
-        extra("p50, through the gateway", p50.1, "µs", ""),
-        extra("p99, the model alone", p99.0, "µs", ""),
-        extra("p99, through the gateway", p99.1, "µs", ""),
-    ])
+    let mut rows = Vec::new();
+    for (what, alone, behind, budget) in [
+        ("first event", &mut direct.first, &mut through.first, BUDGET),
+        ("end", &mut direct.whole, &mut through.whole, ""),
+    ] {
+        let [p50, p99] = [50, 99].map(|at| (percentile(alone, at), percentile(behind, at)));
+        let row = |what: String, figure| extra(&what, figure, "µs", "");
+        rows.push(extra(&format!("{what}, later at the median"), p50.1 - p50.0, "µs", budget));
+        rows.push(row(format!("{what}, p50, the model alone"), p50.0));
+        rows.push(row(format!("{what}, p50, through the gateway"), p50.1));
+        rows.push(row(format!("{what}, p99, the model alone"), p99.0));
+        rows.push(row(format!("{what}, p99, through the gateway"), p99.1));
+    }
+    Ok(rows)
 }
 
 /// A connection and what is asked on it.
 struct Way {
     connection: Connection,
     request: String,
-    times: Vec<Duration>,
+    /// Until the first event was here.
+    first: Vec<Duration>,
+    /// Until everything was.
+    whole: Vec<Duration>,
 }
 
 impl Way {
@@ -90,11 +109,12 @@ impl Way {
              content-length: {}\r\n\r\n{ASKED}",
             ASKED.len()
         );
-        Ok(Way { connection: Connection::open(authority).await?, request, times: Vec::new() })
+        let connection = Connection::open(authority).await?;
+        Ok(Way { connection, request, first: Vec::new(), whole: Vec::new() })
     }
+}
 
-    fn percentile(&mut self, percent: usize) -> f64 {
-        self.times.sort_unstable();
-        self.times[(self.times.len() - 1) * percent / 100].as_secs_f64() * 1e6
-    }
+fn percentile(times: &mut [Duration], percent: usize) -> f64 {
+    times.sort_unstable();
+    times[(times.len() - 1) * percent / 100].as_secs_f64() * 1e6
 }
