@@ -4,8 +4,8 @@
 use std::process::Stdio;
 
 use e2e::{
-    Gateway, OidcProvider, PROVIDER_SECRET, Person, Sdk, SigningClient, authorization_suite,
-    binary, eventually, free_url, run,
+    Gateway, Inspector, OidcProvider, PROVIDER_SECRET, Person, Sdk, SigningClient,
+    authorization_suite, binary, eventually, free_url, run,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -126,6 +126,25 @@ async fn mcp_remote_signs_in() {
     let result = client.request("tools/call", arguments).await;
     assert_eq!(result["content"][0]["text"], "hello");
     assert_eq!(client.visits.len(), 1);
+}
+
+#[tokio::test]
+async fn the_inspector_signs_in_lists_and_calls() {
+    let (gateway, provider, url) = gateway_allowing("", r#""everything/echo""#).await;
+    let alice = person("alice", &url, &provider);
+    for era in ["legacy", "modern"] {
+        let inspector = Inspector::start(&format!("{url}/mcp/everything"), era).await;
+        let used = inspector.used_by(&alice, "hello there").await;
+        assert_eq!(used["seen"][0], "consent", "{era}: {used}");
+        assert_eq!(used["tools"], json!(["echo"]), "{era}: {used}");
+        assert_eq!(used["said"], "hello there", "{era}: {used}");
+    }
+    let search = ["audit", "search", "--kind", "outcome", "--output", "json"];
+    let log = run(gateway.command().args(search)).await;
+    let records: Vec<Value> = serde_json::from_str(&log).unwrap();
+    let calls = records.iter().filter(|record| record["name"] == "echo");
+    let callers: Vec<&Value> = calls.map(|record| &record["principal"]).collect();
+    assert_eq!(callers, ["user:id/alice", "user:id/alice"], "{log}");
 }
 
 #[tokio::test]
