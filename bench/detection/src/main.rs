@@ -7,7 +7,8 @@ use anyhow::Result;
 use clap::Parser;
 use comfy_table::Table;
 use detection::{Item, corpora, harvest::harvest};
-use inspect::{Scanner, Severity, Surface, model::Model, rules};
+use inspect::{Finding, Scanner, Severity, Surface, model::Model, rules};
+use mcp::Json;
 
 #[derive(Parser)]
 struct Arguments {
@@ -31,9 +32,18 @@ struct Arguments {
     /// Weights of the trainer, instead of the bundled ones.
     #[arg(long)]
     weights: Option<PathBuf>,
-    /// Only scans the clean results so many times by the rules, for a profiler or to count instructions.
+    /// Writes a line for each finding in each text, to compare two versions.
+    #[arg(long)]
+    found: Option<PathBuf>,
+    /// Only scans the clean text so many times, for a profiler or to count instructions.
     #[arg(long)]
     scans: Option<usize>,
+    /// Only reads the arguments and the result of a small call so many times, for the same.
+    #[arg(long)]
+    calls: Option<usize>,
+    /// Who does: the rules, the model, or both.
+    #[arg(long, default_value = "both", value_parser = WAYS)]
+    by: String,
 }
 
 /// What was flagged of how many, by each way to judge.
@@ -59,11 +69,21 @@ fn main() -> Result<()> {
     let mut items = corpora(&arguments.corpora)?;
     items.extend(documents(&arguments.benign, arguments.pieces));
     items.retain(|item| arguments.only.as_ref().is_none_or(|only| *only == item.source));
+    let by = &scanners[WAYS.iter().position(|way| *way == arguments.by).unwrap_or(2)];
     if let Some(times) = arguments.scans {
         let clean = clean(&scanners[2], &items);
-        (0..times).for_each(|_| drop(scanners[0].scan(Surface::Result, &clean)));
+        (0..times).for_each(|_| drop(by.scan_while(Surface::Result, &clean, || true)));
         println!("{} bytes", clean.len() * times);
         return Ok(());
+    }
+    if let Some(times) = arguments.calls {
+        (0..times).try_for_each(|_| small_call(by))?;
+        println!("{times} calls");
+        return Ok(());
+    }
+    if let Some(file) = &arguments.found {
+        let lines: String = items.iter().flat_map(|item| found(&scanners[2], item)).collect();
+        fs::write(file, lines)?;
     }
     let mut tallies: BTreeMap<(String, String, bool, String), Tally> = BTreeMap::new();
     for item in &items {
@@ -95,6 +115,15 @@ fn documents(roots: &[PathBuf], pieces: usize) -> Vec<Item> {
         text,
     };
     harvest(roots, pieces).into_iter().enumerate().map(item).collect()
+}
+
+/// A line for each finding.
+fn found(scanner: &Scanner, item: &Item) -> Vec<String> {
+    let line = |finding: Finding| {
+        let Finding { rule, severity, at, via, .. } = finding;
+        format!("{}\t{}\t{rule}\t{}\t{at:?}\t{via}\n", item.source, item.id, severity.as_str())
+    };
+    scanner.scan(item.kind, &item.text).into_iter().map(line).collect()
 }
 
 fn is_flagged(scanner: &Scanner, item: &Item) -> bool {
@@ -195,6 +224,20 @@ fn clean(scanner: &Scanner, items: &[Item]) -> String {
         .take(40_000)
         .collect();
     clean[..clean.len().min(256 << 10)].to_owned()
+}
+
+/// What the detectors do for a call with 32 bytes of text that are echoed.
+fn small_call(scanner: &Scanner) -> Result<()> {
+    const SCHEMA: &str = r#"{"type":"object","properties":{"text":{"type":"string"}}}"#;
+    const ARGUMENTS: &str = r#"{"text":"The quick brown fox jumps over it"}"#;
+    const RESULT: &str = concat!(
+        r#"{"content":[{"type":"text","text":"The quick brown fox jumps over it"}],"#,
+        r#""_meta":{"io.modelcontextprotocol/serverInfo":{"name":"echo","version":"1"}}}"#
+    );
+    let json = |text: &'static str| Json::read(text.as_bytes(), &mcp::Limits::default());
+    drop(scanner.arguments(json(ARGUMENTS)?, Some(json(SCHEMA)?)));
+    drop(scanner.scan_while(Surface::Result, RESULT, || true));
+    Ok(())
 }
 
 /// Time for each item, and for a megabyte of clean text.

@@ -32,6 +32,9 @@ impl Found {
 
     /// From the front. What overlaps with another of the same rule is one with it, as it was found first.
     pub fn into_findings(mut self) -> Vec<Finding> {
+        if self.findings.is_empty() {
+            return self.findings;
+        }
         self.settle();
         self.findings.sort_by_key(|finding| (finding.at.start, finding.at.end));
         self.findings

@@ -6,6 +6,7 @@
 //! ([`rules`]) and by a small model ([`model`]). What a finding leads to is configured elsewhere.
 #![forbid(unsafe_code)]
 
+mod anchors;
 mod arguments;
 mod definition;
 mod finding;
@@ -16,6 +17,7 @@ mod normalise;
 mod personal;
 pub mod rules;
 mod scan;
+mod stream;
 mod structure;
 
 use std::borrow::Cow;
@@ -24,7 +26,8 @@ use mcp::Json;
 
 pub use finding::{Class, Finding, Severity, Surface, worst};
 pub use rules::{Rule, RuleFault};
-pub use scan::{Scanner, ScannerFault, Stream};
+pub use scan::{Scanner, ScannerFault};
+pub use stream::Stream;
 
 /// What arguments or a result may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,19 +1,20 @@
 //! One pass over all views of a text, however many rules there are.
 
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 use mcp::Json;
 
 use crate::{
     Class, Finding, Rule, Severity, Surface,
+    anchors::{Anchors, Reread, Target},
     arguments::{self, Checks},
     definition,
     found::Found,
-    literals::Literals,
     model::{self, Model, ModelFault},
     normalise::{Fold, Hidden, Step, View, Views},
     personal,
     rules::{self, RuleFault, RuleReason},
+    stream::{self, Stream},
 };
 
 /// What one text is read by: all rules at once, and the model.
@@ -23,25 +24,6 @@ pub struct Scanner {
     anchors: [Anchors; Surface::ALL.len()],
     model: Option<Model>,
     checks: Checks,
-}
-
-/// All literals that are looked for on one surface.
-struct Anchors {
-    literals: Literals,
-    /// For each literal, what to do where it is found.
-    targets: Vec<Vec<Target>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Target {
-    Rule(usize),
-    Reread(Reread),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Reread {
-    Reversed,
-    Rot13,
 }
 
 /// Why a scanner could not be made.
@@ -54,64 +36,6 @@ pub enum ScannerFault {
     #[error(transparent)]
     Rule(#[from] RuleFault),
 }
-
-/// Words that betray text written backwards or by rot13.
-const REVERSED: [&str; 24] = [
-    "snoitcurtsni",
-    "suoiverp",
-    "erongi",
-    "metsys",
-    "drowssap",
-    "laitnederc",
-    "drawrof",
-    "tnatsissa",
-    "dnammoc",
-    "evitcerid",
-    "noitasrevnoc",
-    "noisses",
-    "terces",
-    "erofeb",
-    "syawla",
-    "tuohtiw",
-    "etucexe",
-    "eteled",
-    "retemarap",
-    "egassem",
-    "stnetnoc",
-    "tsum uoy",
-    "resu eht",
-    "tnatsissa eht",
-];
-const ROT13: [&str; 24] = [
-    "vafgehpgvbaf",
-    "cerivbhf",
-    "vtaber",
-    "flfgrz",
-    "cnffjbeq",
-    "perqragvny",
-    "sbejneq",
-    "nffvfgnag",
-    "pbzznaq",
-    "qverpgvir",
-    "pbairefngvba",
-    "frffvba",
-    "frperg",
-    "orsber",
-    "nyjnlf",
-    "jvgubhg",
-    "rkrphgr",
-    "qryrgr",
-    "cnenzrgre",
-    "zrffntr",
-    "pbagragf",
-    "lbh zhfg",
-    "gur hfre",
-    "gur nffvfgnag",
-];
-
-/// How much is read at once, and how far a finding may reach into what follows.
-const BLOCK: usize = 64 << 10;
-const OVERLAP: usize = 4 << 10;
 
 impl Scanner {
     /// The bundled rules, those of the user, and the model.
@@ -172,35 +96,19 @@ impl Scanner {
         &self,
         surface: Surface,
         text: &str,
-        mut go_on: impl FnMut() -> bool,
+        go_on: impl FnMut() -> bool,
     ) -> (Vec<Finding>, bool) {
-        let mut stream = self.stream(surface);
-        let mut found = Vec::new();
-        let mut rest = text;
-        while rest.len() > BLOCK {
-            let (piece, next) = rest.split_at(rest.floor_char_boundary(BLOCK));
-            found.extend(stream.push(piece));
-            rest = next;
-            if !go_on() {
-                return (found, false);
-            }
-        }
-        found.extend(stream.push(rest));
-        found.extend(stream.finish());
-        (found, true)
+        stream::scan_whole(self, surface, text, go_on)
     }
 
     /// What is found in `text` as a text.
     pub(crate) fn scan_text(&self, surface: Surface, text: &str) -> Vec<Finding> {
-        let mut stream = self.stream(surface);
-        let mut found = stream.push(text);
-        found.extend(stream.finish());
-        found
+        stream::scan_whole(self, surface, text, || true).0
     }
 
     /// Scans a text that comes in pieces. However it is cut, the findings are the same.
     pub fn stream(&self, surface: Surface) -> Stream<'_> {
-        Stream { scanner: self, surface, held: String::new(), from: 0 }
+        Stream::new(self, surface)
     }
 
     /// How `text` reads: each view with the steps that made it.
@@ -218,7 +126,7 @@ impl Scanner {
     }
 
     /// One block: all views, all rules, the model.
-    fn block(&self, surface: Surface, text: &str) -> Vec<Finding> {
+    pub(crate) fn block(&self, surface: Surface, text: &str) -> Vec<Finding> {
         let (mut views, fold) = Views::of(text);
         let mut found = Found::default();
         hidden(&fold, &mut found);
@@ -296,37 +204,6 @@ impl Scanner {
             }
             try_rule(rule, view, &first, region, found);
         }
-    }
-}
-
-impl Anchors {
-    fn of(rules: &[Rule], surface: Surface) -> Anchors {
-        let mut literals: Vec<&str> = Vec::new();
-        let mut targets: Vec<Vec<Target>> = Vec::new();
-        let mut places: HashMap<&str, usize> = HashMap::new();
-        let of_rules =
-            rules.iter().enumerate().filter(|(_, rule)| rule.applies.contains(&surface)).flat_map(
-                |(at, rule)| rule.anchors.iter().map(move |anchor| (&**anchor, Target::Rule(at))),
-            );
-        let reversed = REVERSED.into_iter().map(|word| (word, Target::Reread(Reread::Reversed)));
-        let rot13 = ROT13.into_iter().map(|word| (word, Target::Reread(Reread::Rot13)));
-        for (literal, target) in of_rules.chain(reversed).chain(rot13) {
-            let place = *places.entry(literal).or_insert(literals.len());
-            if place == literals.len() {
-                literals.push(literal);
-                targets.push(Vec::new());
-            }
-            targets[place].push(target);
-        }
-        Anchors { literals: Literals::new(&literals), targets }
-    }
-
-    /// Where the literals are, from the front.
-    fn hits(&self, text: &str, hits: &mut Vec<(Target, Range<usize>)>) {
-        self.literals.find(text, |literal, at| {
-            hits.extend(self.targets[literal].iter().map(|target| (*target, at.clone())));
-        });
-        hits.sort_unstable_by_key(|(target, at)| (at.start, at.end, *target));
     }
 }
 
@@ -441,56 +318,4 @@ fn finding(rule: &str, severity: Severity, message: &str, at: Range<usize>) -> F
         via: "plain".into(),
         message: Arc::from(message),
     }
-}
-
-/// A text that comes in pieces; memory is bounded by a block.
-pub struct Stream<'s> {
-    scanner: &'s Scanner,
-    surface: Surface,
-    held: String,
-    /// Where `held` begins in the whole text.
-    from: usize,
-}
-
-impl Stream<'_> {
-    /// Takes the next piece; what is found by now.
-    pub fn push(&mut self, piece: &str) -> Vec<Finding> {
-        let mut found = Vec::new();
-        let mut rest = piece;
-        // Block by block, so that a large piece is never copied whole.
-        while !rest.is_empty() {
-            let room = (BLOCK + OVERLAP + 4).saturating_sub(self.held.len()).max(1);
-            let take = rest.ceil_char_boundary(room.min(rest.len()));
-            self.held.push_str(&rest[..take]);
-            rest = &rest[take..];
-            if self.held.len() >= BLOCK + OVERLAP + 4 {
-                self.advance(&mut found);
-            }
-        }
-        found
-    }
-
-    /// What is found in the rest.
-    pub fn finish(self) -> Vec<Finding> {
-        let found = self.scanner.block(self.surface, &self.held);
-        found.into_iter().map(|finding| shifted(finding, self.from)).collect()
-    }
-
-    fn advance(&mut self, found: &mut Vec<Finding>) {
-        // Cut where the text says, not where the pieces were cut.
-        let end = self.held.floor_char_boundary(BLOCK + OVERLAP);
-        let cut = self.held.floor_char_boundary(BLOCK);
-        for finding in self.scanner.block(self.surface, &self.held[..end]) {
-            if finding.at.start < cut {
-                found.push(shifted(finding, self.from));
-            }
-        }
-        self.held.drain(..cut);
-        self.from += cut;
-    }
-}
-
-fn shifted(mut finding: Finding, by: usize) -> Finding {
-    finding.at = finding.at.start + by..finding.at.end + by;
-    finding
 }

@@ -106,7 +106,7 @@ pub fn lasting(definition: Json<'_>) -> Cow<'_, str> {
 }
 
 /// `None` when the text has no canonical form that stands for it alone.
-fn canonical(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn canonical(text: &str) -> Option<Vec<u8>> {
     if !numbers(text).all(is_exact) {
         return None;
     }

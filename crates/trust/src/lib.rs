@@ -5,6 +5,7 @@
 //! Nothing here does I/O; the store keeps pins, the gateway asks.
 #![forbid(unsafe_code)]
 
+pub mod declared;
 mod definition;
 mod digest;
 mod drift;

@@ -60,6 +60,16 @@ pub fn verify(
     keys: &KeyRing,
     now: u64,
 ) -> Result<Signed, SignatureFault> {
+    verify_detached(jws, statement(kind, digest).as_bytes(), keys, now)
+}
+
+/// Verifies one detached JWS over a payload.
+pub(crate) fn verify_detached(
+    jws: &str,
+    payload: &[u8],
+    keys: &KeyRing,
+    now: u64,
+) -> Result<Signed, SignatureFault> {
     let parts: Vec<&str> = jws.split('.').collect();
     let [header, "", signature] = parts[..] else { return Err(SignatureFault::Malformed) };
     if jws.len() > LONGEST {
@@ -81,7 +91,7 @@ pub fn verify(
     if keys.find(&kid).is_some_and(|key| key.algorithm != algorithm) {
         return Err(SignatureFault::Algorithm);
     }
-    let payload = URL_SAFE_NO_PAD.encode(statement(kind, digest));
+    let payload = URL_SAFE_NO_PAD.encode(payload);
     keys.verify(None, Some(&kid), format!("{header}.{payload}").as_bytes(), &signature, now)
 }
 
@@ -147,13 +157,22 @@ impl Signer {
         digest: &Digest,
         random: &dyn SecureRandom,
     ) -> Result<String, SignatureFault> {
+        self.detached(statement(kind, digest).as_bytes(), random)
+    }
+
+    /// A detached JWS over a payload.
+    pub(crate) fn detached(
+        &self,
+        payload: &[u8],
+        random: &dyn SecureRandom,
+    ) -> Result<String, SignatureFault> {
         let alg = match self.pair {
             Pair::Ecdsa(_) => "ES256",
             Pair::Ed25519(_) => "EdDSA",
         };
         let header = format!("{{\"alg\":\"{alg}\",\"kid\":{}}}", quote(&self.kid));
         let header = URL_SAFE_NO_PAD.encode(header);
-        let payload = URL_SAFE_NO_PAD.encode(statement(kind, digest));
+        let payload = URL_SAFE_NO_PAD.encode(payload);
         let input = format!("{header}.{payload}");
         let signature = match &self.pair {
             Pair::Ed25519(pair) => pair.sign(input.as_bytes()).as_ref().to_vec(),

@@ -75,11 +75,16 @@ impl Concepts {
 
     /// Where the hash is, or would be.
     fn probe(&self, hash: u32) -> Option<usize> {
-        let start = hash as usize % SLOTS;
-        (start..SLOTS).chain(0..start).find(|slot| {
-            let known = self.slots[*slot].hash;
-            known == 0 || known == hash
-        })
+        let mut slot = hash as usize % SLOTS;
+        // A table that is full would be looked through once.
+        for _ in 0..SLOTS {
+            let known = self.slots[slot].hash;
+            if known == hash || known == 0 {
+                return Some(slot);
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+        None
     }
 }
 

@@ -1,9 +1,12 @@
 //! What the model sees of a text: for each word, hashes of it, its neighbours, its pieces, and of the
 //! concepts and families of words that it and the words before it stand for.
 
-use std::ops::Range;
+use std::{cell::Cell, ops::Range};
 
-use super::Concepts;
+use super::{
+    Concepts,
+    lex::{Class, Lexeme, Lexer},
+};
 
 /// Rows of the table.
 pub const BUCKETS: usize = 1 << 16;
@@ -43,55 +46,35 @@ struct Before {
 /// Calls `each` with every token of a folded text.
 pub fn tokens(text: &str, concepts: &Concepts, mut each: impl FnMut(Token<'_>)) {
     let bytes = text.as_bytes();
-    let mut recent = Recent { features: [(0, 0); RECENT], token: LONGEST_AGO };
+    let mut recent = Recent::take();
     let mut before =
         Before { words: [END_OF_SENTENCE; 2], concepts: [0; 2], apart: 0, families: [START; 2] };
     let mut features = [0_u32; MOST];
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let class = CLASSES[usize::from(byte)];
-        if class == SKIP {
-            at += 1;
-            continue;
-        }
-        if class != WORD {
-            let start = at;
-            at += 1;
-            // One mark for a run of them, and a feature for the sort of it.
-            while bytes.get(at).is_some_and(|next| CLASSES[usize::from(*next)] == class) {
-                at += 1;
-            }
-            let hash = mix(0x9E37, u32::from(class));
-            if is_end(class) {
+    for Lexeme { class, at } in Lexer::new(text) {
+        let count = match class {
+            Class::WORD => word_features(&bytes[at.clone()], concepts, &mut before, &mut features),
+            Class::END => {
                 if before.words[1] != END_OF_SENTENCE {
                     before.words = [before.words[1], END_OF_SENTENCE];
                     before.families = [before.families[1], START];
                 }
                 // What follows a colon belongs to what stands before it.
-                if byte != b':' {
+                if bytes[at.start] != b':' {
                     before.concepts = [0; 2];
                 }
                 continue;
             }
-            features[0] = hash;
-            features[1] = mix(hash, before.words[1]);
-            let count = recent.only_new(&mut features[..2]);
-            each(Token { features: &features[..count], at: start..at });
-            continue;
-        }
-        let start = at;
-        at += 1;
-        // `sendMail` is two words, and so is `send_mail`.
-        while bytes.get(at).is_some_and(|next| CLASSES[usize::from(*next)] == WORD)
-            && !(bytes[at].is_ascii_uppercase() && bytes[at - 1].is_ascii_lowercase())
-        {
-            at += 1;
-        }
-        let word = &bytes[start..at];
-        let count = word_features(word, concepts, &mut before, &mut features);
-        let count = recent.only_new(&mut features[..count]);
-        each(Token { features: &features[..count], at: start..at });
+            // One mark for a run of them, and a feature for the sort of it.
+            Class(sort) => {
+                features[0] = mix(0x9E37, u32::from(sort));
+                features[1] = mix(features[0], before.words[1]);
+                2
+            }
+        };
+        let count = recent.only_new(&mut features, count);
+        each(Token { features: &features[..count], at });
     }
+    recent.give_back();
 }
 
 /// Places that remember features; a power of two.
@@ -101,24 +84,43 @@ const LONGEST_AGO: u32 = 20;
 
 /// Features of the last tokens. A word that is repeated says no more than once: tables and code repeat.
 struct Recent {
-    /// A feature, and the token that it was seen with.
-    features: [(u32, u32); RECENT],
+    /// A feature, and in the lower half the token that it was seen with.
+    features: Box<[u64; RECENT]>,
     token: u32,
 }
 
+thread_local! {
+    /// Used again, since to clear it takes longer than to read a short text.
+    static RECENT_OF_LAST: Cell<Option<Recent>> = const { Cell::new(None) };
+}
+
 impl Recent {
+    /// What was seen in other texts is long ago.
+    fn take() -> Recent {
+        let last = RECENT_OF_LAST.take().filter(|last| last.token < u32::MAX / 2);
+        let mut recent =
+            last.unwrap_or_else(|| Recent { features: Box::new([0; RECENT]), token: 0 });
+        recent.token += LONGEST_AGO;
+        recent
+    }
+
+    fn give_back(self) {
+        RECENT_OF_LAST.set(Some(self));
+    }
+
     /// Keeps what was not seen lately, in front; how many that are.
-    fn only_new(&mut self, features: &mut [u32]) -> usize {
+    #[inline]
+    fn only_new(&mut self, features: &mut [u32; MOST], count: usize) -> usize {
         let mut kept = 0;
-        for at in 0..features.len() {
+        for at in 0..count.min(MOST) {
             let feature = features[at];
             let known = &mut self.features[feature as usize % RECENT];
-            if known.0 == feature && self.token.wrapping_sub(known.1) < LONGEST_AGO {
-                continue;
-            }
-            *known = (feature, self.token);
-            features[kept] = feature;
-            kept += 1;
+            let seen = u64::from(feature) << 32 | u64::from(self.token);
+            // The same feature, a few tokens ago: no other two are so close.
+            let is_new = seen.wrapping_sub(*known) >= u64::from(LONGEST_AGO);
+            *known = if is_new { seen } else { *known };
+            features[kept.min(at)] = feature;
+            kept += usize::from(is_new);
         }
         self.token = self.token.wrapping_add(1);
         kept
@@ -131,21 +133,23 @@ fn word_features(
     before: &mut Before,
     features: &mut [u32; MOST],
 ) -> usize {
-    let word = &word[..word.len().min(LONGEST_WORD)];
     let mut lower = [0_u8; LONGEST_WORD];
+    let (mut hash, mut digits, mut length) = (HASH_OF_NOTHING, 0, 0);
     for (to, from) in lower.iter_mut().zip(word) {
         *to = LOWER[usize::from(*from)];
+        hash = with(hash, *to);
+        digits += usize::from(*to == b'0');
+        length += 1;
     }
-    let lower = &lower[..word.len()];
+    let (lower, hash) = (&lower[..length], done(hash));
     let [second, first] = before.words;
     // Numbers differ without an end and say little.
-    if lower.iter().filter(|byte| **byte == b'0').count() * 2 >= lower.len() {
+    if digits * 2 >= length {
         features[0] = mix(first, NUMBER);
         before.words = [first, NUMBER];
         before.families = [before.families[1], 0];
         return 1;
     }
-    let hash = hash_lower(lower);
     features[0] = hash;
     features[1] = mix(first, hash);
     features[2] = mix(mix(second, first), hash);
@@ -153,9 +157,8 @@ fn word_features(
     let mut count = 4;
     // Pieces of four, so that forms of a word share something.
     if lower.len() > 4 {
-        for piece in lower.windows(4).take(MOST_PIECES) {
-            features[count] =
-                mix(0xC0DE, u32::from_le_bytes([piece[0], piece[1], piece[2], piece[3]]));
+        for (piece, feature) in lower.array_windows().take(MOST_PIECES).zip(&mut features[4..]) {
+            *feature = mix(0xC0DE, u32::from_le_bytes(*piece));
             count += 1;
         }
     }
@@ -219,16 +222,17 @@ fn concept_features(word: u32, concept: u8, before: &mut Before, features: &mut 
 
 /// The hash of a word as the features have it.
 pub(crate) fn hash(word: &[u8]) -> u32 {
-    let lower: Vec<u8> =
-        word.iter().take(LONGEST_WORD).map(|byte| LOWER[usize::from(*byte)]).collect();
-    hash_lower(&lower)
+    let lower = word.iter().take(LONGEST_WORD).map(|byte| LOWER[usize::from(*byte)]);
+    done(lower.fold(HASH_OF_NOTHING, with))
 }
 
-fn hash_lower(word: &[u8]) -> u32 {
-    let mut hash = 0x811C_9DC5_u32;
-    for byte in word {
-        hash = (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
-    }
+const HASH_OF_NOTHING: u32 = 0x811C_9DC5;
+
+fn with(hash: u32, byte: u8) -> u32 {
+    (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+}
+
+fn done(hash: u32) -> u32 {
     hash ^ hash >> 15
 }
 
@@ -237,36 +241,6 @@ fn mix(a: u32, b: u32) -> u32 {
     mixed ^= mixed >> 29;
     (mixed.wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 32) as u32
 }
-
-const SKIP: u8 = 0;
-const WORD: u8 = 1;
-
-/// Sentences end here.
-fn is_end(class: u8) -> bool {
-    class == 2
-}
-
-/// 0 nothing, 1 a letter or digit, 2 the end of a sentence, others the sorts of marks.
-const CLASSES: [u8; 256] = {
-    let mut classes = [SKIP; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        classes[byte] = match byte as u8 {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | 0x80..=0xff => WORD,
-            b'.' | b'\n' | b'!' | b'?' | b':' | b'"' | b';' => 2,
-            b'<' | b'>' => 3,
-            b'{' | b'}' | b'[' | b']' => 4,
-            b'`' => 5,
-            b'/' | b'\\' => 6,
-            b'@' => 7,
-            b'#' | b'*' | b'=' => 8,
-            b'$' | b'|' => 9,
-            _ => SKIP,
-        };
-        byte += 1;
-    }
-    classes
-};
 
 /// Small letters, and one digit for all.
 const LOWER: [u8; 256] = {

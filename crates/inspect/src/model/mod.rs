@@ -7,11 +7,14 @@
 
 mod concepts;
 mod features;
+mod lex;
+mod sums;
 
 use std::ops::Range;
 
 pub use concepts::Concepts;
 pub use features::{BUCKETS, Token, tokens};
+use sums::{Row, Sums};
 
 use crate::{Severity, Surface};
 
@@ -26,8 +29,8 @@ pub const WIDTH: usize = 16;
 pub const STRIDE: usize = 6;
 /// Strides of one window.
 pub const STRIDES: usize = 4;
-// A stride's sum fits its type.
-const _: () = assert!(STRIDE * features::MOST * 127 < i16::MAX as usize);
+// A stride's sums fit.
+const _: () = assert!(STRIDE * features::MOST <= Sums::MOST);
 /// Surfaces that have a head: definition, prompt, result.
 pub const HEADS: usize = 3;
 
@@ -77,7 +80,7 @@ impl Known {
 pub struct Model {
     concepts: Concepts,
     known: Known,
-    table: Vec<[i8; WIDTH]>,
+    table: Vec<Row>,
     scales: [f32; WIDTH],
     heads: [Head; HEADS],
 }
@@ -141,8 +144,7 @@ impl Model {
             medium: next(),
             high: next(),
         });
-        let row = |row: &[u8]| std::array::from_fn(|column| row[column] as i8);
-        let table = table.chunks_exact(WIDTH).map(row).collect();
+        let table = table.as_chunks().0.iter().map(Row::of).collect();
         Ok(Model { concepts: Concepts::bundled(), known, table, scales, heads })
     }
 
@@ -189,9 +191,10 @@ impl Model {
 
     fn worst(&self, number: usize, text: &str) -> Option<(f32, Range<usize>)> {
         let head = &self.heads[number];
-        // Sums of the last strides; a window is all of them together.
+        // The last strides; a window is all of them together.
         let mut ring = [Stride::default(); STRIDES];
-        let mut at = 0;
+        let mut now = Stride::default();
+        let mut sums = Sums::default();
         let mut worst: Option<(f32, Range<usize>)> = None;
         let (mut strides, mut windows) = (0, 0);
         let mut judge = |ring: &[Stride; STRIDES]| {
@@ -204,42 +207,45 @@ impl Model {
             }
         };
         tokens(text, &self.concepts, |token| {
-            let stride = &mut ring[at];
-            if stride.tokens == 0 {
-                stride.from = token.at.start;
+            if now.tokens == 0 {
+                now.from = token.at.start;
             }
             for feature in token.features.iter().filter(|feature| self.known.has(**feature)) {
-                let row = &self.table[*feature as usize % BUCKETS];
-                for (sum, weight) in stride.sum.iter_mut().zip(row) {
-                    // Never wraps (see above); a checked sum is no vector instruction.
-                    *sum = sum.wrapping_add(i16::from(*weight));
-                }
+                sums.add(&self.table[*feature as usize % BUCKETS]);
             }
-            stride.features += token.features.len();
-            stride.until = token.at.end;
-            stride.tokens += 1;
-            if stride.tokens == STRIDE {
+            now.features += token.features.len();
+            now.until = token.at.end;
+            now.tokens += 1;
+            if now.tokens == STRIDE {
+                now.sums = std::mem::take(&mut sums).columns();
+                ring[strides % STRIDES] = std::mem::take(&mut now);
                 strides += 1;
                 if strides >= STRIDES {
                     judge(&ring);
                 }
-                at = (at + 1) % STRIDES;
-                ring[at] = Stride::default();
             }
         });
-        let rest = ring.iter().any(|stride| stride.tokens > 0 && stride.tokens < STRIDE);
-        if rest || strides < STRIDES && strides > 0 {
+        if now.tokens > 0 {
+            now.sums = sums.columns();
+            ring[strides % STRIDES] = now;
+            judge(&ring);
+        } else if strides > 0 && strides < STRIDES {
             judge(&ring);
         }
         worst.map(|(score, at)| (score - by_chance(number, windows), at))
     }
 
     fn window(&self, head: &Head, ring: &[Stride; STRIDES]) -> f32 {
-        let features: usize = ring.iter().map(|stride| stride.features).sum();
+        let mut features = 0;
+        let mut sums = [0_i32; WIDTH];
+        for stride in ring {
+            features += stride.features;
+            // Far from what would wrap, and a checked sum is no vector instruction.
+            sums.iter_mut().zip(stride.sums).for_each(|(sum, more)| *sum = sum.wrapping_add(more));
+        }
         let share = share(features);
         let mut answer = head.bias;
-        for column in 0..WIDTH {
-            let sum: i32 = ring.iter().map(|stride| i32::from(stride.sum[column])).sum();
+        for (column, sum) in sums.into_iter().enumerate() {
             let hidden = sum as f32 * self.scales[column] * share + head.hidden[column];
             answer += hidden.max(0.0) * head.output[column];
         }
@@ -264,8 +270,7 @@ pub fn share(features: usize) -> f32 {
 
 #[derive(Clone, Copy, Default)]
 struct Stride {
-    /// Of at most `STRIDE` tokens, so that it can't overflow.
-    sum: [i16; WIDTH],
+    sums: [i32; WIDTH],
     features: usize,
     tokens: usize,
     from: usize,

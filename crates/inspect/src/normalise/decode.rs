@@ -42,7 +42,7 @@ pub(crate) fn decode(text: &str, budget: usize) -> Vec<Decoded> {
 fn runs(text: &str, found: &mut Vec<Decoded>) {
     let bytes = text.as_bytes();
     // A run of the shortest length holds one of these places, and all of the bytes since the one before.
-    const STEP: usize = SHORTEST_BASE64 / 2;
+    const STEP: usize = SHORTEST_BASE64 - 1;
     let mut at = STEP;
     while at < bytes.len() && found.len() < MOST {
         if let Some(gap) = bytes[at - STEP..=at].iter().rposition(|byte| !is_base64(*byte)) {
@@ -299,6 +299,12 @@ fn spaced_letters(text: &str, found: &mut Vec<Decoded>) {
     };
     let mut at = 8;
     while at + 8 < bytes.len() && found.len() < MOST {
+        // What nearly all texts fail: two spaces with one sign between.
+        let space = |at: usize| bytes[at] == b' ';
+        if !(space(at + 1) && space(at + 3) || space(at + 2) && space(at + 4)) {
+            at += 8;
+            continue;
+        }
         let (even, odd) = (lone(at) && lone(at + 2), lone(at + 1) && lone(at + 3));
         if !even && !odd {
             at += 8;
