@@ -12,7 +12,6 @@
 //! sealed for an auditor, where that is asked for.
 #![forbid(unsafe_code)]
 
-mod age;
 mod checkpoint;
 mod cursor;
 mod diagnose;
@@ -35,6 +34,7 @@ mod read;
 mod receipt;
 mod record;
 mod retention;
+mod seal;
 mod search;
 mod tail;
 mod tile;
@@ -42,7 +42,6 @@ mod verify;
 mod witness;
 mod writer;
 
-pub use age::{AgeKeyFault, Identity, Recipient, SealFault};
 pub use checkpoint::Checkpoint;
 pub use cursor::{Cursor, Start};
 pub use fault::AuditFault;
@@ -52,12 +51,13 @@ pub use format::Format;
 pub use journal::{Append, Intended, Journal, Options, Recorded};
 pub use lines::Place;
 pub use note::{KeyFault, VerifierKey};
-pub use payload::{OpenFault, open_payload, seal, sealed_payload};
+pub use payload::{OpenFault, open_payload, sealed_payload};
 pub use personal::forget;
 pub use read::{Entries, Entry};
 pub use receipt::{CheckFault, ProveFault, Proven, check, prove};
 pub use record::{Body, Kind, Outcome, Payload, Record, SCHEMA};
 pub use retention::Retention;
+pub use seal::{Identity, NoIdentity, Recipient, SealFault, seal};
 pub use search::{Search, Stats, index, newest, record, search, stats};
 pub use tail::Tail;
 pub use verify::{Pruned, Tampered, Verified, verify, verify_with};

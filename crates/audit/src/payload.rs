@@ -9,20 +9,14 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::age::{self, Identity, Recipient, SealFault};
 use crate::members::digits;
+use crate::seal::{self, Identity, SealFault};
 use crate::{AuditFault, Entry, Journal, Kind, Payload, Record, Retention, files, search};
 
 /// A file that has reached this size is followed by a new one.
 const FILE_BYTES: u64 = 64 << 20;
 /// The longest that is read.
 const LONGEST: u64 = 64 << 20;
-
-/// Seals a body for the recipients, as a file of age.
-pub fn seal(recipients: &[Recipient], body: &[u8]) -> Result<Vec<u8>, SealFault> {
-    // Only the system's randomness can be missing.
-    age::seal(recipients, body).map_err(|_| SealFault::Form)
-}
 
 /// The end of the payloads: where the journal's thread writes.
 pub(crate) struct Payloads {
@@ -127,7 +121,7 @@ fn sealed(dir: &Path, entry: &Entry) -> Result<Vec<u8>, OpenFault> {
 pub fn open_payload(dir: &Path, seq: u64, identity: &Identity) -> Result<Vec<u8>, OpenFault> {
     let entry = search::record(dir, seq)?.ok_or(OpenFault::NoRecord(seq))?;
     let sealed = sealed(dir, &entry)?;
-    let opened = age::open(identity, &sealed).map_err(|fault| OpenFault::Sealed(seq, fault))?;
+    let opened = seal::open(identity, &sealed).map_err(|fault| OpenFault::Sealed(seq, fault))?;
     let recorded = entry.text("arguments_sha256");
     // Whoever sealed it could have sealed something else.
     let other = digits(&Payload::of(&opened).sha256) != *recorded.as_bytes();

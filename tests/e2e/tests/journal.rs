@@ -74,7 +74,7 @@ async fn piped(mut command: Command, input: &[u8]) -> Vec<u8> {
     done.stdout
 }
 
-/// What rage says, which is another's implementation of age.
+/// What `pyrage` says: an auditor's own tool, without Bartizan.
 async fn age(arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let mut command = Command::new(python("python"));
     command.arg(source("clients/age.py")).args(arguments);

@@ -69,7 +69,7 @@ impl Payloads {
     pub fn resolve(&self) -> resolved::Payloads {
         let patterns = |texts: &[PatternText]| texts.iter().map(|text| text.0.clone()).collect();
         resolved::Payloads {
-            recipients: self.recipients.iter().map(|recipient| recipient.0).collect(),
+            recipients: self.recipients.iter().map(|recipient| recipient.0.clone()).collect(),
             of: patterns(self.of.get_ref()),
             except: patterns(&self.except),
             arguments: self.arguments,
