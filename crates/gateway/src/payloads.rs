@@ -2,7 +2,7 @@
 //! clear, or an auditor for whom arguments and results are sealed.
 
 use audit::{Body, Recipient, Retention};
-use policy::Pattern;
+use policy::{Kind, Pattern};
 
 use crate::{call::Call, leak, refusal::Refusal, resolve::Target};
 
@@ -52,13 +52,25 @@ impl Kept {
 }
 
 impl Payloads {
-    /// Seals a body of a call, if those of this call are kept. A call whose body should be kept and can't be
-    /// is refused, like one that can't be recorded.
+    /// Whether something is kept of calls of this.
+    pub(crate) fn cover(&self, server: &str, kind: Kind, name: &str) -> bool {
+        let covers = |patterns: &[Pattern]| {
+            patterns.iter().any(|pattern| pattern.matches(server, kind, name))
+        };
+        !self.recipients.is_empty() && covers(&self.of) && !covers(&self.except)
+    }
+
+    /// Seals a body of a call, if those of this call are kept.
     pub(crate) fn keep(&self, target: &Target, body: &[u8]) -> Result<Kept, Refusal> {
-        let covers = |patterns: &[Pattern]| patterns.iter().any(|pattern| covers(pattern, target));
-        if self.recipients.is_empty() || !covers(&self.of) || covers(&self.except) {
+        if !self.cover(target.served.name().as_str(), target.kind, &target.name) {
             return Ok(Kept::Nothing);
         }
+        self.seal(body)
+    }
+
+    /// Seals a body, unless it is longer than what is kept. A call whose body should be kept and can't be is
+    /// refused, like one that can't be recorded.
+    pub(crate) fn seal(&self, body: &[u8]) -> Result<Kept, Refusal> {
         if body.len() > self.limit {
             return Ok(Kept::TooLarge);
         }

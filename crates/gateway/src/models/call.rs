@@ -17,6 +17,7 @@ use upstream::LinkFault;
 use super::{
     ModelFault, ModelRoute, ServedModel, list,
     passed::Passed,
+    record::Ended,
     refused,
     request::{self, Asked},
     usage::Usage,
@@ -28,13 +29,11 @@ use crate::{
     decide::view,
     door::{exchange::Body, streamable::status},
     leak,
-    limits::{Counted, Occupied},
+    limits::Occupied,
+    payloads::Kept,
     refusal::Refusal,
-    who,
 };
 
-/// What records call it.
-const METHOD: &str = "models/call";
 /// What an answer's headers may say to a client.
 const PASSED: [&str; 6] = [
     "apim-request-id",
@@ -51,17 +50,19 @@ const PASSED_PREFIXES: [&str; 2] = ["anthropic-ratelimit-", "x-ratelimit-"];
 pub(super) struct Known {
     pub gateway: Arc<Gateway>,
     pub caller: Verified,
-    current: Arc<Current>,
-    model: Arc<ServedModel>,
-    id: String,
-    client: String,
+    pub current: Arc<Current>,
+    pub model: Arc<ServedModel>,
+    pub id: String,
+    pub client: String,
     /// How the caller was authenticated.
-    amr: String,
-    address: Option<IpAddr>,
-    deployment: String,
-    payload: Payload,
-    rule: String,
-    began: Instant,
+    pub amr: String,
+    pub address: Option<IpAddr>,
+    pub deployment: String,
+    pub payload: Payload,
+    /// What is kept of the request.
+    pub kept: Kept,
+    pub rule: String,
+    pub began: Instant,
     _slot: Slot,
     _occupied: Occupied,
 }
@@ -119,6 +120,7 @@ async fn call(
         Err(refusal) => return Err(gateway.refuse(Some(&caller), refusal).await),
     };
     let mut known = Known {
+        kept: Kept::Nothing,
         id: gateway.next_call_id(),
         client: context.client.to_owned(),
         amr: caller.principal().amr().join(" "),
@@ -134,6 +136,7 @@ async fn call(
         current,
         model,
     };
+    known.kept = known.kept_request(&asked.body)?;
     match known.clear(context) {
         Ok(rule) => known.rule = rule,
         Err(refusal) => return Err(known.refuse(refusal).await),
@@ -142,7 +145,7 @@ async fn call(
         Ok(occupied) => occupied,
         Err(refusal) => return Err(known.refuse(refusal).await),
     };
-    let intent = known.gateway.journal.intent(&known.record()).await;
+    let intent = known.gateway.journal.intent(&known.opening()).await;
     let intent = intent.map_err(crate::pipeline::unavailable)?;
     match known.send(&asked, request::headers(head)).await {
         Ok(response) => known.reply(intent, response).await,
@@ -269,90 +272,11 @@ impl Known {
             true => (Usage::of(&body, self.payload.bytes), Outcome::Ok),
             false => (Usage::default(), Outcome::Error),
         };
-        let how = format!("HTTP {}", status.as_u16());
-        self.end(intent, outcome, usage, body.len() as u64, &how)
-            .await
-            .map_err(crate::pipeline::unavailable)?;
+        let kept = self.kept_answer(&body)?;
+        let ended = Ended { outcome, usage, bytes: body.len() as u64, kept };
+        let recorded = self.end(intent, &ended, &format!("HTTP {}", status.as_u16())).await;
+        recorded.map_err(crate::pipeline::unavailable)?;
         Ok(body)
-    }
-
-    /// Counts and records how it ended.
-    pub fn end(
-        &self,
-        intent: Intended,
-        outcome: Outcome,
-        usage: Usage,
-        bytes_out: u64,
-        how: &str,
-    ) -> audit::Append {
-        if usage.total() > 0 {
-            self.gateway.spend(&self.caller, self.counted(), usage.total());
-        }
-        let guessed = if usage.said { "" } else { ", guessed" };
-        let detail = format!("{how}; tokens: {} in, {} out{guessed}", usage.input, usage.output);
-        let record = Record {
-            outcome: Some(outcome),
-            bytes_out: Some(bytes_out),
-            duration: Some(self.began.elapsed()),
-            detail: &detail,
-            ..self.record()
-        };
-        self.gateway.journal.outcome(intent, &record)
-    }
-
-    async fn outcome(
-        &self,
-        intent: Intended,
-        outcome: Outcome,
-        record: &Record<'_>,
-    ) -> Result<(), Refusal> {
-        let duration = Some(self.began.elapsed());
-        let record = Record { outcome: Some(outcome), duration, ..*record };
-        let recorded = self.gateway.journal.outcome(intent, &record).await;
-        recorded.map(drop).map_err(crate::pipeline::unavailable)
-    }
-
-    async fn refuse(&self, refusal: Refusal) -> Refusal {
-        self.gateway.record_refusal(&self.record(), refusal).await
-    }
-
-    /// Whether the stream of an answer may go on although secrets were found in it.
-    pub fn passes_leaks(&self) -> bool {
-        self.model.guard.acts(leak::OnLeak::Mask)
-    }
-
-    /// Records them.
-    pub fn leaked(&self, names: &str) {
-        // Written although nobody waits for it: the outcome, which is awaited, comes behind it.
-        let principal = self.caller.principal().id();
-        drop(self.model.guard.record(principal, METHOD, names, self.passes_leaks()));
-    }
-
-    pub fn bytes_in(&self) -> u64 {
-        self.payload.bytes
-    }
-
-    fn counted(&self) -> Counted<'_> {
-        let server = self.model.entry.name.as_str();
-        Counted { server, kind: Kind::Model, name: &self.deployment }
-    }
-
-    fn record(&self) -> Record<'_> {
-        Record {
-            id: &self.id,
-            client: &self.client,
-            door: "http",
-            address: self.address,
-            server: self.model.entry.name.as_str(),
-            method: METHOD,
-            name: &self.deployment,
-            arguments: Some(self.payload),
-            rule: &self.rule,
-            policy: &self.current.policy_id,
-            credential: &self.model.credential_name,
-            bytes_in: Some(self.payload.bytes),
-            ..who::record(&self.caller, &self.amr)
-        }
     }
 }
 

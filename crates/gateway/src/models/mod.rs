@@ -2,13 +2,15 @@
 //! through, with Bartizan's own credential in place of whatever the client showed.
 //!
 //! What it takes part in is little: who calls which deployment, whether they may, how many tokens it took. Prompts
-//! and answers are neither read for more than that nor recorded. [`call`] is the way of one call.
+//! and answers are not read for more than that, and kept for nobody but an auditor whom the configuration names.
+//! [`call`] is the way of one call.
 
 mod call;
 mod cleaned;
 mod events;
 mod list;
 mod passed;
+mod record;
 mod refusal;
 mod request;
 mod spelled;

@@ -13,8 +13,8 @@ use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use super::{call::Known, cleaned::Cleaned};
-use crate::leak;
+use super::{call::Known, cleaned::Cleaned, record::Ended};
+use crate::{leak, payloads::Kept};
 
 /// A stream that is passed on. Dropped, the request to the model ends, and that is recorded.
 pub(super) struct Passed {
@@ -26,6 +26,9 @@ pub(super) struct Passed {
     whole: bool,
     cleaned: Cleaned,
     bytes: u64,
+    /// What the client got, where that is kept: the first bytes, of which there may be `room`.
+    said: Vec<u8>,
+    room: usize,
     idle: Duration,
     silence: Pin<Box<Sleep>>,
     /// Resolves when the caller would no longer be let in.
@@ -38,6 +41,8 @@ impl Passed {
     pub fn new(known: Known, intent: Intended, body: Incoming, idle: Duration) -> Passed {
         let (gateway, caller) = (known.gateway.clone(), known.caller.clone());
         Passed {
+            said: Vec::new(),
+            room: known.gathers(),
             known,
             intent: Some(intent),
             body,
@@ -51,15 +56,25 @@ impl Passed {
         }
     }
 
-    /// Records the end, once.
-    fn end(&mut self, outcome: Outcome, how: &str) -> Option<Append> {
+    /// Records the end, once; and why it breaks off, if it does.
+    fn end(
+        &mut self,
+        outcome: Outcome,
+        broken: Option<&'static str>,
+    ) -> Option<(Append, Option<&'static str>)> {
         let intent = self.intent.take()?;
         let found = self.cleaned.found();
         if !found.is_empty() {
             self.known.leaked(&leak::names(&found));
         }
         let usage = self.cleaned.meter.usage(self.known.bytes_in(), outcome == Outcome::Ok);
-        Some(self.known.end(intent, outcome, usage, self.bytes, how))
+        let (outcome, kept, broken) = match self.known.kept_answer(&self.said) {
+            Ok(kept) => (outcome, kept, broken),
+            Err(_) => (Outcome::Error, Kept::Nothing, Some("what was said can't be sealed")),
+        };
+        let ended = Ended { outcome, usage, bytes: self.bytes, kept };
+        let append = self.known.end(intent, &ended, broken.unwrap_or("streamed"));
+        Some((append, broken))
     }
 
     /// The next bytes, the end (`None`), or why it breaks off.
@@ -134,14 +149,15 @@ impl http_body::Body for Passed {
                 true => (Some(Outcome::Refused), Some("a secret stood in the model's stream")),
                 false if !clean.is_empty() => {
                     this.bytes += clean.len() as u64;
+                    let room = this.room - this.said.len();
+                    this.said.extend_from_slice(&clean[..clean.len().min(room)]);
                     return Poll::Ready(Some(Ok(Frame::data(clean.into()))));
                 }
                 false => (outcome, broken),
             };
             // What may be the beginning of a secret waits.
             let Some(outcome) = outcome else { continue };
-            let append = this.end(outcome, broken.unwrap_or("streamed"));
-            this.ending = append.map(|append| (append, broken));
+            this.ending = this.end(outcome, broken);
         }
     }
 }
@@ -149,6 +165,6 @@ impl http_body::Body for Passed {
 impl Drop for Passed {
     fn drop(&mut self) {
         // The record is written although nobody waits for it.
-        drop(self.end(Outcome::Unknown, "the client left"));
+        drop(self.end(Outcome::Unknown, Some("the client left")));
     }
 }

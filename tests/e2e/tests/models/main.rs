@@ -42,12 +42,18 @@ async fn json_of(reply: &mut Reply) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|fault| panic!("{fault}: {text}"))
 }
 
+/// The records of calls of models, oldest first.
+async fn records(gateway: &Gateway) -> Vec<Value> {
+    let records = run(gateway.command().args(["audit", "search", "--output", "json"])).await;
+    let mut records: Vec<Value> = serde_json::from_str(&records).unwrap();
+    records.retain(|record| record["method"] == "models/call");
+    records
+}
+
 /// The log's last record of a call that ended.
 async fn last_outcome(gateway: &Gateway) -> Value {
-    let records = run(gateway.command().args(["audit", "search", "--output", "json"])).await;
-    let records: Vec<Value> = serde_json::from_str(&records).unwrap();
-    let ended = |record: &&Value| record["kind"] == "outcome" && record["method"] == "models/call";
-    records.iter().rfind(ended).cloned().unwrap_or_default()
+    let records = records(gateway).await;
+    records.into_iter().rfind(|record| record["kind"] == "outcome").unwrap_or_default()
 }
 
 /// What a maker's client makes of the gateway.
@@ -210,6 +216,73 @@ async fn a_stream_passes_as_it_comes_and_ends_with_its_reader() {
     assert_eq!(reply.status, 200);
     provider.break_off();
     eventually("it is recorded", async || last_outcome(&gateway).await["outcome"] == "error").await;
+}
+
+#[tokio::test]
+async fn what_was_asked_and_answered_is_sealed_for_the_auditor() {
+    // The key pair of age's own test vectors.
+    const IDENTITY: &str =
+        "AGE-SECRET-KEY-1EGTZVFFV20835NWYV6270LXYVK2VKNX2MMDKWYKLMGR48UAWX40Q2P2LM0";
+    const RECIPIENT: &str = "age1xmwwc06ly3ee5rytxm9mflaz2u56jjj36s0mypdrwsvlul66mv4q47ryef";
+    let provider = Provider::holding("", 0).await;
+    let kept =
+        format!("[audit.payloads]\nrecipients = [{RECIPIENT:?}]\nexcept = [\"m/gpt-5-mini\"]\n");
+    let roles = "[roles.all]\nmembers = [\"token:ci\"]\nallow = [\"model:*\"]\ndeny = [\"model:m/claude-*\"]\n";
+    let more = format!("{roles}{kept}limit = \"1KiB\"\n");
+    let gateway = with_key(&provider, "openai", &more).await;
+    let bearer = format!("Bearer {}", gateway.token("ci").await);
+    let path = "/models/m/v1/chat/completions";
+    let ask =
+        async |body: &str| post(&gateway, path, body).header("authorization", &bearer).send().await;
+    let key = gateway.folder().join("auditor.key");
+    std::fs::write(&key, IDENTITY).unwrap();
+    let opened = async |record: &Value| {
+        let mut command = gateway.command();
+        command.args(["audit", "open", &record["seq"].to_string(), "--identity"]).arg(&key);
+        run(&mut command).await
+    };
+
+    // A whole answer, and what was asked.
+    let answer = ask(CHAT).await.text().await;
+    let [intent, outcome] = &records(&gateway).await[..] else { panic!("not one call") };
+    assert_eq!(opened(intent).await, CHAT);
+    assert_eq!(opened(outcome).await, answer);
+
+    // A stream whose client leaves: what it had got, and no more.
+    let mut reply = ask(STREAM).await;
+    let mut got = String::new();
+    while !got.contains("hel") {
+        got += &reply.event().await.unwrap();
+    }
+    drop(reply);
+    eventually("it is recorded", async || last_outcome(&gateway).await["outcome"] == "unknown")
+        .await;
+    let said = opened(&last_outcome(&gateway).await).await;
+    assert!(said.contains("hel") && !said.contains("[DONE]"), "{said}");
+
+    // One to its end.
+    provider.let_go(100);
+    let streamed = ask(STREAM).await.text().await;
+    assert_eq!(opened(&last_outcome(&gateway).await).await, streamed);
+
+    // What is refused is evidence; what is excepted or too long is not kept.
+    let denied = r#"{"model":"claude-5","messages":[{"role":"user","content":"let me in"}]}"#;
+    assert_eq!(ask(denied).await.status, 404);
+    let refusal = records(&gateway).await.pop().unwrap();
+    assert_eq!(refusal["kind"], "refusal");
+    assert_eq!(opened(&refusal).await, denied);
+    let excepted = r#"{"model":"gpt-5-mini","messages":[]}"#;
+    assert_eq!(ask(excepted).await.status, 200);
+    let long = chat("gpt-5", &"y".repeat(1024), false);
+    assert_eq!(ask(&long).await.status, 200);
+    let all = records(&gateway).await;
+    let [.., excepted, _, long, _] = &all[..] else { panic!("{all:#?}") };
+    assert_eq!((excepted.get("payload_sha256"), excepted.get("payload")), (None, None));
+    assert_eq!(long["payload"], "too_large");
+    let small = with_key(&provider, "openai", &format!("{kept}limit = \"300B\"\n")).await;
+    let mut reply = post(&small, path, STREAM).send().await;
+    assert!(reply.text().await.ends_with("data: [DONE]\n\n"), "it passes");
+    assert_eq!(last_outcome(&small).await["payload"], "too_large");
 }
 
 #[tokio::test]
