@@ -15,6 +15,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use audit::{Kind, Outcome, Record};
 use identity::Verified;
 use tokio::sync::Mutex;
 use upstream::HttpClient;
@@ -234,22 +235,10 @@ impl Exchanges {
             let unusable = |fault: vault::VaultFault| ExchangeFault::Unavailable(fault.to_string());
             Ok(Held { fetched: fetched.map_err(unusable)?, token })
         });
-        let failed = got.as_ref().err().map(ToString::to_string);
-        let detail = match (&failed, &got) {
-            (None, Ok(held)) => format!("a token until {}", held.token.expires),
-            (failed, _) => failed.clone().unwrap_or_default(),
-        };
-        let who = Who::new(caller);
-        let record = audit::Record {
-            kind: audit::Kind::Grant,
-            server: &self.of.1,
-            method: "exchange",
-            credential: &self.name,
-            outcome: Some(failed.map_or(audit::Outcome::Ok, |_| audit::Outcome::Refused)),
-            refusal: got.as_ref().err().map(refusal::label).unwrap_or_default(),
-            detail: &detail,
-            ..who.record()
-        };
+        let came = got.as_ref().map(|held| held.token.expires);
+        let (who, detail) = (Who::new(caller), said(came));
+        let record = Record { server: &self.of.1, detail: &detail, ..who.record() };
+        let record = recorded(came, &self.name, record);
         // What can't be recorded is not used.
         let recorded = self.gateway()?.append(&record).await;
         recorded.map_err(|fault| ExchangeFault::Unavailable(fault.to_string()))?;
@@ -323,6 +312,25 @@ impl Exchanges {
         let (what, which) = &self.of;
         ExchangeRefusal { to: format!("{what} {which}"), fault }.towards(caller)
     }
+}
+
+/// The record of what came of asking for a token for this credential.
+fn recorded<'a>(
+    came: Result<u64, &ExchangeFault>,
+    credential: &'a str,
+    record: Record<'a>,
+) -> Record<'a> {
+    let (outcome, refusal) = match came {
+        Ok(_) => (Outcome::Ok, ""),
+        Err(fault) => (Outcome::Refused, refusal::label(fault)),
+    };
+    let (kind, outcome) = (Kind::Grant, Some(outcome));
+    Record { kind, method: "exchange", credential, outcome, refusal, ..record }
+}
+
+/// Its detail: until when the token is good, or why there is none.
+fn said(came: Result<u64, &ExchangeFault>) -> String {
+    came.map_or_else(ToString::to_string, |until| format!("a token until {until}"))
 }
 
 fn whose(caller: &Verified) -> Result<Whose<'_>, ExchangeFault> {

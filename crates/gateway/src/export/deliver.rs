@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use audit::{Cursor, Followed, Follower};
+use audit::{Cursor, Followed, Follower, Journal};
 use upstream::HttpClient;
 
 use super::{Destination, Export, file::FileSink, http::HttpSink, syslog::SyslogSink};
@@ -54,15 +54,16 @@ pub(super) enum Sink {
 impl Sink {
     pub(super) fn new(
         export: &Export,
-        origin: &str,
+        journal: &Journal,
         client: &HttpClient,
         secrets: &Arc<Secrets>,
     ) -> Result<Sink, String> {
-        let (format, origin) = (export.format, origin.to_owned());
+        let (format, origin) = (export.format, journal.origin().to_owned());
         Ok(match &export.to {
             Destination::File(path) => Sink::File(FileSink::new(path.clone(), format, origin)),
             Destination::Http(http) => {
-                Sink::Http(Box::new(HttpSink::new(http, format, origin, client, secrets)?))
+                let name = &export.name;
+                Sink::Http(Box::new(HttpSink::new(name, http, format, journal, client, secrets)?))
             }
             Destination::Syslog(syslog) => {
                 Sink::Syslog(SyslogSink::new(syslog.clone(), format, origin)?)

@@ -2,7 +2,7 @@
 
 use std::{io::Write, sync::Arc, time::Duration};
 
-use audit::{Followed, Format};
+use audit::{Followed, Format, Journal};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
@@ -54,9 +54,10 @@ pub(super) struct HttpSink {
 
 impl HttpSink {
     pub(super) fn new(
+        name: &str,
         to: &Http,
         format: Format,
-        origin: String,
+        journal: &Journal,
         shared: &HttpClient,
         secrets: &Arc<Secrets>,
     ) -> Result<HttpSink, String> {
@@ -69,8 +70,9 @@ impl HttpSink {
         let credentials = match &to.exchange {
             // The token endpoint's certificate is not of the receiver's authorities.
             Some(how) => {
-                let (how, own) = ((**how).clone(), shared.clone());
-                Credential::Exchanged(Box::new(OwnToken::new(how, own, secrets.clone())))
+                let (of, how, own) = (format!("export {name}"), (**how).clone(), shared.clone());
+                let token = OwnToken::new(of, how, own, secrets.clone(), journal.clone());
+                Credential::Exchanged(Box::new(token))
             }
             None => Credential::Configured(Box::new(Injection::new(configured, secrets.clone()))),
         };
@@ -81,7 +83,7 @@ impl HttpSink {
             allow_private: to.allow_private,
             client,
             format,
-            origin,
+            origin: journal.origin().to_owned(),
         })
     }
 

@@ -186,7 +186,7 @@ fn begin(
     metrics: &Metrics,
     folder: &Path,
 ) -> Result<Running, String> {
-    let sink = Sink::new(export, journal.origin(), client, secrets)?;
+    let sink = Sink::new(export, journal, client, secrets)?;
     std::fs::create_dir_all(folder).map_err(|fault| format!("{}: {fault}", folder.display()))?;
     let cursor = folder.join(format!("{}.cursor", export.name));
     let cursor = Cursor::open(&cursor, journal, Start::Beginning).map_err(|f| f.to_string())?;

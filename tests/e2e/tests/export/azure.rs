@@ -11,7 +11,7 @@ use entra::{Entra, GATEWAY, GATEWAY_SECRET, MACHINE, TENANT};
 use flate2::read::GzDecoder;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A data collection endpoint: the tokens that it was shown, and the records. It refuses the first token.
 #[derive(Default)]
@@ -63,8 +63,25 @@ async fn shown(entra: &Entra, exchange: &str, environment: &[(&str, &str)]) -> V
     let mut all = vec![("SSL_CERT_FILE", authority.to_str().unwrap()), ("SECRET", GATEWAY_SECRET)];
     all.extend(environment);
     let mut gateway = Gateway::start_with(&configuration, &all).await;
-    eventually("records arrive", async || !taken.lock().unwrap().records.is_empty()).await;
+    // Among them the one about the token that they are sent with; it makes no further one.
+    let of_tokens = || {
+        let taken = taken.lock().unwrap();
+        let of_token = |record: &&Value| record["method"] == "exchange";
+        taken.records.iter().filter(of_token).cloned().collect::<Vec<_>>()
+    };
+    eventually("records arrive", async || of_tokens().len() == 2).await;
     gateway.stop().await;
+    let told = of_tokens();
+    assert_eq!(told.len(), 2, "the token that was refused, and another: {told:#?}");
+    for record in told {
+        assert_eq!(record["kind"], "grant");
+        assert_eq!(
+            (&record["name"], &record["outcome"]),
+            (&json!("export sentinel"), &json!("ok"))
+        );
+        let credential = record["credential"].as_str().unwrap();
+        assert!(credential.contains("https://monitor.azure.com"), "{record}");
+    }
     let taken = taken.lock().unwrap();
     assert_eq!(taken.records[0]["seq"], 1);
     taken.tokens.iter().map(|token| claims(token)).collect()
