@@ -16,11 +16,11 @@ use crate::{
     Gateway,
     call::{Call, Reply, Scope},
     catalogue::Listed,
-    facts::Facts,
     refusal::Refusal,
     rewrite,
     served::Served,
     task,
+    telemetry::Step,
 };
 
 /// How long the acknowledgement waits for servers to say what they honour. Later ones still join.
@@ -45,9 +45,10 @@ impl Gateway {
     ) -> Result<Reply, Refusal> {
         let wanted = wanted(call.params.json());
         let id = self.next_call_id();
-        let mut facts = Facts::of(caller, call, &id);
+        let mut facts = self.facts(caller, call, &id);
         let began = Instant::now();
         let intent = self.record_intent(&facts).await?;
+        facts.step(Step::Cleared);
         let mut changes = self.changes.subscribe();
         let mut ending = self.ending.subscribe();
         let mut applied = self.applied.subscribe();
@@ -57,6 +58,7 @@ impl Gateway {
         let joined = self.join_streams(caller, call, &wanted, &sender, &mut streams);
         drop(sender);
         let (honoured, early) = acknowledged(&wanted, joined, &mut arrivals).await;
+        facts.step(Step::Answered);
         let notice = format!("{{\"notifications\":{}}}", notice(&honoured, &wanted));
         let method = "notifications/subscriptions/acknowledged".to_owned();
         let mut alive = events.send(Event { method, params: crate::made(notice) }).await.is_ok();

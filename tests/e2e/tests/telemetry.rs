@@ -317,6 +317,48 @@ async fn lists_and_what_is_refused_before_it_is_a_call_are_spans() {
 }
 
 #[tokio::test]
+async fn a_subscription_is_a_span_that_ends_with_its_stream() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let collector = Collector::start().await;
+    let command = binary("everything");
+    let gateway = Gateway::start(&format!(
+        "[servers.s]\ncommand = {command:?}\nargs = [\"stdio\"]\n[telemetry.otlp]\nendpoint = \"http://{}\"\nmetrics = false\n",
+        collector.address
+    ))
+    .await;
+    for (at, era) in Era::ALL.into_iter().enumerate() {
+        let client = Client::connect(&gateway.address, "/mcp/s", era).await;
+        let wanted = json!({ "notifications": { "toolsListChanged": true } });
+        let opening = match era {
+            Era::Stateless => client.prepare("subscriptions/listen", wanted),
+            Era::Handshake => client.get(),
+        };
+        let stream = opening.header("traceparent", PARENT).send().await;
+        assert!(stream.is_stream(), "{era:?}");
+        // Other calls' spans come; that of what still lasts does not.
+        let listed = client.prepare("tools/list", json!({})).header("traceparent", PARENT);
+        listed.send().await.next().await.unwrap();
+        let spans = collector.spans(TRACE, 2 * at + 1).await;
+        let ended = |spans: &[Value]| {
+            spans.iter().filter(|span| span["name"] == "subscriptions/listen").count()
+        };
+        assert_eq!(ended(&spans), at, "{spans:#?}");
+        drop(stream);
+        let spans = collector.spans(TRACE, 2 * at + 2).await;
+        assert_eq!(ended(&spans), at + 1, "{spans:#?}");
+        for span in spans.iter().filter(|span| span["name"] == "subscriptions/listen") {
+            assert_eq!(span["attributes"]["mcp.method.name"], "subscriptions/listen");
+            assert_eq!((&span["status"], &span["parent"]), (&json!(0), &json!("00f067aa0ba902b7")));
+            assert_eq!(span["events"][0], "cleared");
+        }
+    }
+    let found = run(gateway.command().args(["audit", "search", "--output", "json"])).await;
+    let records: Vec<Value> = serde_json::from_str(&found).unwrap();
+    let listening = |record: &&Value| record["method"] == "subscriptions/listen";
+    assert!(records.iter().filter(listening).all(|record| record["trace"] == TRACE), "{found}");
+}
+
+#[tokio::test]
 async fn another_collector_and_another_listener_are_taken_up_while_it_runs() {
     let (first, second) = (Collector::start().await, Collector::start().await);
     let command = binary("everything");

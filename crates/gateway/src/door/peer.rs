@@ -218,8 +218,8 @@ impl Peer {
                 }
             }
             ("notifications/initialized", Some(session)) => {
-                let exchange =
-                    standalone::open(self.gateway.clone(), self.caller.clone(), session, self.door);
+                let (gateway, caller) = (self.gateway.clone(), self.caller.clone());
+                let exchange = standalone::open(gateway, caller, session, self.door, None);
                 self.watch(exchange);
             }
             ("notifications/roots/list_changed", Some(session)) => {

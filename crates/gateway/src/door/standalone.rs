@@ -4,7 +4,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{self, Poll},
 };
 
 use identity::Verified;
@@ -21,6 +21,7 @@ use crate::{
     Gateway,
     call::{Call, Door, Gist},
     listen::listen_params,
+    telemetry::Context,
 };
 
 /// The session's notifications until it ends.
@@ -29,24 +30,31 @@ pub fn open(
     caller: Verified,
     session: Arc<Session>,
     door: Door,
+    trace: Option<Context>,
 ) -> Exchange {
     let (events, received) = mpsc::channel(EVENTS);
     let run = Box::pin(async move {
-        watch(&gateway, &caller, &session, door, &events).await;
+        let opener = Opener { gateway: &gateway, caller: &caller, session: &session, door, trace };
+        watch(&opener, &events).await;
         Answered::new("null", Ok(Json::EMPTY.into()))
     });
     Exchange::new(run, received)
 }
 
-async fn watch(
-    gateway: &Gateway,
-    caller: &Verified,
-    session: &Session,
+/// Who opened it, and where.
+struct Opener<'a> {
+    gateway: &'a Gateway,
+    caller: &'a Verified,
+    session: &'a Session,
     door: Door,
-    events: &Events,
-) {
+    /// The trace that the client is in, where it says so.
+    trace: Option<Context>,
+}
+
+async fn watch(opener: &Opener<'_>, events: &Events) {
+    let Opener { gateway, session, .. } = opener;
     let taken_over = session.take_over();
-    let mut now = Listening::start(gateway, caller, session, door);
+    let mut now = Listening::start(opener);
     // What the session listened to before: kept until the new subscription stands, so that nothing
     // that happens in between is lost.
     let mut before: Option<Listening<'_>> = None;
@@ -61,14 +69,14 @@ async fn watch(
                 Some(event) => event,
                 // It ends well when the configuration changed: then it is opened again.
                 None if now.ended_well && !events.is_closed() && !*gateway.ending.borrow() => {
-                    now = Listening::start(gateway, caller, session, door);
+                    now = Listening::start(opener);
                     continue;
                 }
                 None => return,
             },
             Some(event) = async { before.as_mut()?.next().await }, if before.is_some() => event,
             () = session.changed.notified() => {
-                let new = Listening::start(gateway, caller, session, door);
+                let new = Listening::start(opener);
                 before = Some(std::mem::replace(&mut now, new));
                 continue;
             }
@@ -92,19 +100,18 @@ struct Listening<'a> {
 }
 
 impl<'a> Listening<'a> {
-    fn start(
-        gateway: &'a Gateway,
-        caller: &'a Verified,
-        session: &Session,
-        door: Door,
-    ) -> Listening<'a> {
+    fn start(opener: &Opener<'a>) -> Listening<'a> {
+        let Opener { gateway, caller, session, door, .. } = *opener;
         let (generation, uris) = session.uris();
         let params = listen_params(&uris);
         let call = Call {
             scope: session.scope.clone(),
             method: Method::SubscriptionsListen,
             method_name: "subscriptions/listen".into(),
-            gist: Gist::of(Method::SubscriptionsListen, &params),
+            gist: Gist {
+                trace: opener.trace.clone(),
+                ..Gist::of(Method::SubscriptionsListen, &params)
+            },
             params,
             client: session.client(),
             version: session.version,
@@ -142,7 +149,7 @@ pub fn visible(step: Step) -> Option<String> {
 pub struct Standalone(pub Exchange);
 
 impl Source for Standalone {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<String>> {
+    fn poll_frame(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<String>> {
         loop {
             match self.0.poll_step(cx) {
                 Poll::Ready(Some(Step::Answered(_)) | None) => return Poll::Ready(None),

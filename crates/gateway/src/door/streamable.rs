@@ -228,7 +228,9 @@ pub async fn get(
             return event_stream(Standing::new(gateway, caller, reader));
         }
     }
-    let stream = Standalone(standalone::open(gateway.clone(), caller.clone(), session, door));
+    let trace = Context::of_headers(headers);
+    let stream = standalone::open(gateway.clone(), caller.clone(), session, door, trace);
+    let stream = Standalone(stream);
     event_stream(Standing::new(gateway, caller, stream))
 }
 

@@ -20,6 +20,7 @@ const CLIENT: u8 = 3;
 const CUMULATIVE: u8 = 2;
 const FAILED: u8 = 2;
 const SERVER: u8 = 2;
+const SUBSCRIPTION: &str = "subscriptions/listen";
 
 /// Who tells it.
 pub(super) fn resource(instance: &str) -> Value {
@@ -178,7 +179,8 @@ fn failure(span: &Span) -> Option<&'static str> {
         (_, Some(refusal)) => Some(refusal),
         (Outcome::ToolError, _) => Some("tool_error"),
         (Outcome::Error, _) => Some("error"),
-        (Outcome::Unknown, _) => Some("unknown"),
+        // A subscription ends when its reader leaves.
+        (Outcome::Unknown, _) if &*span.method != SUBSCRIPTION => Some("unknown"),
         _ => None,
     }
 }
