@@ -33,7 +33,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let temporary = tempfile::tempdir()?;
     let folder = options.folder.as_deref().unwrap_or(temporary.path());
     println!("| what | figure | unit |\n| --- | ---: | --- |");
-    durable(&folder.join("durable"), options)?;
+    for fsync in [true, false] {
+        for callers in [1, options.callers] {
+            durable(&folder.join(format!("durable-{fsync}-{callers}")), fsync, callers, options)?;
+        }
+    }
     let dir = folder.join("large");
     written(&dir, options.records)?;
     let (count, bytes) = size(&dir)?;
@@ -93,6 +97,8 @@ fn call(id: &str, number: u64) -> Record<'_> {
         rule: "role developers allow github/*",
         policy: "0123456789abcdef",
         definition: Some([7; 32]),
+        request: Some([number as u8; 32]),
+        catalogue: Some([9; 32]),
         bytes_in: Some(130),
         ..Record::default()
     }
@@ -104,46 +110,60 @@ fn ended(record: Record<'_>, number: u64) -> Record<'_> {
         outcome: Some(if refused { Outcome::Refused } else { Outcome::Ok }),
         refusal: if refused { "denied" } else { "" },
         policy: "",
+        request: None,
+        catalogue: None,
         credential: "authorization [text]${env:GITHUB_TOKEN}",
         bytes_out: Some(4_321),
         duration: Some(Duration::from_micros(12_345)),
         before: Some(Duration::from_micros(123)),
+        credential_took: Some(Duration::from_micros(2)),
         upstream: Some(Duration::from_micros(12_000)),
         ..record
     }
 }
 
-/// Calls that each wait for their outcome's record, as replies do.
-fn durable(dir: &Path, options: &Options) -> anyhow::Result<()> {
-    let journal = Journal::open(dir, audit::Options::default())?;
+/// Calls that each wait for their outcome's record, as replies do. All that the log does in the way of a call is
+/// what is measured here: a gateway without one would be quicker by it.
+fn durable(dir: &Path, fsync: bool, callers: usize, options: &Options) -> anyhow::Result<()> {
+    let journal = Journal::open(dir, audit::Options { fsync, ..audit::Options::default() })?;
     let end = Instant::now() + Duration::from_secs(options.seconds);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build()?;
-    let calls = runtime.block_on(async {
-        let tasks: Vec<_> = (0..options.callers)
+    let mut waited = runtime.block_on(async {
+        let tasks: Vec<_> = (0..callers)
             .map(|caller| tokio::spawn(caller_of(journal.clone(), caller, end)))
             .collect();
-        let mut calls = 0;
+        let mut waited = Vec::new();
         for task in tasks {
-            calls += task.await??;
+            waited.append(&mut task.await??);
         }
-        anyhow::Ok(calls)
+        anyhow::Ok(waited)
     })?;
     journal.close()?;
-    let what = format!("durable records, {} calls at once, fdatasync", options.callers);
-    row(&what, 2.0 * calls as f64 / options.seconds as f64, "records/s");
+    waited.sort_unstable();
+    let disk = if fsync { "fdatasync" } else { "no fdatasync" };
+    let what = format!("{callers} calls at once, {disk}");
+    let records = 2.0 * waited.len() as f64 / options.seconds as f64;
+    row(&format!("durable records, {what}"), records, "records/s");
+    for (name, share) in [("p50", 50), ("p99", 99)] {
+        let at = waited.get(waited.len() * share / 100).context("no call ended")?;
+        row(&format!("added to a call, {what}, {name}"), at.as_secs_f64() * 1e6, "µs");
+    }
     Ok(())
 }
 
-async fn caller_of(journal: Journal, caller: usize, end: Instant) -> anyhow::Result<u64> {
-    let mut calls = 0;
+/// How long the records of each call took.
+async fn caller_of(journal: Journal, caller: usize, end: Instant) -> anyhow::Result<Vec<Duration>> {
+    let mut waited = Vec::new();
     while Instant::now() < end {
-        let id = format!("c-{caller}-{calls}");
-        let record = call(&id, calls);
+        let number = waited.len() as u64;
+        let id = format!("c-{caller}-{number}");
+        let began = Instant::now();
+        let record = call(&id, number);
         let intended: Intended = journal.intent(&record).await?;
-        journal.outcome(intended, &ended(record, calls)).await?;
-        calls += 1;
+        journal.outcome(intended, &ended(record, number)).await?;
+        waited.push(began.elapsed());
     }
-    Ok(calls)
+    Ok(waited)
 }
 
 /// As many records as asked for, as quickly as they are taken.
