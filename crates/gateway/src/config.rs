@@ -17,8 +17,8 @@ use crate::inspection::Inspection;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The SHA-256 of the configuration's text, followed by that of each policy file: which rules a record
-    /// was decided by.
-    pub digest: [u8; 32],
+    /// was decided by. None where there is no configuration, and the defaults hold.
+    pub digest: Option<[u8; 32]>,
     /// Where the HTTP door listens.
     pub listen: SocketAddr,
     /// Certificate and key; plain HTTP when absent.
@@ -85,7 +85,7 @@ impl Config {
     /// Everything at its default, no server, state in `state_dir`.
     pub fn bare(state_dir: PathBuf) -> Config {
         Config {
-            digest: [0; 32],
+            digest: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 8420)),
             tls: None,
             hosts: Vec::new(),

@@ -267,10 +267,7 @@ impl Gateway {
         gateway.journal.under(&current.policy_id);
         let note = audit::Record {
             kind: audit::Kind::System,
-            detail: &format!(
-                "the gateway started, with the configuration {}",
-                hex(&current.stored.digest(&current.config))
-            ),
+            detail: &format!("the gateway started, with {}", current.stored.named(&current.config)),
             ..audit::Record::default()
         };
         gateway
@@ -321,10 +318,7 @@ impl Gateway {
         self.applied.send_modify(|count| *count += 1);
         let note = audit::Record {
             kind: audit::Kind::Config,
-            detail: &format!(
-                "the configuration {} was applied",
-                hex(&current.stored.digest(&current.config))
-            ),
+            detail: &format!("applied: {}", current.stored.named(&current.config)),
             ..audit::Record::default()
         };
         // The change holds already; a log that fails refuses the calls that follow.
@@ -609,7 +603,7 @@ fn assemble(
     let exchanges = config.servers.iter().filter_map(|entry| entry.exchange.as_ref());
     let mut exchanges = exchanges.chain(config.models.iter().filter_map(|entry| entry.exchange()));
     let acts_for_callers = exchanges.any(Exchange::is_for_callers);
-    let policy_id = hex(&stored.digest(&config)[..8]).into();
+    let policy_id = stored.digest(&config).map(|digest| digest[..16].into()).unwrap_or_default();
     Ok(Current {
         config,
         stored,
@@ -623,10 +617,6 @@ fn assemble(
         servers,
         models,
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The state folder belongs to its owner alone.

@@ -94,14 +94,25 @@ impl Stored {
         Ok(Policy::new(&self.roles(config)?, &files)?)
     }
 
-    /// The digest of what decides: the configuration's; where the store holds policies, the SHA-256 of that and their texts.
-    pub(crate) fn digest(&self, config: &Config) -> [u8; 32] {
+    /// The digest of what decides, in hexadecimal: the configuration's; where the store holds policies, the SHA-256 of
+    /// that, if there is one, and their texts. None where the defaults alone do.
+    pub(crate) fn digest(&self, config: &Config) -> Option<String> {
+        let own = config.digest.as_ref().map(|digest| digest.as_slice());
         let roles = self.roles.iter().map(|roles| roles.text.as_bytes());
-        let texts = self.cedar.iter().map(|file| file.text.as_bytes()).chain(roles);
-        let all: Vec<&[u8]> = std::iter::once(config.digest.as_slice()).chain(texts).collect();
-        match all.len() {
-            1 => config.digest,
-            _ => Payload::of(&all.concat()).sha256,
+        let texts: Vec<&[u8]> =
+            self.cedar.iter().map(|file| file.text.as_bytes()).chain(roles).collect();
+        let digest = match texts.as_slice() {
+            [] => config.digest?,
+            texts => Payload::of(&own.into_iter().chain(texts.iter().copied()).collect::<Vec<_>>().concat()).sha256,
+        };
+        Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The same, as records of starts and changes name it.
+    pub(crate) fn named(&self, config: &Config) -> String {
+        match self.digest(config) {
+            Some(digest) => format!("the configuration {digest}"),
+            None => "the defaults: there is no configuration file".to_owned(),
         }
     }
 }

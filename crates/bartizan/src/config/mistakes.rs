@@ -113,9 +113,10 @@ fn whole(table: &Table, name: &str, item: &Item, parts: &mut Vec<Range<usize>>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::File;
 
     fn mistakes(text: &str) -> Vec<String> {
-        let findings = read(text).map(drop).unwrap_err();
+        let findings = read::<File>(text).map(drop).unwrap_err();
         let told = |finding: Finding| {
             let (line, _) = finding.position(text).unwrap();
             format!("{line}: {}", finding.title)

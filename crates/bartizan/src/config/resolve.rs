@@ -91,7 +91,7 @@ pub fn resolve(loaded: &Loaded, state_dir: &Path) -> Result<resolved::Config, Re
         locked(&mut entries, &folder, state_dir)?;
     }
     let mut config = resolved::Config {
-        digest: loaded.digest(),
+        digest: loaded.path.is_some().then(|| loaded.digest()),
         listen: listen.get_ref().0,
         tls: tls.as_ref().map(|tls| resolved::Tls {
             cert: folder.join(tls.cert.get_ref()),
