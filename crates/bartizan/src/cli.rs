@@ -42,13 +42,13 @@ pub struct Global {
     /// The folder for tokens, records and what is remembered of servers [default: ~/.local/state/bartizan]
     #[arg(long, global = true, value_name = "DIR", env = "BARTIZAN_STATE_DIR", hide_env = true)]
     pub state_dir: Option<PathBuf>,
-    /// How tables are printed
+    /// The form of results: a table for people, or JSON for programs
     #[arg(long, global = true, value_enum, default_value_t = Output::Table, value_name = "FORM")]
     pub output: Output,
     /// What is logged to standard error: off, error, warn, info, debug, trace, or a filter such as gateway=debug
     #[arg(long, global = true, value_name = "LEVEL", env = "BARTIZAN_LOG", hide_env = true)]
     pub log: Option<String>,
-    /// How it is logged
+    /// The form of what is logged
     #[arg(long, global = true, value_enum, default_value_t = LogForm::Text, value_name = "FORM", env = "BARTIZAN_LOG_FORM", hide_env = true)]
     pub log_form: LogForm,
 }
@@ -57,7 +57,7 @@ pub struct Global {
 pub enum LogForm {
     /// For people
     Text,
-    /// One JSON object a line
+    /// For programs: one JSON object a line
     Json,
 }
 
@@ -143,7 +143,7 @@ command becomes it, so signals and the exit code are its own. It is on record th
     /// Look for keys in AI clients' files, and for MCP servers outside of Bartizan
     #[command(after_help = "\
 Examples:
-  bartizan scan                  all clients of this user, their workspaces, and what listens on this machine
+  bartizan scan                  all clients of this user, their workspaces, and what listens here
   bartizan scan .                the clients' files in this folder
   bartizan scan . --sarif > bartizan.sarif
 
@@ -189,12 +189,12 @@ Examples:
 Goes through the running gateway if there is one, otherwise through one that lives as long as the call. \
 Exit code 1 when the call is refused or the tool reports an error.")]
     Call {
-        /// Call it at the gateway where you are signed in (`bartizan login`); several sign-ins need its URL
+        /// Call the tool at the gateway where you are signed in (`bartizan login`), not here; its URL is needed if you are signed in at several
         #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true)]
         remote: Option<Option<String>>,
         /// The server's name
         server: String,
-        /// The tool's own name
+        /// The tool's own name, without the server's before it
         tool: String,
         /// The arguments, a JSON object; `-` reads them from standard input
         #[arg(default_value = "{}", value_name = "JSON", allow_hyphen_values = true)]
@@ -209,10 +209,10 @@ It passes everything on to the running gateway, as the owner of its state folder
 running, it is one itself. ./bartizan.toml is not looked at here, since the client chooses the \
 folder: name the file with --config if it is meant.")]
     Stdio {
-        /// Pass everything on to the gateway where you are signed in (`bartizan login`); several sign-ins need its URL
+        /// Pass everything on to the gateway where you are signed in (`bartizan login`), not to the one here; its URL is needed if you are signed in at several
         #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true, conflicts_with = "server")]
         remote: Option<Option<String>>,
-        /// Offer this server alone, its names untouched
+        /// Offer only this server, its tools under their own names instead of SERVER__TOOL
         #[arg(long, value_name = "NAME", value_parser = typed::<ServerKey>)]
         server: Option<ServerKey>,
     },
@@ -273,7 +273,7 @@ server starts from exactly these bytes, or not at all.")]
 Examples:
   bartizan outdated
   bartizan outdated git --output json")]
-    Outdated(LockArgs),
+    Outdated(RegistryArgs),
     /// What a server that is started here may touch
     #[command(subcommand)]
     Sandbox(SandboxCommand),
@@ -300,10 +300,10 @@ Examples:
 
 Rates and times are those of the last ten rounds. Ctrl-C ends it.")]
     Top {
-        /// One look, and no screen of its own; so it is too where standard output is no terminal
+        /// Print one look and end. Without it the screen is drawn again and again, unless standard output is no terminal
         #[arg(long)]
         once: bool,
-        /// How often it is drawn, such as 500ms or 2s
+        /// How often the screen is drawn, such as 500ms or 2s
         #[arg(long, value_name = "PERIOD", default_value = "1s", value_parser = typed::<Period>)]
         every: Period,
     },
@@ -371,7 +371,7 @@ prints. Servers and protections are those of now, not of the period.")]
         after_help = "Example: bartizan completions bash > ~/.local/share/bash-completion/completions/bartizan"
     )]
     Completions {
-        /// The shell
+        /// The shell that the script is for
         shell: clap_complete::Shell,
     },
     /// Print the version
@@ -386,7 +386,7 @@ pub struct AddArgs {
     /// The URL of a remote server
     #[arg(value_name = "URL", conflicts_with = "command", required_unless_present = "command")]
     pub url: Option<String>,
-    /// A header for the remote server, its credential
+    /// The header that carries the remote server's credential, such as 'Authorization=Bearer ${env:TOKEN}'
     #[arg(long, value_name = "NAME=VALUE", requires = "url")]
     pub header: Option<String>,
     /// An environment variable for the command; may be given more than once
@@ -398,10 +398,10 @@ pub struct AddArgs {
     /// A file or folder that the command may read and change; may be given more than once
     #[arg(long, value_name = "PATH", conflicts_with = "url")]
     pub write: Vec<PathBuf>,
-    /// Write the configuration only
+    /// Only write the configuration: do not start or call the server, and approve nothing
     #[arg(long)]
     pub no_connect: bool,
-    /// Approve what the server offers without asking
+    /// Approve what the server offers now without asking first
     #[arg(long, short, conflicts_with = "no_connect")]
     pub yes: bool,
     /// The command to start, after `--`
@@ -418,9 +418,9 @@ Examples:
   bartizan token mint ci --role ci --expires 30d
   export BARTIZAN_TOKEN=$(bartizan token mint laptop)")]
     Mint {
-        /// A name to know it by
+        /// A name of your choice, by which policies, the log and `token revoke` know it
         name: String,
-        /// A role it has; may be given more than once
+        /// A role that it has: one of [roles], or `all`, which may call everything; may be given more than once
         #[arg(long = "role", value_name = "ROLE")]
         roles: Vec<String>,
         /// How long it is valid, such as 12h or 30d; without it, until it is revoked
@@ -431,7 +431,7 @@ Examples:
     List,
     /// Make a token invalid
     Revoke {
-        /// Its name
+        /// The token's name, as `token list` shows it
         name: String,
     },
 }
@@ -440,16 +440,16 @@ Examples:
 pub struct LoginArgs {
     /// The gateway's URL, as clients use it; it can be left out to sign in again where you were
     pub url: Option<String>,
-    /// Show a code to type into a browser elsewhere
+    /// Sign in with the browser of another machine: a code is shown, which you type in there
     #[arg(long)]
     pub device: bool,
-    /// Print the page's address, and open nothing
+    /// Print the sign-in page's address instead of opening a browser
     #[arg(long, conflicts_with = "device")]
     pub no_browser: bool,
-    /// The client_id that the gateway's operator gave you
+    /// The client_id that the gateway's operator gave you, where clients can't register themselves
     #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,
-    /// From now on a passphrase opens the sign-ins that are kept here, and not a key in the keyring or in a file
+    /// Protect the sign-ins that are kept here by a passphrase from now on, instead of by a key in the keyring or in a file
     #[arg(long)]
     pub passphrase: bool,
 }
@@ -466,10 +466,10 @@ Examples:
 
 The person can sign in again, as long as the identity provider lets them.")]
     Revoke {
-        /// The session's id
+        /// The session's id, as `sessions list` shows it
         #[arg(required_unless_present = "user", conflicts_with = "user")]
         id: Option<String>,
-        /// All sessions of this person
+        /// End all sessions of this person, named as in `sessions list`
         #[arg(long, value_name = "USER")]
         user: Option<String>,
     },
@@ -481,7 +481,7 @@ pub enum ClientsCommand {
     List,
     /// Forget a client: its registration, what people let it do, its sessions
     Remove {
-        /// Its client_id
+        /// The client's client_id, as `clients list` shows it
         id: String,
     },
 }
@@ -490,7 +490,7 @@ pub enum ClientsCommand {
 pub enum GrantsCommand {
     /// Who connected what, and for which scopes
     List {
-        /// Your own, at the gateway where you are signed in (`bartizan login`); several sign-ins need its URL
+        /// Show your own, at the gateway where you are signed in (`bartizan login`); its URL is needed if you are signed in at several
         #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true)]
         remote: Option<Option<String>>,
     },
@@ -498,16 +498,16 @@ pub enum GrantsCommand {
     #[command(after_help = "\
 Examples:
   bartizan grants revoke tracker user:3f2a…/91c0…    as the gateway's owner
-  bartizan grants revoke tracker --remote            your own, at the gateway where you are signed in
+  bartizan grants revoke tracker --remote            your own, where you are signed in
 
 Without a command line: the page /grants of the gateway, in the browser in which you signed in.")]
     Revoke {
         /// The server's name
         server: String,
-        /// Whose, as `bartizan grants list` shows it
+        /// The person whose it is, as `grants list` shows them
         #[arg(required_unless_present = "remote", conflicts_with = "remote")]
         principal: Option<String>,
-        /// Your own, at the gateway where you are signed in (`bartizan login`); several sign-ins need its URL
+        /// Forget your own, at the gateway where you are signed in (`bartizan login`); its URL is needed if you are signed in at several
         #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true)]
         remote: Option<Option<String>>,
     },
@@ -515,11 +515,11 @@ Without a command line: the page /grants of the gateway, in the browser in which
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// A complete commented example
+    /// Print a complete example, with a comment for each key
     Example,
-    /// The reference page, in Markdown
+    /// Print the reference of all keys, in Markdown
     Reference,
-    /// The JSON Schema, for editors
+    /// Print the JSON Schema, by which editors complete and check the file
     Schema,
 }
 
@@ -564,21 +564,21 @@ findings; not arguments and not groups. A minted token's roles, the groups of pe
 and what approved tools say of themselves are looked up, and a role whose rule is on record was had. \
 What hangs on the rest is shown as `unknown`, with what would have to be known.")]
     Replay {
-        /// From then on: so long ago, such as 2h or 7d, or a time as 2026-11-23T17:00:00Z
+        /// Only calls from then on: so long ago, such as 2h or 7d, or a time as 2026-11-23T17:00:00Z [default: all]
         #[arg(long, value_name = "WHEN", value_parser = when)]
         from: Option<Timestamp>,
         /// The configuration whose roles and policies decide
         #[arg(long, value_name = "FILE")]
         policy: PathBuf,
-        /// One journal's folder [default: all in the state folder]
+        /// The folder of one journal, whose calls alone are decided [default: all journals in the state folder]
         #[arg(long, value_name = "DIR")]
         journal: Option<PathBuf>,
     },
-    /// Policies and roles that the store holds, for all gateways that share it
+    /// List the policies and roles that the store holds, for all gateways that share it
     List,
-    /// Print one of them
+    /// Print one of the policies that the store holds
     Get {
-        /// Its name
+        /// The policy's name, as `policy list` shows it
         name: String,
     },
     /// Put a policy in Cedar, or roles, into the store, in place of what has its name
@@ -594,7 +594,7 @@ this store apply it within a second, all or nothing, and record who put it there
     Put {
         /// A name for it: 1 to 64 of a-z, 0-9, _ and -
         name: String,
-        /// The file; `-` reads standard input
+        /// The file with the policy; `-` reads it from standard input
         file: PathBuf,
         /// It holds roles in TOML, which a name that ends in .toml says too
         #[arg(long)]
@@ -602,12 +602,12 @@ this store apply it within a second, all or nothing, and record who put it there
     },
     /// Take a policy, or roles, out of the store
     Remove {
-        /// Its name
+        /// The policy's name, as `policy list` shows it
         name: String,
     },
-    /// What policies in Cedar can speak of
+    /// Print the schema of policies in Cedar: what they can speak of
     Schema,
-    /// All roles and policies in Cedar
+    /// Print all roles, written as policies in Cedar, and the policies
     Show,
     /// Decide the cases of a file, and say which are not decided as they should be
     #[command(after_help = "\
@@ -622,7 +622,7 @@ A file of cases:
 Also: roles, groups, scopes, tenant, client, acr, amr, annotated, labels, findings, from, at, prompt, \
 resource, and rule for the rule that must decide. The exit code is 1 when a case is decided otherwise.")]
     Test {
-        /// The file
+        /// The file of cases, as below
         file: PathBuf,
     },
     /// Which roles and callers may call a tool
@@ -635,13 +635,13 @@ resource, and rule for the rule that must decide. The exit code is 1 when a case
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// Who: token:NAME, user:ID, workload:ID, owner or loopback
+    /// The caller: token:NAME, user:ID, workload:ID, owner or loopback
     #[arg(long = "as", value_name = "CALLER")]
     pub who: String,
     /// The tool, as SERVER__TOOL or SERVER/TOOL
     #[arg(long, value_name = "NAME", conflicts_with_all = ["prompt", "resource", "model"])]
     pub tool: Option<String>,
-    /// The prompt, in the same form
+    /// The prompt, as SERVER__PROMPT or SERVER/PROMPT
     #[arg(long, value_name = "NAME", conflicts_with_all = ["resource", "model"])]
     pub prompt: Option<String>,
     /// The resource, as SERVER/URI
@@ -650,10 +650,10 @@ pub struct ExplainArgs {
     /// The language model, as NAME/DEPLOYMENT
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
-    /// The call's arguments
+    /// The call's arguments, a JSON object
     #[arg(long, value_name = "JSON", default_value = "{}")]
     pub arguments: String,
-    /// A group of the caller; may be given more than once
+    /// A group that the caller is in, by its id; may be given more than once
     #[arg(long = "group", value_name = "ID")]
     pub groups: Vec<String>,
     /// A role of the credential; may be given more than once
@@ -665,28 +665,28 @@ pub struct ExplainArgs {
     /// The caller's tenant
     #[arg(long, value_name = "ID")]
     pub tenant: Option<String>,
-    /// The OAuth client
+    /// The client_id of the OAuth client through which the caller comes
     #[arg(long, value_name = "ID")]
     pub client: Option<String>,
-    /// How the user was authenticated
+    /// How strongly the user was authenticated: the token's `acr`, such as mfa
     #[arg(long, value_name = "ACR")]
     pub acr: Option<String>,
-    /// By which method; may be given more than once
+    /// A method by which the user was authenticated: of the token's `amr`, such as otp; may be given more than once
     #[arg(long, value_name = "AMR")]
     pub amr: Vec<String>,
     /// What the tool says of itself, such as read-only; may be given more than once
     #[arg(long, value_name = "HINT")]
     pub annotated: Vec<String>,
-    /// A label of the conversation; may be given more than once
+    /// A label of what the conversation has read, such as private; may be given more than once
     #[arg(long = "label", value_name = "LABEL")]
     pub labels: Vec<String>,
-    /// A detector that fired; may be given more than once
+    /// A rule of the detectors that the arguments set off, by its id; may be given more than once
     #[arg(long = "finding", value_name = "ID")]
     pub findings: Vec<String>,
-    /// The caller's address
+    /// The IP address that the caller comes from
     #[arg(long, value_name = "IP")]
     pub from: Option<std::net::IpAddr>,
-    /// The time [default: now]
+    /// The time of the call, as 2026-11-23T17:00:00Z [default: now]
     #[arg(long, value_name = "TIME")]
     pub at: Option<Timestamp>,
 }
@@ -695,24 +695,24 @@ pub struct ExplainArgs {
 pub enum ApprovalsCommand {
     /// List the calls that wait
     List {
-        /// Also those that were decided or have expired
+        /// List also those that were decided or have expired
         #[arg(long)]
         all: bool,
     },
-    /// Show one: who asks, for exactly what, and why it needs you
+    /// Show a call that waits: who asks, for exactly what, and why it needs you
     Show {
-        /// Its id, or the beginning of it
+        /// The request's id, as `approvals list` shows it, or the beginning of it
         id: String,
     },
-    /// Let it happen, once
+    /// Approve a call that waits: it may happen once
     #[command(after_help = "Example: bartizan approvals approve 3f9a")]
     Approve {
-        /// Its id, or the beginning of it
+        /// The request's id, as `approvals list` shows it, or the beginning of it
         id: String,
     },
-    /// Refuse it
+    /// Deny a call that waits
     Deny {
-        /// Its id, or the beginning of it
+        /// The request's id, as `approvals list` shows it, or the beginning of it
         id: String,
     },
     /// Show each call as it begins to wait
@@ -745,16 +745,23 @@ pub(crate) fn typed<T: std::str::FromStr<Err = ValueFault>>(text: &str) -> Resul
 
 #[derive(Clone, Debug, Args)]
 pub struct LockArgs {
-    /// This server alone
-    #[arg(value_name = "SERVER")]
-    pub server: Option<String>,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
     /// Take what the registry has now, whatever was locked before
     #[arg(long)]
     pub update: bool,
-    /// A further host that the registry keeps files on; may be given several times
+}
+
+/// Which servers' packages, and how their registry is reached.
+#[derive(Clone, Debug, Args)]
+pub struct RegistryArgs {
+    /// Only this server [default: every server with a command]
+    #[arg(value_name = "SERVER")]
+    pub server: Option<String>,
+    /// A further host that the registry keeps files on; may be given more than once
     #[arg(long, value_name = "HOST", value_parser = typed::<EgressName>)]
     pub host: Vec<EgressName>,
-    /// The registry may be at an address that is not public
+    /// Let the registry be at an address that is not public
     #[arg(long)]
     pub allow_private: bool,
 }
@@ -769,8 +776,8 @@ pub enum SandboxCommand {
     },
     /// Propose the least that a server was seen to need, as a diff of the configuration
     #[command(after_help = "\
-Set learn = true in [servers.NAME.sandbox] (files and system calls) or [servers.NAME.egress] (hosts),
-and use the server for a while first. What it asked for and did not get is proposed too, but for what
+Set learn = true in [servers.NAME.sandbox] (files and system calls) or [servers.NAME.egress] (hosts), \
+and use the server for a while first. What it asked for and did not get is proposed too, but for what \
 looks like a secret: read the diff.
 
 Examples:
@@ -779,7 +786,7 @@ Examples:
     Suggest {
         /// The server's name
         server: String,
-        /// Change the configuration
+        /// Write the proposal into the configuration [default: only print it]
         #[arg(long)]
         write: bool,
     },

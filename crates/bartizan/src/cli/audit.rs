@@ -16,7 +16,7 @@ Examples:
   bartizan audit tail
   bartizan audit tail --follow --refused")]
     Tail {
-        /// How many
+        /// How many of the newest records are printed
         #[arg(long, short = 'n', default_value_t = 20, value_name = "COUNT")]
         lines: usize,
         /// Go on with the gateway's new records until Ctrl-C
@@ -25,7 +25,7 @@ Examples:
         #[command(flatten)]
         only: Only,
     },
-    /// Find records
+    /// Find records by who, what, when and how it ended
     #[command(after_help = "\
 Examples:
   bartizan audit search --refused --since 2h
@@ -55,7 +55,7 @@ Examples:
     Stats {
         #[command(flatten)]
         filters: Filters,
-        /// So many of each, the most frequent
+        /// How many values of each column are shown, the most frequent first
         #[arg(long, default_value_t = 10, value_name = "COUNT")]
         top: usize,
     },
@@ -73,7 +73,7 @@ For what is to go elsewhere all the time there are [export.NAME] sections: docs/
         format: Form,
         #[command(flatten)]
         filters: Filters,
-        /// A new file [default: standard output]
+        /// The file to write, which must not be there yet [default: standard output]
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
         /// The journal's folder [default: audit in the state folder]
@@ -82,13 +82,13 @@ For what is to go elsewhere all the time there are [export.NAME] sections: docs/
     },
     /// Destroy the key of somebody whose records are sealed: who they were can't be read any more
     #[command(after_help = "\
-Example: bartizan audit forget user:11111111-2222-3333-4444-555555555555/66666666-7777-8888-9999-000000000000
+Example: bartizan audit forget user:corp/alice
 
 With [audit] personal = \"sealed\". The records stay, and the log still verifies; what named the person in \
 them is gone for good, in exports too. A running gateway notices within a minute and records it. Backups \
 of the state folder made before still have the key.")]
     Forget {
-        /// Who, as `search` shows them
+        /// The person, as `search` shows them
         who: String,
         /// The journal's folder [default: audit in the state folder]
         #[arg(long, value_name = "DIR")]
@@ -123,8 +123,8 @@ Examples:
   bartizan audit open 42 --identity auditor.key
   bartizan audit open 42 --sealed | age --decrypt --identity auditor.key
 
-With [audit.payloads] recipients. The intent of a call has its arguments, the outcome its result. The \
-sealed bytes are held against the digest in the record first; the exit code is 1 when they are others, \
+Only calls that [audit.payloads] covers have it, from when somebody is named in its `recipients`. The intent \
+of a call has its arguments (of a model's: the request's body), the outcome its result. The sealed bytes are held against the digest in the record first; the exit code is 1 when they are others, \
 and when they are no longer there.")]
     Open {
         /// The record's number, as `tail` and `search` show it
@@ -132,7 +132,7 @@ and when they are no longer there.")]
         /// The auditor's private key, as age-keygen writes it; `-` reads it from standard input
         #[arg(long, value_name = "FILE", required_unless_present = "sealed")]
         identity: Option<PathBuf>,
-        /// Print the sealed bytes, which are a file of age
+        /// Print the bytes as they are sealed, a file that `age` opens
         #[arg(long, conflicts_with = "identity")]
         sealed: bool,
         /// The journal's folder [default: audit in the state folder]
@@ -199,30 +199,30 @@ pub struct Only {
 /// What records are asked for by.
 #[derive(Debug, Args)]
 pub struct Filters {
-    /// A part of the caller's or of the client's name
+    /// Only records of callers or clients in whose names this text is
     #[arg(long, value_name = "TEXT")]
     pub who: Option<String>,
-    /// The tool, prompt or resource, as `server__tool` or the name alone; `*` and `?` are wildcards
+    /// Only records about this tool, prompt or resource, as `server__tool` or the name alone; `*` and `?` are wildcards
     #[arg(long, value_name = "GLOB")]
     pub tool: Option<String>,
-    /// The server that was called; what was refused before that is found by --tool 'NAME__*'
+    /// Only records about this server; what was refused before it was called is found by --tool 'NAME__*'
     #[arg(long, value_name = "NAME")]
     pub server: Option<String>,
-    /// The call's id
+    /// Only the records of the call with this id
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
     /// Only records of this kind, such as approval, egress or grant
     #[arg(long, value_parser = kind)]
     pub kind: Option<Kind>,
-    /// Only what ended so, such as ok, tool_error or unknown
+    /// Only records of calls that ended so, such as ok, tool_error or unknown
     #[arg(long, value_parser = outcome)]
     pub outcome: Option<Outcome>,
     #[command(flatten)]
     pub only: Only,
-    /// From then on: so long ago, such as 2h or 7d, a day as 2026-11-23 (UTC), or a time as 2026-11-23T17:00:00Z
+    /// Only records from then on: so long ago, such as 2h or 7d, a day as 2026-11-23 (UTC), or a time as 2026-11-23T17:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = when)]
     pub since: Option<Timestamp>,
-    /// Before then, in the same forms
+    /// Only records before then, in the same forms
     #[arg(long, value_name = "WHEN", value_parser = when)]
     pub until: Option<Timestamp>,
 }
@@ -241,7 +241,7 @@ impl Filters {
 pub struct SearchArgs {
     #[command(flatten)]
     pub filters: Filters,
-    /// At most so many, the newest
+    /// How many records are shown at most, the newest
     #[arg(long, default_value_t = 100, value_name = "COUNT")]
     pub limit: usize,
 }

@@ -8,10 +8,10 @@ use crate::clients::Client;
 
 #[derive(Debug, Args)]
 pub struct ConnectArgs {
-    /// The client; several may be named
+    /// The client, by its name below; several may be named
     #[arg(value_enum, value_name = "CLIENT")]
     pub clients: Vec<Client>,
-    /// A configuration file by its path, such as .vscode/mcp.json; may be given more than once
+    /// A client's configuration file by its path, such as .vscode/mcp.json; may be given more than once
     #[arg(long, value_name = "PATH")]
     pub file: Vec<PathBuf>,
     /// Take servers out of the file that the configuration here does not have
@@ -20,20 +20,20 @@ pub struct ConnectArgs {
     /// Show what would change, and change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask
+    /// Do it without asking first
     #[arg(long, short)]
     pub yes: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct DisconnectArgs {
-    /// The client; several may be named
+    /// The client, by its name below; several may be named
     #[arg(value_enum, value_name = "CLIENT")]
     pub clients: Vec<Client>,
-    /// A configuration file by its path; may be given more than once
+    /// A client's configuration file by its path; may be given more than once
     #[arg(long, value_name = "PATH")]
     pub file: Vec<PathBuf>,
-    /// Every file that was connected
+    /// Restore every file that was connected
     #[arg(long, conflicts_with_all = ["clients", "file"])]
     pub all: bool,
     /// Restore the whole file as it was, losing what was changed since
@@ -42,7 +42,7 @@ pub struct DisconnectArgs {
     /// Show what would change, and change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask
+    /// Do it without asking first
     #[arg(long, short)]
     pub yes: bool,
 }
@@ -52,13 +52,13 @@ pub struct ImportArgs {
     /// Only from this client; several may be named [default: all, and their workspaces]
     #[arg(value_enum, value_name = "CLIENT")]
     pub clients: Vec<Client>,
-    /// A configuration file by its path; may be given more than once
+    /// A client's configuration file by its path; may be given more than once
     #[arg(long, value_name = "PATH")]
     pub file: Vec<PathBuf>,
     /// Show what would be taken over, and change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask
+    /// Do it without asking first
     #[arg(long, short)]
     pub yes: bool,
 }
@@ -68,7 +68,7 @@ pub struct RunArgs {
     /// A sealed secret, and the variable that it is put into; may be given more than once
     #[arg(long, value_name = "NAME=VARIABLE")]
     pub secret: Vec<String>,
-    /// The environment of this server's entry
+    /// A server whose variables, as its entry in the configuration has them, the command gets too
     #[arg(long, value_name = "SERVER")]
     pub server: Option<String>,
     /// The command, after `--`

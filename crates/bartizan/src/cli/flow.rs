@@ -23,9 +23,9 @@ Look first at what it has read, and at what it wanted to do: the record of the r
 (bartizan audit search --refused). After a reset the conversation may write again, whatever its \
 agent still holds in memory.")]
     Reset {
-        /// Whose, as `flow show` names it
+        /// The caller whose conversation it is, as `flow show` names them
         principal: String,
-        /// Which of theirs; without it, all
+        /// The conversation, as `flow show` names it [default: all of that caller's]
         conversation: Option<String>,
     },
 }

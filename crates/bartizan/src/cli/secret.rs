@@ -31,22 +31,22 @@ Example:
 A secret that the configuration uses is kept unless --force is given: without it, calls that need it \
 are refused.")]
     Remove {
-        /// Its name
+        /// The secret's name, as `secret list` shows it
         name: String,
-        /// Also when the configuration uses it
+        /// Remove it although the configuration uses it
         #[arg(long)]
         force: bool,
     },
-    /// Where the configuration uses which secrets
+    /// Show where the configuration uses which secrets
     #[command(after_help = "\
 Examples:
   bartizan secret where-used
   bartizan secret where-used github")]
     WhereUsed {
-        /// This sealed secret alone
+        /// Only this sealed secret [default: all secrets]
         name: Option<String>,
     },
-    /// What expires, when, and who must act
+    /// Show which secrets expire, when, and who must act
     #[command(after_help = "\
 Examples:
   bartizan secret expiry
@@ -55,11 +55,11 @@ Examples:
 Exit code 1 when something has expired or will within that time (by default `warn-before` of [vault]). \
 Looks at sealed secrets, and at values in the environment and in files that say their own end.")]
     Expiry {
-        /// How far ahead
+        /// How far ahead is looked, such as 30d [default: `warn-before` of [vault]]
         #[arg(long, value_name = "PERIOD", value_parser = typed::<Period>)]
         within: Option<Period>,
     },
-    /// A new master key, and new keys for all secrets; the values stay
+    /// Make a new master key, and new keys for all secrets; the values stay
     #[command(after_help = "\
 Everything is sealed anew at once or not at all, as [vault] says now: this is also how a changed \
 `master` takes effect. A running gateway goes on meanwhile.")]
@@ -68,12 +68,12 @@ Everything is sealed anew at once or not at all, as [vault] says now: this is al
 
 #[derive(Debug, Args)]
 pub struct KeepArgs {
-    /// Its name: letters, digits, `-`, `_` and `.`
+    /// The secret's name: letters, digits, `-`, `_` and `.`
     pub name: String,
     /// When it expires: a period from now, such as 90d, or a date, such as 2027-03-31
     #[arg(long, value_name = "WHEN", value_parser = typed::<Expires>)]
     pub expires: Option<Expires>,
-    /// Who must act before it expires
+    /// Who must act before it expires, as warnings and `secret expiry` then say
     #[arg(long, value_name = "WHO")]
     pub owner: Option<String>,
 }

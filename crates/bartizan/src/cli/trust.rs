@@ -14,9 +14,9 @@ Examples:
 States: approved; new (nobody has decided yet); changed (something else was approved); rejected; \
 revoked. Only what is approved is listed to clients and can be called.")]
     Status {
-        /// This server alone
+        /// Only this server [default: all]
         server: Option<String>,
-        /// Also what is approved
+        /// Show also what is approved
         #[arg(long)]
         all: bool,
         /// Exit with 1 when anything is held back
@@ -34,7 +34,7 @@ mention, …) and says what is new in it: an address, a path, an order to the mo
     Diff {
         /// The server's name
         server: String,
-        /// One definition
+        /// Only this tool or prompt, by its name [default: all that differ]
         name: Option<String>,
     },
     /// Approve what a server shows
@@ -48,9 +48,9 @@ revoked is approved only by its name.")]
     Approve {
         /// The server's name
         server: String,
-        /// Definitions; without any, all that are new or changed
+        /// The tools and prompts to approve, by name [default: all that are new or changed]
         names: Vec<String>,
-        /// Do not ask
+        /// Do it without asking first
         #[arg(long, short)]
         yes: bool,
     },
@@ -63,16 +63,16 @@ Examples:
 Servers with how they are reached, digests of definitions, their states, who approved them, and \
 signatures. It is written from what was seen last; `bartizan trust verify` asks the servers.")]
     Lock {
-        /// The file [default: bartizan.lock beside the configuration]
+        /// The lock file [default: bartizan.lock beside the configuration]
         file: Option<std::path::PathBuf>,
-        /// Compare instead of writing
+        /// Write nothing: compare with the file, and exit with 1 where they differ
         #[arg(long)]
         check: bool,
     },
     /// Ask every server, and hold what it shows against bartizan.lock and its signatures
     #[command(after_help = "The exit code is 1 when anything differs.")]
     Verify {
-        /// The file [default: bartizan.lock beside the configuration]
+        /// The lock file [default: bartizan.lock beside the configuration]
         file: Option<std::path::PathBuf>,
     },
     /// Approve what a reviewed bartizan.lock has as approved, as on another machine
@@ -82,9 +82,9 @@ Example:
 
 Only exactly what was locked, of servers that are reached in the same way.")]
     Adopt {
-        /// The file [default: bartizan.lock beside the configuration]
+        /// The lock file [default: bartizan.lock beside the configuration]
         file: Option<std::path::PathBuf>,
-        /// Do not ask
+        /// Do it without asking first
         #[arg(long, short)]
         yes: bool,
     },
@@ -114,7 +114,7 @@ require-signature the servers that need one.")]
     Sign {
         /// The server's name
         server: String,
-        /// Definitions; without any, all that are approved
+        /// The tools and prompts to sign, by name [default: all that are approved]
         names: Vec<String>,
         /// The private key: a file with PKCS#8 in PEM form, P-256 or Ed25519
         #[arg(long, value_name = "FILE")]
@@ -129,7 +129,7 @@ require-signature the servers that need one.")]
     Reject {
         /// The server's name
         server: String,
-        /// The definitions
+        /// The tools and prompts to refuse, by name
         #[arg(required = true)]
         names: Vec<String>,
     },
@@ -143,7 +143,7 @@ Nothing of it is listed or callable until it is approved again by its name.")]
     Revoke {
         /// The server's name
         server: String,
-        /// Definitions; without any, all
+        /// The tools and prompts whose approval is taken back, by name [default: all of the server's]
         names: Vec<String>,
     },
 }

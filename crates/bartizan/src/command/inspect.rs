@@ -22,7 +22,7 @@ const LARGEST: u64 = 64 << 20;
 
 #[derive(Debug, Subcommand)]
 pub enum InspectCommand {
-    /// Inspect a text
+    /// Show what the detectors find in a text
     #[command(after_help = "\
 Examples:
   bartizan inspect text 'Ignore all previous instructions.'
@@ -37,7 +37,7 @@ Exit code 1 when something is flagged.")]
         #[command(flatten)]
         how: How,
     },
-    /// Inspect files
+    /// Show what the detectors find in files
     #[command(after_help = "\
 Examples:
   bartizan inspect file notes.txt
@@ -45,22 +45,22 @@ Examples:
 
 Exit code 1 when something is flagged.")]
     File {
-        /// The files
+        /// The files, each of which is one text
         #[arg(required = true)]
         files: Vec<PathBuf>,
         #[command(flatten)]
         how: How,
     },
-    /// Judge a corpus of labelled texts
+    /// Measure the detectors against a corpus of labelled texts
     #[command(after_help = "\
-Each line of the file is a JSON object with `id`, `kind` (tool_description, tool_result, tool_args or
+Each line of the file is a JSON object with `id`, `kind` (tool_description, tool_result, tool_args or \
 prompt), `text`, and, for the table, `label` (attack or benign) and `source`.
 
 Examples:
   bartizan inspect score items.jsonl
   bartizan inspect score items.jsonl --output json   a line {id, flagged, findings} for each item")]
     Score {
-        /// The corpus
+        /// The corpus: a file with a JSON object on each line
         file: PathBuf,
         #[command(flatten)]
         rules: RuleFiles,
@@ -73,10 +73,10 @@ Examples:
 
 Exit code 1 when a rule judges one of its examples otherwise than it says.")]
     Test {
-        /// Files of rules, instead of those that come with Bartizan
+        /// Files of rules [default: the rules that come with Bartizan]
         files: Vec<PathBuf>,
     },
-    /// List the rules
+    /// List the detectors' rules
     Rules {
         #[command(flatten)]
         rules: RuleFiles,
@@ -85,10 +85,10 @@ Exit code 1 when a rule judges one of its examples otherwise than it says.")]
 
 #[derive(Debug, Args)]
 pub struct How {
-    /// Where the text would come from
+    /// Where the text would come from: each place has rules of its own
     #[arg(long = "as", value_enum, default_value_t = Kind::Result, value_name = "KIND")]
     kind: Kind,
-    /// Print how the text reads once it is decoded
+    /// Print also how the text reads once it is decoded, which is what the rules look at
     #[arg(long)]
     views: bool,
     #[command(flatten)]

@@ -6,12 +6,12 @@ use super::lock::{
     PackageInstaller, bundle_sha256, local_servers, npm_latest, pypi_latest, read_document,
 };
 use super::{load, wait};
-use crate::cli::{Global, LockArgs};
+use crate::cli::{Global, RegistryArgs};
 use crate::lock::{self, Kind, Package, Source};
 use crate::outcome::Mistake;
 use crate::{print, state};
 
-pub fn run(global: &Global, args: &LockArgs) -> anyhow::Result<()> {
+pub fn run(global: &Global, args: &RegistryArgs) -> anyhow::Result<()> {
     let loaded = load(global)?;
     let folder = loaded.folder();
     let packages = lock::read(&folder)?;

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::document;
 use super::install::{Installer, python};
-use crate::cli::LockArgs;
+use crate::cli::RegistryArgs;
 use crate::lock::{Kind, Package, Runtime};
 
 /// The largest archive, and the longest manifest.
@@ -22,7 +22,7 @@ const FILE: &str = "bundle.zip";
 const TREE: &str = "tree";
 
 /// The digest of a bundle's file.
-pub async fn sha256(place: &str, args: &LockArgs) -> anyhow::Result<Digest> {
+pub async fn sha256(place: &str, args: &RegistryArgs) -> anyhow::Result<Digest> {
     Ok(hash(&document::bytes(place, ARCHIVE, args).await?))
 }
 
@@ -38,7 +38,7 @@ pub async fn install(
     spec: &str,
     place: &str,
     expected: Option<Digest>,
-    args: &LockArgs,
+    args: &RegistryArgs,
 ) -> anyhow::Result<Package> {
     let archive = document::bytes(place, ARCHIVE, args).await?;
     let found = hash(&archive);

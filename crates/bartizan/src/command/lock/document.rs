@@ -11,7 +11,7 @@ use sandbox::package::Digest;
 use serde_json::Value;
 use upstream::{Fetch, HttpClient};
 
-use crate::cli::LockArgs;
+use crate::cli::RegistryArgs;
 
 /// The longest document.
 const DOCUMENT: usize = 1 << 20;
@@ -40,7 +40,7 @@ pub enum From {
 }
 
 /// Reads a document, from a file or an `https` URL.
-pub async fn read(place: &str, args: &LockArgs) -> anyhow::Result<Named> {
+pub async fn read(place: &str, args: &RegistryArgs) -> anyhow::Result<Named> {
     let text = bytes(place, DOCUMENT, args).await?;
     let document: Value =
         serde_json::from_slice(&text).with_context(|| format!("{place} is not a server.json"))?;
@@ -48,7 +48,7 @@ pub async fn read(place: &str, args: &LockArgs) -> anyhow::Result<Named> {
 }
 
 /// What stands in a file or behind a URL, up to a bound.
-pub async fn bytes(place: &str, limit: usize, args: &LockArgs) -> anyhow::Result<Bytes> {
+pub async fn bytes(place: &str, limit: usize, args: &RegistryArgs) -> anyhow::Result<Bytes> {
     if !place.contains("://") {
         let length = std::fs::metadata(Path::new(place)).with_context(|| place.to_owned())?.len();
         if length > limit as u64 {

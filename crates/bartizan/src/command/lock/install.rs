@@ -11,7 +11,7 @@ use sandbox::gate::{GateSpec, Host, HostPattern, Limits, Prepared, Rule, Rules, 
 use sandbox::package::{Digest, tree_digest};
 use tokio::time::timeout;
 
-use crate::cli::LockArgs;
+use crate::cli::RegistryArgs;
 use crate::lock::PACKAGES;
 use crate::state::Scratch;
 
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 pub struct Installer<'a> {
     state: &'a Path,
-    args: &'a LockArgs,
+    args: &'a RegistryArgs,
     trust: Arc<rustls::ClientConfig>,
 }
 
@@ -36,13 +36,13 @@ impl Stage {
 }
 
 impl<'a> Installer<'a> {
-    pub fn new(state: &'a Path, args: &'a LockArgs) -> anyhow::Result<Installer<'a>> {
+    pub fn new(state: &'a Path, args: &'a RegistryArgs) -> anyhow::Result<Installer<'a>> {
         let trust = Arc::new(upstream::HttpClient::trust()?);
         Ok(Installer { state, args, trust })
     }
 
     /// What was asked for on the command line.
-    pub fn args(&self) -> &LockArgs {
+    pub fn args(&self) -> &RegistryArgs {
         self.args
     }
 

@@ -25,13 +25,16 @@ use install::Installer;
 
 pub fn run(global: &Global, args: &LockArgs) -> anyhow::Result<()> {
     let loaded = load(global)?;
-    let wanted = local_servers(&loaded, args.server.as_deref())?;
+    let wanted = local_servers(&loaded, args.registry.server.as_deref())?;
     let state = state::folder(global.state_dir.clone())?;
     state::make(&state)?;
     let folder = loaded.folder();
-    let mut packages =
-        if args.update && args.server.is_none() { BTreeMap::new() } else { lock::read(&folder)? };
-    let installer = Installer::new(&state, args)?;
+    let mut packages = if args.update && args.registry.server.is_none() {
+        BTreeMap::new()
+    } else {
+        lock::read(&folder)?
+    };
+    let installer = Installer::new(&state, &args.registry)?;
     let mut rows = Vec::new();
     for (name, server) in &wanted {
         let known = packages.get(*name).filter(|_| !args.update).cloned();
@@ -51,7 +54,7 @@ pub fn run(global: &Global, args: &LockArgs) -> anyhow::Result<()> {
                 if global.output == Output::Table {
                     let fault = row.fault.as_deref().unwrap_or_default();
                     eprintln!("error: {name} is not locked: {}", print::tame(fault));
-                    if fault.contains("private") && !args.allow_private {
+                    if fault.contains("private") && !args.registry.allow_private {
                         eprintln!(
                             "  = help: --allow-private, if the registry is in the local network"
                         );
