@@ -57,7 +57,7 @@ pub struct Global {
 pub enum LogForm {
     /// For people
     Text,
-    /// For programs: one JSON object a line
+    /// One JSON object a line
     Json,
 }
 
