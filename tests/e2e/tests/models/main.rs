@@ -227,7 +227,7 @@ async fn what_was_asked_and_answered_is_sealed_for_the_auditor() {
     let provider = Provider::holding("", 0).await;
     let kept =
         format!("[audit.payloads]\nrecipients = [{RECIPIENT:?}]\nexcept = [\"m/gpt-5-mini\"]\n");
-    let roles = "[roles.all]\nmembers = [\"token:ci\"]\nallow = [\"model:*\"]\ndeny = [\"model:m/claude-*\"]\n";
+    let roles = "[roles.users]\nmembers = [\"token:ci\"]\nallow = [\"model:*\"]\ndeny = [\"model:m/claude-*\"]\n";
     let more = format!("{roles}{kept}limit = \"1KiB\"\n");
     let gateway = with_key(&provider, "openai", &more).await;
     let bearer = format!("Bearer {}", gateway.token("ci").await);
