@@ -101,9 +101,11 @@ impl Stored {
         let roles = self.roles.iter().map(|roles| roles.text.as_bytes());
         let texts: Vec<&[u8]> =
             self.cedar.iter().map(|file| file.text.as_bytes()).chain(roles).collect();
-        let digest = match texts.as_slice() {
-            [] => config.digest?,
-            texts => Payload::of(&own.into_iter().chain(texts.iter().copied()).collect::<Vec<_>>().concat()).sha256,
+        let digest = if texts.is_empty() {
+            config.digest?
+        } else {
+            let all: Vec<&[u8]> = own.into_iter().chain(texts).collect();
+            Payload::of(&all.concat()).sha256
         };
         Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
