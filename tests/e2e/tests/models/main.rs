@@ -373,47 +373,6 @@ async fn what_the_model_says_of_bartizans_key_is_not_told() {
     assert!(reply.text().await.contains("an address that is not allowed"));
 }
 
-/// How long it takes until the first byte of an answer is here, in microseconds: the median of many on one connection.
-async fn first_byte(address: &str, path: &str, token: &str) -> f64 {
-    use http_body_util::{BodyExt, Full};
-    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    let io = hyper_util::rt::TokioIo::new(stream);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-    tokio::spawn(connection);
-    let mut took = Vec::new();
-    for _ in 0..3000 {
-        let request = hyper::Request::post(path)
-            .header("host", address)
-            .header("content-type", "application/json")
-            .header("authorization", format!("Bearer {token}"))
-            .body(Full::new(bytes::Bytes::from_static(STREAM.as_bytes())))
-            .unwrap();
-        let begin = std::time::Instant::now();
-        let mut response = sender.send_request(request).await.unwrap();
-        response.body_mut().frame().await.unwrap().unwrap();
-        took.push(begin.elapsed().as_secs_f64() * 1e6);
-        while response.body_mut().frame().await.is_some() {}
-    }
-    took.sort_unstable_by(f64::total_cmp);
-    took[took.len() / 2]
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement: BARTIZAN_BIN=target/release/bartizan, --run-ignored all, --no-capture"]
-async fn what_the_way_through_the_gateway_costs() {
-    let provider = Provider::start("").await;
-    let more = "[roles.users]\nmembers = [\"token:a\"]\nallow = [\"model:*\"]\n";
-    let gateway = with_key(&provider, "openai", more).await;
-    let token = gateway.token("a").await;
-    let direct = provider.url.strip_prefix("http://").unwrap();
-    for _ in 0..3 {
-        let alone = first_byte(direct, "/v1/chat/completions", "x").await;
-        let through = first_byte(&gateway.address, "/models/m/v1/chat/completions", &token).await;
-        println!("first byte: {alone:.0} µs directly, {through:.0} µs through the gateway");
-    }
-}
-
 /// What the log has about secrets that were found.
 async fn leaks(gateway: &Gateway) -> Vec<Value> {
     let records = run(gateway.command().args(["audit", "search", "--output", "json"])).await;
