@@ -5,6 +5,10 @@ use std::time::{Duration, Instant};
 use e2e::{Client, Era, Gateway, Upstream, binary};
 use http::StatusCode;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+};
 
 struct Two {
     gateway: Gateway,
@@ -235,4 +239,26 @@ async fn a_cursor_belongs_to_whom_it_was_given() {
             assert!(names.contains(name), "{path}: {name} is not in {names}");
         }
     }
+}
+
+/// The owner is whose the state folder is, and the operating system says who connects: modes let root in, this does not.
+#[tokio::test]
+async fn the_owners_socket_serves_nobody_else() {
+    const OTHER: u32 = 65534;
+    let answer = async |gateway: &Gateway| {
+        let socket = gateway.folder().join("state/gateway.sock");
+        let mut stream = UnixStream::connect(&socket).await.unwrap();
+        let mut answer = String::new();
+        // Whoever is sent away finds the connection closed, sooner or later.
+        if stream.write_all(b"bartizan/1 control fault\n").await.is_ok() {
+            let _ = stream.read_to_string(&mut answer).await;
+        }
+        answer
+    };
+    let gateway = Gateway::start("").await;
+    assert_eq!(answer(&gateway).await, "null");
+    let state = gateway.folder().join("state");
+    std::os::unix::fs::chown(state, Some(OTHER), None).unwrap();
+    let gateway = gateway.restart().await;
+    assert_eq!(answer(&gateway).await, "");
 }
