@@ -32,7 +32,10 @@ pub fn target(data: &[u8]) {
     let shown = policy.show();
     let file = CedarFile { name: "shown.cedar".into(), text: shown.clone() };
     if let Err(fault) = Policy::new(&[], &[file]) {
-        panic!("{fault}\n{shown}");
+        // What a role names is in whatever script it is in; a file in Cedar may have no text that looks like another.
+        let fault = fault.to_string();
+        let looks = ["contains mixed scripts", "contains BIDI control characters"];
+        assert!(looks.iter().any(|look| fault.contains(look)), "{fault}\n{shown}");
     }
     // The owner's and the built-in role's policies, and one for each line: nobody wrote a policy into a text.
     let count =
